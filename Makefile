@@ -1,0 +1,53 @@
+# Catalyst Forge. `make` alone prints the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint type fmt golden check lock clean
+
+help: ## print this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## make .venv with every locked dependency (nothing to do the second time)
+
+# Some machines forbid writing bytecode, and then pay compilation at every start: hence compileall.
+$(READY): requirements.lock pyproject.toml
+	@echo "setting up $(VENV) with $(PYTHON) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q compiler runtime api grammar
+	@touch $(READY)
+
+demo: $(READY) ## run the sample monorepo on this machine (FAIL=1 breaks one of its tests first)
+	@$(BIN)/python -m forge_api.cli.demo $(if $(FAIL),--fail)
+
+test: $(READY) ## every test that this machine can run; skipped ones are listed with the reason
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## style, types of imports allowed between packages
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports.log 2>&1 || (cat $(VENV)/lint-imports.log; exit 1)
+
+type: $(READY) ## mypy --strict
+	@$(BIN)/mypy --no-error-summary
+
+fmt: $(READY) ## format and fix what can be fixed
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check -q --fix .
+
+golden: $(READY) ## rewrite the golden files; review the diff like code
+	@FORGE_GOLDEN=write $(BIN)/python -m pytest tests/compiler -k golden
+
+check: lint type test ## all gates
+
+lock: ## renew requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --universal \
+	  --python-version 3.11 --no-emit-index-url --no-emit-find-links -q \
+	  -o requirements.lock --custom-compile-command "make lock"
+
+clean: ## remove the environment and local state
+	rm -rf $(VENV) .forge-data build dist

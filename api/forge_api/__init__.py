@@ -1,0 +1,1 @@
+"""The API that starts, cancels and shows runs, and the `forge` command."""

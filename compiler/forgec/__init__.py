@@ -1,0 +1,1 @@
+"""The compiler: discovery JSON (or a repository) to a typed plan and an Argo Workflow."""

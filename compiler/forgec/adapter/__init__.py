@@ -1,0 +1,1 @@
+"""Where the compiler touches the outside: git and the file system."""

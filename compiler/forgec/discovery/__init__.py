@@ -1,0 +1,1 @@
+"""Finding projects in a tree and describing them: the discovery document."""

@@ -1,0 +1,1 @@
+"""The plan as an Argo Workflow, and the workflow as YAML."""

@@ -1,0 +1,1 @@
+"""What a run will do: groups, phases, units, tasks, waves, steps; content-addressed."""

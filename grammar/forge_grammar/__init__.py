@@ -1,0 +1,1 @@
+"""The grammars of the CUE dialect and the Earthfile, as package resources."""

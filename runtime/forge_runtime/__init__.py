@@ -1,0 +1,1 @@
+"""The runtime: dispatchers and workers that carry jobs over NATS JetStream."""

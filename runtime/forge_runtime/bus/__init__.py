@@ -1,0 +1,1 @@
+"""Messages, records and objects: the bus port, its JetStream adapter and its in-memory double."""

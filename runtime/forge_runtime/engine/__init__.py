@@ -1,0 +1,1 @@
+"""Running a workflow: the engine port and the engine for one machine."""

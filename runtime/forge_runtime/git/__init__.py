@@ -1,0 +1,1 @@
+"""Git repositories of a worker: commands and the cache."""

@@ -1,0 +1,1 @@
+"""Running one step: the runner port and its adapters."""
