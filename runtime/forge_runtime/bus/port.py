@@ -1,0 +1,147 @@
+"""The bus port: work queues, records with compare-and-set, objects by digest, events, hints.
+
+Two adapters: `jetstream` (NATS) and `memory` (the double that ships and passes the same contract tests).
+Everything that waits takes a limit in seconds. Faults of the connection are `BusUnavailable`; they say nothing about
+whether a write arrived, and every write here may be repeated.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from forge_runtime.subject import WorkQueue
+
+
+class BusUnavailable(Exception):
+    """The bus did not answer in time, or the connection is gone; retry later, or end with exit code 75."""
+
+
+class Conflict(Exception):
+    """A compare-and-set lost: the key exists already, or its revision is another one."""
+
+
+class QueueFull(Exception):
+    """The queue holds as many messages as it may; back off and publish again."""
+
+
+class BadObject(Exception):
+    """An object's bytes do not have the digest it is stored under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record as read: its bytes and the revision that the next compare-and-set must name."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Delivery(Protocol):
+    """A message of a work queue, held by us until its ack wait passes without `progress`."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def deliveries(self) -> int:
+        """How often this message was handed out, from 1."""
+        ...
+
+    async def progress(self) -> None:
+        """Reset the ack wait."""
+        ...
+
+    async def ack(self) -> None:
+        """Done: the message leaves the queue. Confirmed by the server."""
+        ...
+
+    async def retry(self, delay_s: float) -> None:
+        """Hand back: deliver again after `delay_s`."""
+        ...
+
+
+class Records(Protocol):
+    """A bucket of records. Keys are dotted; patterns end in `.>`."""
+
+    async def get(self, key: str) -> Entry | None: ...
+    async def create(self, key: str, value: bytes) -> int:
+        """The new revision; Conflict if the key exists."""
+        ...
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        """The new revision; Conflict if the stored revision is not `revision`."""
+        ...
+
+    async def put(self, key: str, value: bytes) -> int: ...
+    async def list(self, pattern: str) -> list[Entry]:
+        """The current entries whose key fits, in no order."""
+        ...
+
+    def changes(self, pattern: str) -> AbstractAsyncContextManager["Hints"]:
+        """Keys as they change: hints without promise (one may be lost, or come before the write can be read)."""
+        ...
+
+
+class Hints(Protocol):
+    async def next(self, timeout_s: float) -> str | None:
+        """The key of a change, or None after `timeout_s` without one."""
+        ...
+
+
+class Bus(Protocol):
+    """One connection. `jobs` and `runs` are the buckets of subject.py."""
+
+    @property
+    def jobs(self) -> Records: ...
+    @property
+    def runs(self) -> Records: ...
+
+    async def publish_job(self, subject: str, data: bytes) -> bool:
+        """True if queued now, False if its subject holds a message already; QueueFull when the queue is full."""
+        ...
+
+    async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
+        """One message, or None after `timeout_s`. Cancelling a pull never swallows a message."""
+        ...
+
+    async def purge(self, queue: WorkQueue, subjects: str) -> int:
+        """Remove the messages whose subject fits; how many there were."""
+        ...
+
+    async def put_object(self, digest: str, data: bytes) -> None:
+        """Store under `sha256:<hex>`; a copy younger than a day is kept as it is."""
+        ...
+
+    async def get_object(self, digest: str, timeout_s: float) -> bytes | None:
+        """The bytes, verified (BadObject), or None if there is no such object."""
+        ...
+
+    async def publish_event(self, subject: str, data: bytes) -> None:
+        """Stored when this returns."""
+        ...
+
+    def events(self, consumer: str) -> AsyncIterator["EventDelivery"]:
+        """Events from where this durable consumer left off, for ever; each must be acked or comes again."""
+        ...
+
+    async def publish_line(self, subject: str, data: bytes, offset: int) -> None:
+        """A live log line: sent, not stored."""
+        ...
+
+    async def subscribe_lines(
+        self, subject: str, handle: Callable[[int, bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Call `handle(offset, data)` for each live line; the returned function ends it."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EventDelivery:
+    subject: str
+    data: bytes
+    ack: Callable[[], Awaitable[None]]

@@ -1,0 +1,198 @@
+"""The wire between dispatcher and worker: jobs, their results, and the record that is a job's only truth.
+
+A job travels as a message, but lives as a record in the bucket `forge-jobs`, changed by compare-and-set alone.
+The message may be delivered twice, late or never acknowledged; none of that changes what the record says.
+JSON, snake_case; unknown fields are ignored on reading, so that a newer writer does not stop an older reader.
+"""
+
+import enum
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct, field
+
+RESULT_INLINE_BYTES_MAX: Final = 256 * 1024
+"""A larger result goes to the object store; NATS refuses messages above 1 MiB, headers included."""
+
+ERROR_MESSAGE_CHARS_MAX: Final = 2048
+
+
+class JobType(enum.StrEnum):
+    DISCOVERY = "discovery"
+    CI = "ci"
+    ARTIFACT = "artifact"
+    RELEASE = "release"
+    DEPLOYMENT = "deployment"
+
+
+class JobState(enum.StrEnum):
+    """queued -> leased -> one of the terminal states; lease loss: leased again, with a higher `starts`."""
+
+    QUEUED = "queued"
+    LEASED = "leased"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def terminal(self) -> bool:
+        return self not in (JobState.QUEUED, JobState.LEASED)
+
+
+class Place(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A place in a file of the repository; line and column from 1."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+
+class ErrorRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why something failed, as job results, the database and API replies carry it.
+
+    `error_class` decides retries: user, config, infra, timeout, cancelled, policy, internal.
+    """
+
+    code: str
+    message: str
+    component: str
+    error_class: str = field(name="class")
+    retryable: bool = False
+    timestamp: str = ""
+    trace_id: str | None = None
+    location: Place | None = None
+    context: dict[str, Any] = {}
+    cause: "ErrorRecord | None" = None
+
+
+class Git(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the commit is known by; at most one of branch and tag."""
+
+    ref: str | None = None
+    branch: str | None = None
+    tag: str | None = None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Seconds. Waiting in the queue and running are limited apart: a backlog must not fail jobs that never ran."""
+
+    schedule_to_start_s: float
+    start_to_close_s: float
+    heartbeat_s: float = 30.0
+
+
+class SecretReference(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a secret lies, never its value; `name` is the build's name for it."""
+
+    provider: str
+    secret_name: str
+    name: str | None = None
+    key: str | None = None
+    region: str | None = None
+    optional: bool = False
+
+
+class StepPayload(Struct, frozen=True, kw_only=True):
+    name: str
+    action: str
+    target: str
+    args: tuple[str, ...] = ()
+    secrets: tuple[dict[str, Any], ...] = ()
+
+
+class CiPayload(Struct, frozen=True, kw_only=True):
+    phase: str
+    project: str
+    project_path: str
+    step: StepPayload
+
+
+class DiscoveryPayload(Struct, frozen=True, kw_only=True):
+    trigger_type: str
+    shard_size: int = 25
+
+
+class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One unit of work for one worker. `payload` is the JSON of the type's payload struct."""
+
+    version: int = 1
+    job_id: str
+    type: JobType
+    run_id: str
+    repository: str
+    clone_url: str
+    commit_sha: str
+    git: Git
+    submitted_at: str
+    limits: Limits
+    payload: msgspec.Raw
+    plan_digest: str | None = None
+    traceparent: str | None = None
+
+
+class ResultReference(Struct, frozen=True, kw_only=True):
+    """A result too large for its record: where it lies and what it must hash to."""
+
+    bucket: str
+    key: str
+    sha256: str
+    size: int
+
+
+class JobResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a job ended. `data` depends on the job's type; timestamps are RFC 3339 UTC."""
+
+    job_id: str
+    status: JobState
+    data: msgspec.Raw | None = None
+    result_ref: ResultReference | None = None
+    error: ErrorRecord | None = None
+    worker: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+    exit_code: int | None = None
+    log_key: str | None = None
+
+
+class DiscoveryData(Struct, frozen=True, kw_only=True):
+    """Result data of a discovery job: digests of the stored documents, and the ids of the plan's units."""
+
+    discovery_digest: str
+    plan_digest: str
+    groups: tuple[tuple[str, ...], ...]
+    release: tuple[str, ...]
+    projects: int
+    warnings: int = 0
+
+
+class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job's state. `starts` counts how often a worker began it; times are unix seconds."""
+
+    version: int = 1
+    state: JobState
+    job: Job
+    submitted_at: float
+    starts: int = 0
+    worker: str | None = None
+    lease_until: float | None = None
+    started_at: float | None = None
+    result: JobResult | None = None
+    attempt_nonce: str | None = None
+    """Set anew by each claim: tells two holders of one worker name apart."""
+
+
+def encode(value: Struct) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def decode_record(data: bytes) -> JobRecord:
+    return _RECORD.decode(data)
+
+
+def decode_job(data: bytes) -> Job:
+    return _JOB.decode(data)
+
+
+_RECORD = msgspec.json.Decoder(JobRecord)
+_JOB = msgspec.json.Decoder(Job)

@@ -1,0 +1,50 @@
+"""The step runner port: run one Earthfile target of one project in a prepared workspace."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from forge_runtime.job import ErrorRecord, JobState
+
+LineSink = Callable[[str], Awaitable[None]]
+"""Takes one line of output without its line break."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRequest:
+    """What to run.
+
+    `workspace` is the root of a checkout that this step alone uses; `project_path` is relative to it ("." is the root);
+    `target` begins with "+"; `scratch` is an empty directory of this step for everything else it writes.
+    `timeout_s` bounds the run time. `environment` holds what the step sees besides a minimal base (PATH, HOME, LANG).
+    """
+
+    workspace: Path
+    project_path: str
+    target: str
+    args: tuple[str, ...]
+    scratch: Path
+    timeout_s: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutcome:
+    """`status` is succeeded, failed or cancelled; a failed one has an error (STEP_FAILED, STEP_TIMEOUT, ...).
+
+    `exit_code` is the failing command's own, where there was one.
+    """
+
+    status: JobState
+    exit_code: int | None = None
+    error: ErrorRecord | None = None
+
+
+class StepRunner(Protocol):
+    """Cancelling the task that awaits `run` ends the step's whole process group before the call returns."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def run(self, request: StepRequest, output: LineSink) -> StepOutcome: ...

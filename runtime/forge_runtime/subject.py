@@ -1,0 +1,146 @@
+"""Every NATS name of the platform, in one table; nobody else formats a stream, subject, consumer or key.
+
+    pipeline.<pool>.<run>.<job>      work queues, one message a subject     -> <pool>-consumer -> workers
+    forge.events.<run>.<kind>        what happened, for the API             -> api-projector
+    forge.logs.<run>.<job>           live log lines, core NATS, lossy
+    forge-jobs  state.<run>.<job>    job records          forge-runs  run.<run>, cancel.<run>
+    forge-plans sha256:<digest>      plans and discovery documents (object bucket)
+
+A work queue has no maximum age (it would delete jobs that wait or run), refuses new messages when full (discarding old
+ones loses jobs silently; refusing is backpressure), and holds one message a subject, so publishing a job twice is
+publishing it once. Messages carry no `Nats-Msg-Id`: its window would swallow a job published again after a purge.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from forge_runtime.job import JobType
+
+DAY_S: Final = 24 * 3600
+
+JOBS_BUCKET: Final = "forge-jobs"
+RUNS_BUCKET: Final = "forge-runs"
+PLANS_BUCKET: Final = "forge-plans"
+EVENTS_STREAM: Final = "forge-events"
+PROJECTOR: Final = "api-projector"
+
+ACK_WAIT_S: Final = 30.0
+"""A dead worker's job comes back after this; live workers reset it with each 10 s beat."""
+
+MAX_DELIVER: Final = 20
+"""A backstop only: starts are counted in the job record, where a hand-back costs none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkQueue:
+    """A pool's stream and its one durable pull consumer."""
+
+    pool: str
+    stream: str
+    consumer: str
+    messages_max: int
+
+    @property
+    def filter(self) -> str:
+        return f"pipeline.{self.pool}.>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    name: str
+    history: int
+    ttl_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStream:
+    """A stream that keeps messages for a time, whoever reads them."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age_s: int
+
+
+QUEUES: Final = (
+    WorkQueue(pool="discovery", stream="pipeline-discovery", consumer="discovery-consumer", messages_max=1000),
+    WorkQueue(pool="tasks", stream="pipeline-tasks", consumer="ci-consumer", messages_max=5000),
+    WorkQueue(pool="artifacts", stream="pipeline-artifacts", consumer="artifact-consumer", messages_max=1000),
+    WorkQueue(pool="releases", stream="pipeline-releases", consumer="release-consumer", messages_max=1000),
+)
+
+BUCKETS: Final = (
+    Bucket(name=JOBS_BUCKET, history=5, ttl_s=7 * DAY_S),
+    Bucket(name=RUNS_BUCKET, history=5, ttl_s=7 * DAY_S),
+)
+
+OBJECT_BUCKETS: Final = (Bucket(name=PLANS_BUCKET, history=1, ttl_s=7 * DAY_S),)
+
+LOG_STREAMS: Final = (
+    LogStream(name=EVENTS_STREAM, subjects=("forge.events.>", "forge.notices.>"), max_age_s=7 * DAY_S),
+    LogStream(name="forge-dead-letters", subjects=("forge.dead.>",), max_age_s=30 * DAY_S),
+    LogStream(
+        name="forge-advisories",
+        subjects=(
+            "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
+            "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
+        ),
+        max_age_s=7 * DAY_S,
+    ),
+)
+
+_POOL: Final = {
+    JobType.DISCOVERY: "discovery",
+    JobType.CI: "tasks",
+    JobType.ARTIFACT: "artifacts",
+    JobType.RELEASE: "releases",
+    JobType.DEPLOYMENT: "releases",
+}
+
+
+def queue_of(job_type: JobType) -> WorkQueue:
+    pool = _POOL[job_type]
+    return next(queue for queue in QUEUES if queue.pool == pool)
+
+
+def job_subject(job_type: JobType, run_id: str, job_id: str) -> str:
+    return f"pipeline.{_POOL[job_type]}.{run_id}.{job_id}"
+
+
+def run_subjects(queue: WorkQueue, run_id: str) -> str:
+    """All queued jobs of a run in one pool, for a purge."""
+    return f"pipeline.{queue.pool}.{run_id}.>"
+
+
+def event_subject(run_id: str, kind: str) -> str:
+    return f"forge.events.{run_id}.{kind}"
+
+
+EVENTS_FILTER: Final = "forge.events.>"
+
+
+def dead_letter_subject(pool: str, run_id: str, job_id: str) -> str:
+    return f"forge.dead.{pool}.{run_id}.{job_id}"
+
+
+def log_subject(run_id: str, job_id: str) -> str:
+    return f"forge.logs.{run_id}.{job_id}"
+
+
+def job_key(run_id: str, job_id: str) -> str:
+    return f"state.{run_id}.{job_id}"
+
+
+def job_keys(run_id: str) -> str:
+    """Pattern over the records of a run."""
+    return f"state.{run_id}.>"
+
+
+def run_key(run_id: str) -> str:
+    return f"run.{run_id}"
+
+
+def cancel_key(run_id: str) -> str:
+    return f"cancel.{run_id}"
+
+
+CANCEL_KEYS: Final = "cancel.>"
