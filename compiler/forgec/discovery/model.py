@@ -1,0 +1,217 @@
+"""The discovery document: what a commit's `.forge` directories say, evaluated, checked and sorted.
+
+JSON with camelCase keys, at most 1 MB. Discovery writes it, the planner reads it, and people may write one by hand
+(`forgec compile discovery.json`); so every constraint is on the type, where one decoder checks it and names the place.
+Unknown fields are refused. Secrets are references, never values.
+"""
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+PROJECTS_MAX: Final = 100
+ARTIFACTS_MAX: Final = 50
+DOCUMENT_BYTES_MAX: Final = 1024 * 1024
+
+STEP_TIMEOUT_DEFAULT: Final = "30m"
+"""Of a step whose phase gives none either."""
+
+PhaseName = Annotated[
+    str, Meta(pattern=r"\A[a-z][a-z0-9-]{0,62}\Z", description="lower-case letters, digits and hyphens, at most 63")
+]
+StepName = PhaseName
+ProjectName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9]+(-[A-Za-z0-9]+)*\Z",
+        max_length=63,
+        description="letters and digits, single hyphens between them, at most 63",
+    ),
+]
+ProjectPath = Annotated[
+    str,
+    Meta(
+        pattern=r"\A(\.|(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)*)\Z",
+        max_length=4096,
+        description='a path relative to the repository without "..", or "." for its root',
+    ),
+]
+Target = Annotated[
+    str,
+    Meta(
+        pattern=r"\A\+[a-z][A-Za-z0-9.-]*\Z",
+        max_length=128,
+        description='"+" and a target\'s name, which begins with a lower-case letter',
+    ),
+]
+ArtifactName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9]+([._-][a-z0-9]+)*\Z",
+        max_length=63,
+        description="lower-case letters and digits, single . _ - between them, at most 63",
+    ),
+]
+PublisherName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z",
+        description="lower-case letters, digits and inner hyphens, at most 63",
+    ),
+]
+ForgeVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"\Av(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)\Z",
+        max_length=32,
+        description='a version such as "v1.0.0"',
+    ),
+]
+CommitSha = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="40 hexadecimal digits")]
+Group = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1")]
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000, description="a whole number")]
+ShortText = Annotated[str, Meta(max_length=1024)]
+Argument = Annotated[
+    str, Meta(pattern=r"\A[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=4096, description="text without control characters")
+]
+Duration = Annotated[str, Meta(max_length=64)]
+"""As units.parse_duration reads it; checked there, since its limit is not a pattern's."""
+
+
+class Secret(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """A reference to a secret, relative to its scope's root.
+
+    `name` is what the build calls it; `maps` gives several names, each for one key of a JSON secret; not both.
+    `path` is an accepted synonym of `secretName`.
+    """
+
+    provider: Literal["aws", "env", "file", "static", "vault", "kubernetes", "github-oidc"]
+    secret_name: ShortText | None = None
+    path: ShortText | None = None
+    key: ShortText | None = None
+    region: ShortText | None = None
+    name: ShortText | None = None
+    maps: dict[ShortText, ShortText] = {}
+    optional: bool = False
+
+
+class Phase(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A phase of the repository. Groups run one after another by number; phases of one group run together.
+
+    `required`: every project takes part. It says nothing of failure: any failed step ends the run.
+    """
+
+    group: Group
+    description: ShortText = ""
+    timeout: Duration = STEP_TIMEOUT_DEFAULT
+    required: bool = False
+
+
+class Publisher(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Where artifacts go; which fields are needed depends on the type."""
+
+    type: Literal["docker", "docs", "s3", "github", "crate", "pypi", "cue"]
+    credentials: Secret | None = None
+    registry: ShortText | None = None
+    namespace: ShortText | None = None
+    owner: ShortText | None = None
+    repo: ShortText | None = None
+    repository: ShortText | None = None
+    bucket: ShortText | None = None
+    prefix: ShortText | None = None
+    region: ShortText | None = None
+    public_url: ShortText | None = None
+
+
+class Tagging(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """`monorepo`: a tag is `<project>/v*`; `tag-all`: `v*` releases every project that asks for tags."""
+
+    strategy: Literal["monorepo", "tag-all"]
+
+
+class Repository(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    forge_version: ForgeVersion
+    tagging: Tagging
+    phases: dict[PhaseName, Phase] = {}
+    publishers: dict[PublisherName, Publisher] = {}
+
+
+class Step(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """One Earthfile target. Higher priorities run first, equal ones together; no timeout means the phase's."""
+
+    name: StepName
+    action: Literal["earthly"]
+    target: Target
+    priority: Priority = 0
+    args: tuple[Argument, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    timeout: Duration | None = None
+
+
+class EarthlyProducer(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    target: Target
+    args: tuple[Argument, ...] = ()
+
+
+class Producer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    earthly: EarthlyProducer
+
+
+class Artifact(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a release carries. `publishers` maps a repository's publisher to what it needs for this artifact."""
+
+    type: Literal["container", "binary", "archive"]
+    producer: Producer
+    publishers: dict[PublisherName, dict[str, Any]] = {}
+
+
+class ReleaseReason(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    type: Literal["branch_push", "tag"]
+    branch: ShortText | None = None
+    tag: ShortText | None = None
+
+
+class Project(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """A project and what it does in each phase; steps sorted by priority (high first), then name."""
+
+    name: ProjectName
+    path: ProjectPath
+    phases: dict[PhaseName, tuple[Step, ...]] = {}
+    artifacts: dict[ArtifactName, Artifact] = {}
+    release_triggered: bool = False
+    deployment_triggered: bool = False
+    release_reason: ReleaseReason | None = None
+    config_hash: ShortText | None = None
+
+
+class PhaseGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    group: Group
+    phases: tuple[PhaseName, ...]
+
+
+class Warning(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):  # noqa: A001
+    """Something worth a look that stops nothing."""
+
+    code: ShortText
+    message: str
+    project: ShortText | None = None
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+class Discovery(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The whole document. Projects are sorted by path, groups ascending, names within a group sorted."""
+
+    schema_version: Literal[1] = 1
+    commit_sha: CommitSha | None = None
+    ref: ShortText | None = None
+    branch: ShortText | None = None
+    tag: ShortText | None = None
+    trigger_type: Literal["push", "pull_request", "manual"] | None = None
+    repository: Repository
+    projects: tuple[Project, ...] = ()
+    phase_groups: tuple[PhaseGroup, ...] = ()
+    release_enabled: bool = False
+    release_projects: tuple[ProjectName, ...] = ()
+    warnings: tuple[Warning, ...] = field(default=())
