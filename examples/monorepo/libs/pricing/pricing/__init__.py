@@ -1,0 +1,1 @@
+"""Money and baskets of a bakery."""
