@@ -1,0 +1,106 @@
+"""`make demo`: the sample monorepo through the whole platform, on this machine, in a data directory of its own.
+
+The sample is copied and committed to a new repository, a platform is started for it, its commit is run and watched,
+and everything is stopped again; logs and database stay in `.forge-data/demo` until the next demo.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
+from forge_api.cli.home import DIRECTORY_NAME, Home
+from forge_api.cli.runs import run_checkout
+
+PROJECT_ROOT: Final = Path(__file__).resolve().parents[3]
+SAMPLE: Final = PROJECT_ROOT / "examples" / "monorepo"
+READY_S_MAX: Final = 90.0
+STOP_S_MAX: Final = 30.0
+
+FAULT_FILE: Final = Path("libs/pricing/src/pricing/money.py")
+FAULT: Final = ("ROUND_HALF_EVEN", "ROUND_DOWN")
+"""What --fail changes in the copy: prices are cut off instead of rounded, and a unit test of the library says so."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--fail", action="store_true", help="break one test of the sample first")
+    arguments = parser.parse_args(argv)
+    if not SAMPLE.is_dir():
+        print(f"demo: the sample is not there ({SAMPLE}); the demo runs from a checkout", file=sys.stderr)
+        return 2
+    home = Home(PROJECT_ROOT / DIRECTORY_NAME / "demo")
+    if home.endpoint() is not None:
+        print(f"demo: another demo is running in {home.directory}", file=sys.stderr)
+        return 75
+    shutil.rmtree(home.directory, ignore_errors=True)
+    sample = home.directory / "monorepo"
+    _copy_sample(sample, broken=arguments.fail)
+    platform = subprocess.Popen(
+        [sys.executable, "-m", "forge_api.cli.main", "up", "--runner", "host", "--data-dir", str(home.directory)],
+        start_new_session=True,  # Ctrl-C is for the demo, which then stops the platform in order
+    )
+    try:
+        endpoint = _wait_until_ready(home, platform)
+        if endpoint is None:
+            print(f"demo: the platform did not start; see {home.logs}", file=sys.stderr)
+            return 75
+        return run_checkout(ApiClient(endpoint, home.api_token), home, sample, detach=False)
+    except (ApiUnreachable, ApiRefused) as failure:
+        print(f"demo: {failure}; see {home.logs}", file=sys.stderr)
+        return 75
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        _stop(platform)
+
+
+def _copy_sample(target: Path, *, broken: bool) -> None:
+    shutil.copytree(SAMPLE, target)
+    if broken:
+        file = target / FAULT_FILE
+        before = file.read_text()
+        after = before.replace(*FAULT)
+        assert after != before, f"{FAULT_FILE} has no {FAULT[0]} to break"
+        file.write_text(after)
+        print(f"broke {FAULT_FILE} in the copy: {FAULT[0]} -> {FAULT[1]}")
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(target),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_NAME": "demo",
+        "GIT_AUTHOR_EMAIL": "demo@localhost",
+        "GIT_COMMITTER_NAME": "demo",
+        "GIT_COMMITTER_EMAIL": "demo@localhost",
+    }
+    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "The sample monorepo"]):
+        subprocess.run(["git", *arguments], cwd=target, env=environment, check=True, timeout=60)
+
+
+def _wait_until_ready(home: Home, platform: "subprocess.Popen[bytes]") -> str | None:
+    deadline = time.monotonic() + READY_S_MAX
+    while time.monotonic() < deadline and platform.poll() is None:
+        endpoint = home.endpoint()
+        if endpoint is not None:
+            return endpoint.api
+        time.sleep(0.05)
+    return None
+
+
+def _stop(platform: "subprocess.Popen[bytes]") -> None:
+    platform.terminate()
+    try:
+        platform.wait(STOP_S_MAX)
+    except subprocess.TimeoutExpired:
+        platform.kill()
+        platform.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

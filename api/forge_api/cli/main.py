@@ -1,0 +1,152 @@
+"""`forge`: the platform on this machine, and runs on it.
+
+Exit codes: 0 the run succeeded, 1 it failed, 2 wrong usage, 75 API or NATS not reachable, 76 the run was cancelled.
+Each command imports what it needs itself, so that `forge --help` is there at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 75
+EXIT_CANCELLED: Final = 76
+EXIT_INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except ModuleNotFoundError as missing:
+        if os.environ.get("FORGE_TRACEBACK"):
+            raise
+        return _complain(
+            f'{missing.name} is not installed; `pip install "catalyst-forge[local]"` brings it', EXIT_USAGE
+        )
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from forge_api.cli.home import find_home
+    from forge_api.cli.up import StartFailed, UpOptions, up
+
+    home = find_home(arguments.data_dir, Path.cwd())
+    options = UpOptions(workers=arguments.workers, slots=arguments.slots, runner=arguments.runner)
+    try:
+        asyncio.run(up(home, options, lambda line: print(line, flush=True)))
+    except StartFailed as failure:
+        return _complain(str(failure), EXIT_UNREACHABLE)
+    return EXIT_OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.checkout import NotACheckout
+    from forge_api.cli.runs import run_checkout
+
+    try:
+        return _with_api(
+            arguments, lambda client, home: run_checkout(client, home, arguments.directory, arguments.detach)
+        )
+    except NotACheckout as failure:
+        return _complain(str(failure), EXIT_USAGE)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.runs import watch_run
+
+    return _with_api(arguments, lambda client, home: watch_run(client, home, arguments.run))
+
+
+def _logs(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.runs import show_logs
+
+    return _with_api(arguments, lambda client, _home: show_logs(client, arguments.run, arguments.step))
+
+
+def _cancel(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.runs import cancel_run
+
+    return _with_api(arguments, lambda client, _home: cancel_run(client, arguments.run))
+
+
+def _with_api(arguments: argparse.Namespace, action: Callable[..., int]) -> int:
+    from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
+    from forge_api.cli.home import NoPlatform, find_home, running
+    from forge_api.cli.runs import NoSuchRun
+
+    home = find_home(arguments.data_dir, Path.cwd())
+    try:
+        return action(ApiClient(running(home).api, home.api_token), home)
+    except (NoPlatform, ApiUnreachable) as failure:
+        return _complain(str(failure), EXIT_UNREACHABLE)
+    except NoSuchRun as failure:
+        return _complain(str(failure), EXIT_USAGE)
+    except ApiRefused as refusal:
+        return _complain(f"the API refused: {refusal} ({refusal.code})", EXIT_FAILED)
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"forge: {message}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="forge", description="Catalyst Forge on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--data-dir", metavar="DIR", help="the platform's data directory (default: the nearest .forge-data upwards)"
+    )
+
+    up = commands.add_parser("up", parents=[shared], help="run the platform until Ctrl-C")
+    up.add_argument("--workers", type=_positive, default=2, metavar="N", help="worker processes (default 2)")
+    up.add_argument(
+        "--slots",
+        type=_positive,
+        default=max(2, (os.cpu_count() or 2) // 2),
+        metavar="N",
+        help="jobs at a time in each",
+    )
+    up.add_argument("--runner", choices=("auto", "earthly", "host"), default="auto", help="what runs Earthfile targets")
+    up.set_defaults(command=_up)
+
+    run = commands.add_parser("run", parents=[shared], help="run the commit that is checked out, and watch it")
+    run.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR", help="default: this directory")
+    run.add_argument("--detach", action="store_true", help="print the run's id and do not wait")
+    run.set_defaults(command=_run)
+
+    for name, command, text in (
+        ("watch", _watch, "watch a run until it ends"),
+        ("logs", _logs, "print the logs of a run's steps"),
+        ("cancel", _cancel, "cancel a run"),
+    ):
+        sub = commands.add_parser(name, parents=[shared], help=text)
+        sub.add_argument("run", nargs="?", default="latest", metavar="RUN", help="a run's id or the beginning of it")
+        if name == "logs":
+            sub.add_argument("--step", metavar="PROJECT/STEP", help="only this step")
+        sub.set_defaults(command=command)
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 64:
+        raise argparse.ArgumentTypeError("a number from 1 to 64")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

