@@ -1,0 +1,53 @@
+"""Concrete data with places: what a JSON document and an evaluated CUE package have in common.
+
+Every value and every key knows where it was written, so an error found by a later stage points at the text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from forgec.source import Span
+
+Scalar = None | bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarNode:
+    value: Scalar
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class ListNode:
+    items: "tuple[Node, ...]"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class FieldNode:
+    """A value and the place of the key it stands under."""
+
+    key_span: Span
+    value: "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class StructNode:
+    """An object; the fields keep the order of the text."""
+
+    fields: Mapping[str, FieldNode]
+    span: Span
+
+
+Node = ScalarNode | ListNode | StructNode
+
+
+def to_plain(node: Node) -> object:
+    """The data alone, as `json.loads` would give it."""
+    match node:
+        case ScalarNode(value=value):
+            return value
+        case ListNode(items=items):
+            return [to_plain(item) for item in items]
+        case StructNode(fields=fields):
+            return {key: to_plain(field.value) for key, field in fields.items()}
