@@ -1,0 +1,346 @@
+"""Earthfile text to tokens: logical lines first, then the words of each by what its keyword takes.
+
+A logical line is one or more physical lines joined by a backslash at the end, or by a quote that is still open. Blank
+lines and comments inside it vanish; ` # ...` ends it. Each character of a logical line remembers its offset in the
+file, so that every token has an exact place.
+
+    RUN --no-cache a \\          RUN   FLAG(--no-cache)   TEXT(a   b)   EOL
+        # why                =>
+        b
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from forgec.diagnostic import Code, fail
+from forgec.source import Source, Span
+
+NESTING_MAX: Final = 50
+"""Blocks within blocks; deeper than any readable Earthfile, and far from Python's recursion limit."""
+
+FILE_CHARS_MAX: Final = 1024 * 1024
+
+
+class Lexeme(NamedTuple):
+    """A token: its kind as the grammar names it, its text as written (continuations removed), its place."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalLine:
+    """`offsets[i]` is where `text[i]` stands in the file; the extra last one is the line's end."""
+
+    text: str
+    offsets: tuple[int, ...]
+    at_margin: bool
+    docs: str
+
+    def lexeme(self, kind: str, start: int, end: int) -> Lexeme:
+        last = self.offsets[end - 1] + 1 if end > start else self.offsets[start]
+        return Lexeme(kind, self.text[start:end], self.offsets[start], last)
+
+
+def lex_earthfile(source: Source) -> Iterator[Lexeme]:
+    """All tokens of a file. Raises ForgeError where a line cannot be cut."""
+    if len(source.text) > FILE_CHARS_MAX:
+        raise fail(Code.TOO_DEEP, f"Earthfile has more than {FILE_CHARS_MAX} characters", source.span(0, 0))
+    depth = 0
+    for line in logical_lines(source):
+        for lexeme in _lex_line(source, line):
+            depth += (lexeme.kind in _OPENING) - (lexeme.kind == "END")
+            if depth > NESTING_MAX:
+                raise fail(Code.TOO_DEEP, f"blocks are nested deeper than {NESTING_MAX}", _span(source, lexeme))
+            yield lexeme
+
+
+def logical_lines(source: Source) -> Iterator[LogicalLine]:
+    """Lines with content, each with the comment block that stands directly above it."""
+    text, at = source.text, 0
+    docs: list[str] = []
+    while at < len(text):
+        end = _line_end(text, at)
+        content = text[at:end].strip()
+        if not content or content.startswith("#"):
+            docs = [*docs, content[1:].removeprefix(" ")] if content else []
+            at = end + 1
+            continue
+        line, at = _cut(source, at, "\n".join(docs))
+        docs = []
+        if line.text:
+            yield line
+
+
+def split_words(text: str) -> Iterator[tuple[int, int]]:
+    """Where the words of a line begin and end; quotes, `$(...)` and a `(...)` at a word's start hold together."""
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        start = at
+        while at < len(text) and not text[at].isspace():
+            at = _unit_end(text, at, group=at == start) or len(text)
+        yield start, at
+
+
+def _cut(source: Source, start: int, docs: str) -> tuple[LogicalLine, int]:
+    """The logical line that begins at a physical one, and where the next begins."""
+    text = source.text
+    chars: list[str] = []
+    offsets: list[int] = []
+    at = start
+    while text[at] in " \t":
+        at += 1
+    at_margin = at == start
+    while at < len(text) and text[at] != "\n":
+        if text[at] == "#" and chars and chars[-1].isspace():
+            at = _line_end(text, at)
+            break
+        if joined := _CONTINUATION.match(text, at):
+            at = joined.end()
+            continue
+        if (here := _HEREDOC.match(text, at)) and "((" not in "".join(chars):
+            raise fail(
+                Code.UNSUPPORTED,
+                "here-documents are not supported in an Earthfile",
+                source.span(at, here.end()),
+                help="put the text into a file and COPY it, or use printf",
+            )
+        end = _unit_end(text, at, group=False, substitution=False)
+        if end is None:
+            raise fail(Code.EARTHFILE_SYNTAX, f"the quote {text[at]} is never closed", source.span(at, at + 1))
+        chars.extend(text[at:end])
+        offsets.extend(range(at, end))
+        at = end
+    while chars and chars[-1].isspace():
+        chars.pop()
+        offsets.pop()
+    offsets.append(offsets[-1] + 1 if offsets else start)
+    return LogicalLine("".join(chars), tuple(offsets), at_margin, docs), at + 1
+
+
+def _unit_end(text: str, at: int, *, group: bool, substitution: bool = True) -> int | None:
+    """The end of what must stay together at `at`: an escape, a quote, `$(...)`, `(...)` if `group`, or one character.
+
+    None if it is never closed. Written with a stack and not by recursion: the nesting is the input's.
+    """
+    if text[at] == "\\":
+        return min(at + 2, len(text))
+    if text[at] == "$" and substitution and text.startswith("$(", at):
+        closing, at = [")"], at + 2
+    elif text[at] == "(" and group:
+        closing, at = [")"], at + 1
+    elif text[at] in "'\"":
+        closing, at = [text[at]], at + 1
+    else:
+        return at + 1
+    while closing and at < len(text):
+        char, inner = text[at], closing[-1]
+        if char == inner:
+            closing.pop()
+        elif inner == "'":
+            pass
+        elif char == "\\":
+            at += 1
+        elif char == "(" and (inner == ")" or text[at - 1] == "$"):
+            closing.append(")")
+        elif char == '"' or (char == "'" and inner == ")"):
+            closing.append(char)
+        at += 1
+    return None if closing else at
+
+
+def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
+    end = line.lexeme("EOL", len(line.text), len(line.text))
+    if line.at_margin and (header := _HEADER.fullmatch(line.text)):
+        name = line.lexeme("HEADER", *header.span(1))
+        if line.docs:
+            yield name._replace(kind="DOC", text=line.docs)
+        yield name
+        yield end
+        return
+    match = _KEYWORD.match(line.text)
+    if match is None:
+        raise _unknown(source, line, line.text.split()[0])
+    keyword = " ".join(match[0].split())
+    kind, shape = _COMMANDS.get(keyword, (None, None))
+    if kind is None or shape is None:
+        raise _unknown(source, line, keyword)
+    yield line.lexeme(kind, *match.span())
+    yield from _LEX_ARGUMENTS[shape](source, line, match.end())
+    yield end
+
+
+def _lex_words(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    for first, last in split_words(line.text[start:]):
+        word = line.text[start + first : start + last]
+        if word.startswith("--"):
+            kind = "FLAG"
+        elif word.startswith("("):
+            kind = "GROUP"
+        else:
+            kind = "WORD"
+        yield line.lexeme(kind, start + first, start + last)
+
+
+def _lex_words_as(source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    """Words, with `AS` and `AS LOCAL` as keywords."""
+    before = ""
+    for lexeme in _lex_words(source, line, start):
+        keyword = lexeme.text == "AS" or (lexeme.text == "LOCAL" and before == "AS")
+        yield lexeme._replace(kind=lexeme.text) if keyword else lexeme
+        before = lexeme.text
+
+
+def _lex_flags(line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    """Leading `--flags`; a bare `--` ends them and is dropped. The last lexeme is the rest, which may be empty."""
+    rest = len(line.text)
+    for first, last in split_words(line.text[start:]):
+        word = line.text[start + first : start + last]
+        if not word.startswith("--"):
+            rest = start + first
+            break
+        if word == "--":
+            rest = start + last
+            break
+        yield line.lexeme("FLAG", start + first, start + last)
+    while rest < len(line.text) and line.text[rest].isspace():
+        rest += 1
+    yield line.lexeme("TEXT", rest, len(line.text))
+
+
+def _lex_shell(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    for lexeme in _lex_flags(line, start):
+        if lexeme.text:
+            yield lexeme
+
+
+def _lex_loop(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    for lexeme in _lex_flags(line, start):
+        if lexeme.kind == "FLAG":
+            yield lexeme
+        else:
+            offset = len(line.text) - len(lexeme.text)
+            if match := _LOOP.match(line.text, offset):
+                yield line.lexeme("NAME", *match.span(1))
+                yield line.lexeme("IN", *match.span(2))
+                offset = match.end()
+            if offset < len(line.text):
+                yield line.lexeme("TEXT", offset, len(line.text))
+
+
+def _lex_assignment(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    for lexeme in _lex_flags(line, start):
+        if lexeme.kind == "FLAG":
+            yield lexeme
+            continue
+        offset = len(line.text) - len(lexeme.text)
+        if match := _NAME.match(line.text, offset):
+            yield line.lexeme("NAME", *match.span(1))
+            if match[2]:
+                yield line.lexeme("EQUAL", *match.span(2))
+            offset = match.end()
+        if offset < len(line.text):
+            yield line.lexeme("VALUE", offset, len(line.text))
+
+
+def _lex_text(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    rest = line.text[start:].lstrip()
+    if rest:
+        yield line.lexeme("TEXT", len(line.text) - len(rest), len(line.text))
+
+
+def _unknown(source: Source, line: LogicalLine, word: str) -> Exception:
+    close = difflib.get_close_matches(word.upper(), _COMMANDS, n=1)
+    header = _HEADER.fullmatch(line.text)
+    if header:
+        help_text = "a target's header stands at the beginning of its line"
+    else:
+        help_text = f"did you mean {close[0]}?" if close else "commands are written in capitals, one a line"
+    return fail(
+        Code.EARTHFILE_SYNTAX,
+        f'"{word[:40]}" is no Earthfile command',
+        _span(source, line.lexeme("WORD", 0, min(len(word), len(line.text)))),
+        help=help_text,
+    )
+
+
+def _span(source: Source, lexeme: Lexeme) -> Span:
+    return source.span(lexeme.start, lexeme.end)
+
+
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
+
+
+_HEADER: Final = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)[ \t]*:")
+_KEYWORD: Final = re.compile(
+    r"(?:SAVE\s+ARTIFACT|SAVE\s+IMAGE|FROM\s+DOCKERFILE|WITH\s+DOCKER|GIT\s+CLONE|ELSE\s+IF|[A-Z]+)(?=\s|$)"
+)
+_CONTINUATION: Final = re.compile(r"\\[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)(?:[ \t\r]*(?:#[^\n]*)?\n)*")
+_HEREDOC: Final = re.compile(r"(?<!<)<<-?[ \t]*['\"]?[A-Za-z_]\w*")
+_LOOP: Final = re.compile(r"([A-Za-z_][\w-]*)\s+(IN)\s+")
+_NAME: Final = re.compile(r"([A-Za-z_]\w*)(?=[\s=]|$)\s*(=?)\s*")
+_OPENING: Final = frozenset({"IF", "FOR", "WAIT", "TRY", "WITH_DOCKER"})
+
+_LEX_ARGUMENTS: Final = {
+    "words": _lex_words,
+    "words as": _lex_words_as,
+    "shell": _lex_shell,
+    "loop": _lex_loop,
+    "assignment": _lex_assignment,
+    "text": _lex_text,
+}
+
+_COMMANDS: Final = {
+    "VERSION": ("VERSION", "words"),
+    "FROM": ("FROM", "words"),
+    "WORKDIR": ("WORKDIR", "words"),
+    "COPY": ("COPY", "words"),
+    "BUILD": ("BUILD", "words"),
+    "DO": ("DO", "words"),
+    "IMPORT": ("IMPORT", "words as"),
+    "SAVE ARTIFACT": ("SAVE_ARTIFACT", "words as"),
+    "SAVE IMAGE": ("SAVE_IMAGE", "words"),
+    "RUN": ("RUN", "shell"),
+    "IF": ("IF", "shell"),
+    "ELSE IF": ("ELSE_IF", "shell"),
+    "ELSE": ("ELSE", "words"),
+    "FOR": ("FOR", "loop"),
+    "WAIT": ("WAIT", "words"),
+    "TRY": ("TRY", "words"),
+    "CATCH": ("CATCH", "words"),
+    "FINALLY": ("FINALLY", "words"),
+    "END": ("END", "words"),
+    "WITH DOCKER": ("WITH_DOCKER", "text"),
+    "ARG": ("ARG", "assignment"),
+    "ENV": ("ENV", "assignment"),
+    "LET": ("LET", "assignment"),
+    "SET": ("SET", "assignment"),
+    **dict.fromkeys(
+        (
+            *("FROM DOCKERFILE", "GIT CLONE", "LOCALLY", "CACHE", "PROJECT", "HOST", "FUNCTION", "COMMAND", "ADD"),
+            *(
+                "CMD",
+                "ENTRYPOINT",
+                "EXPOSE",
+                "LABEL",
+                "USER",
+                "VOLUME",
+                "HEALTHCHECK",
+                "SHELL",
+                "STOPSIGNAL",
+                "ONBUILD",
+            ),
+        ),
+        ("OTHER", "text"),
+    ),
+}
