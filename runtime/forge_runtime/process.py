@@ -1,0 +1,194 @@
+"""Child processes that end when they must: one process group each, a time limit, and nothing left behind.
+
+    run_process -> leader (sh) ----- its group: every child that did not ask for a group of its own
+                     |  stdout and stderr, one pipe
+                     v
+                  lines, at most 16 KiB each -> output
+
+A group ends in one way, whatever the cause (exit, time limit, cancellation, an error of ours): SIGTERM where the leader
+still runs, one second of grace, SIGKILL to all that is left, and the leader reaped. A child that made itself a session
+(setsid, a daemon) is outside the group and escapes.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+LINE_BYTES_MAX: Final = 16 * 1024
+"""A longer line is cut into several: a program that prints no line break must not fill our memory."""
+
+GRACE_S: Final = 1.0
+"""Between SIGTERM and SIGKILL: a cancelled run has to be over within 2 s."""
+
+REAP_S: Final = 5.0
+"""After SIGKILL the kernel needs moments; a process that outlives this hangs in a system call."""
+
+_READ_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What to start. The environment is exactly the given one; standard input is empty."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessEnd:
+    """`exit_code` is negative for a signal (-9: SIGKILL), and None if the time limit ended the process."""
+
+    exit_code: int | None
+
+    @property
+    def timed_out(self) -> bool:
+        return self.exit_code is None
+
+
+async def run_process(
+    program: Program,
+    *,
+    timeout_s: float,
+    output: Callable[[str], Awaitable[None]],
+    groups: Path | None = None,
+) -> ProcessEnd:
+    """Run a program to its end and hand its output on line by line, stdout and stderr as they come.
+
+    `groups` is a directory where the group is noted while it lives, for `kill_stale_groups`. Raises OSError if the
+    program cannot be started. Cancelling ends the group before this returns.
+    """
+    read_fd, write_fd = os.pipe()
+    # A pipe of our own: asyncio's wait() would wait for its pipes too, which a background child may hold open.
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *program.argv,
+            cwd=program.cwd,
+            env=dict(program.environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=write_fd,
+            stderr=write_fd,
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(read_fd)
+        raise
+    finally:
+        os.close(write_fd)
+    exited = asyncio.ensure_future(process.wait())
+    reading = asyncio.ensure_future(_read_lines(read_fd, output))
+    note = groups / f"{process.pid}.group" if groups else None
+    try:
+        if note:
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(f"{process.pid} {_start_time(process.pid)}", encoding="ascii")
+        await _first_to_end(exited, reading, timeout_s)
+        return ProcessEnd(exit_code=exited.result() if exited.done() else None)
+    finally:
+        await _finish(_end_group(process.pid, exited, reading))
+        if note:
+            note.unlink(missing_ok=True)
+
+
+def kill_stale_groups(directory: Path) -> int:
+    """Kill the groups that a killed worker left behind, and forget them; returns how many there were.
+
+    A note holds the leader's process id and start time, so that a process which got the same id later is spared.
+    """
+    killed = 0
+    for note in sorted(directory.glob("*.group")):
+        pid, _, started = note.read_text(encoding="ascii").partition(" ")
+        if pid.isdigit() and started and _start_time(int(pid)) == started:
+            _signal_group(int(pid), signal.SIGKILL)
+            killed += 1
+        note.unlink(missing_ok=True)
+    return killed
+
+
+async def _first_to_end(exited: asyncio.Future[Any], reading: asyncio.Future[Any], timeout_s: float) -> None:
+    """Wait for the leader's exit or the limit; an error of the reader ends the wait as well."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await asyncio.wait({exited, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not exited.done() and reading.exception() is None:  # output closed early, the leader goes on
+                await asyncio.wait({exited})
+
+
+async def _end_group(pid: int, exited: asyncio.Future[int], reading: asyncio.Future[None]) -> None:
+    if not exited.done():
+        _signal_group(pid, signal.SIGTERM)
+        await asyncio.wait({exited}, timeout=GRACE_S)
+    _signal_group(pid, signal.SIGKILL)
+    await asyncio.wait({exited}, timeout=REAP_S)
+    # What the pipe still holds is read; only an escaped child can keep it open longer.
+    await asyncio.wait({reading}, timeout=GRACE_S)
+    if not reading.done():
+        reading.cancel()
+        await asyncio.wait({reading})
+    elif reading.exception():
+        raise reading.exception()  # type: ignore[misc]
+
+
+async def _finish(ending: Coroutine[Any, Any, None]) -> None:
+    """Await the ending through further cancellations: a second one must not leave the group alive."""
+    task = asyncio.ensure_future(ending)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]]) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_READ_BYTES)
+    pipe = os.fdopen(read_fd, "rb", buffering=0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    try:
+        pending = b""
+        while chunk := await reader.read(_READ_BYTES):
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                for piece in _pieces(line):
+                    await output(piece)
+            while len(pending) > LINE_BYTES_MAX:
+                await output(_text(pending[:LINE_BYTES_MAX]))
+                pending = pending[LINE_BYTES_MAX:]
+        if pending:
+            await output(_text(pending))
+    finally:
+        transport.close()
+
+
+def _pieces(line: bytes) -> list[str]:
+    line = line.removesuffix(b"\r")
+    return [_text(line[at : at + LINE_BYTES_MAX]) for at in range(0, len(line) or 1, LINE_BYTES_MAX)]
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", errors="replace")
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    """The id of a group is not given away while a member lives; an empty group is the aim, not an error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks between boot and the process's start, from /proc; "" where there is no such process (or no /proc)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    # The name in parentheses may hold spaces and parentheses; the start time is field 22, the 20th after it.
+    return stat.rpartition(")")[2].split()[19]

@@ -1,0 +1,220 @@
+"""Processes end with their whole group, whatever ends them."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from forge_runtime.process import LINE_BYTES_MAX, ProcessEnd, Program, kill_stale_groups, run_process
+
+
+def run(script: str, cwd: Path, *, timeout_s: float = 20, groups: Path | None = None) -> tuple[ProcessEnd, list[str]]:
+    lines: list[str] = []
+    end = asyncio.run(run_process(shell(script, cwd), timeout_s=timeout_s, output=sink(lines), groups=groups))
+    return end, lines
+
+
+def shell(script: str, cwd: Path) -> Program:
+    return Program(argv=("sh", "-c", script), cwd=cwd, environment={"PATH": os.environ["PATH"]})
+
+
+def sink(lines: list[str]):  # noqa: ANN201
+    async def output(line: str) -> None:
+        lines.append(line)
+
+    return output
+
+
+def alive(pid: int) -> bool:
+    """Zombies that nobody reaps (their parent was killed, init is lazy) count as dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "condition did not come true in time"
+        time.sleep(0.01)
+
+
+def test_output_of_both_streams_and_exit_code_are_returned(tmp_path: Path) -> None:
+    end, lines = run("echo one; echo two >&2; printf three; exit 7", tmp_path)
+
+    assert end == ProcessEnd(exit_code=7)
+    assert lines == ["one", "two", "three"]
+
+
+def test_environment_is_exactly_the_given_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORGE_TOKEN", "secret")
+
+    _, lines = run("env", tmp_path)
+
+    assert not [line for line in lines if "secret" in line]
+
+
+def test_standard_input_is_empty(tmp_path: Path) -> None:
+    end, lines = run("cat; echo done", tmp_path)
+
+    assert (end.exit_code, lines) == (0, ["done"])
+
+
+def test_long_lines_are_cut_and_bad_utf8_is_replaced(tmp_path: Path) -> None:
+    _, lines = run(r"head -c 40000 /dev/zero | tr '\0' x; echo; printf 'a\377b\n'", tmp_path)
+
+    assert [len(line) for line in lines] == [LINE_BYTES_MAX, LINE_BYTES_MAX, 40000 - 2 * LINE_BYTES_MAX, 3]
+    assert lines[3] == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_megabyte_of_output_does_not_block(tmp_path: Path) -> None:
+    end, lines = run("yes line | head -n 200000", tmp_path)
+
+    assert end.exit_code == 0
+    assert len(lines) == 200000
+
+
+def test_time_limit_ends_the_group(tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    end, lines = run("sleep 60 & echo $!; sleep 60", tmp_path, timeout_s=0.3)
+
+    assert end.timed_out
+    assert time.monotonic() - began < 2
+    wait_until(lambda: not alive(int(lines[0])))
+
+
+def test_a_group_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    end, lines = run("trap '' TERM; echo $$; while :; do sleep 0.1; done", tmp_path, timeout_s=0.3)
+
+    assert end.timed_out
+    assert 1 < time.monotonic() - began < 3
+    wait_until(lambda: not alive(int(lines[0])))
+
+
+def test_cancelling_ends_grandchildren_within_two_seconds(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    async def cancel_when_started() -> float:
+        script = "sh -c 'sleep 60 & echo $!; wait' & echo $!; sleep 60"
+        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=sink(lines)))
+        while len(lines) < 2:
+            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic() - began
+
+    took_s = asyncio.run(cancel_when_started())
+
+    assert took_s < 2
+    wait_until(lambda: not any(alive(int(pid)) for pid in lines))
+
+
+def test_a_second_cancellation_does_not_spare_the_group(tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    async def cancel_twice() -> None:
+        script = "trap '' TERM; echo $$; while :; do sleep 0.1; done"
+        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=sink(lines)))
+        while not lines:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel_twice())
+
+    wait_until(lambda: not alive(int(lines[0])))
+
+
+def test_background_children_do_not_outlive_a_normal_exit(tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    end, lines = run("sleep 60 & echo $!", tmp_path)
+
+    assert end.exit_code == 0
+    assert time.monotonic() - began < 2
+    wait_until(lambda: not alive(int(lines[0])))
+
+
+def test_an_error_of_the_reader_ends_the_group_and_is_raised(tmp_path: Path) -> None:
+    pids: list[str] = []
+
+    async def broken(line: str) -> None:
+        pids.append(line)
+        raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="disk full"):
+        asyncio.run(run_process(shell("echo $$; sleep 60", tmp_path), timeout_s=60, output=broken))
+
+    wait_until(lambda: not alive(int(pids[0])))
+
+
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    program = Program(argv=("no-such-program",), cwd=tmp_path, environment={"PATH": "/nowhere"})
+
+    with pytest.raises(FileNotFoundError):
+        asyncio.run(run_process(program, timeout_s=5, output=sink([])))
+
+
+def test_notes_of_groups_are_gone_after_the_end(tmp_path: Path) -> None:
+    groups = tmp_path / "groups"
+
+    _, lines = run("ls groups", tmp_path, groups=groups)
+
+    assert lines[0].endswith(".group")
+    assert list(groups.iterdir()) == []
+
+
+_WORKER = """
+import asyncio, os, sys
+from pathlib import Path
+from forge_runtime.process import Program, run_process
+
+async def output(line):
+    print(line, flush=True)
+
+program = Program(argv=("sh", "-c", "sleep 60 & echo $!; echo $$; wait"), cwd=Path("."), environment=dict(os.environ))
+asyncio.run(run_process(program, timeout_s=60, output=output, groups=Path(sys.argv[1])))
+"""
+
+
+def test_groups_of_a_killed_worker_are_killed_by_the_next_one(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout
+    pids = [int(worker.stdout.readline()) for _ in range(2)]
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    worker.stdout.close()
+    assert [alive(pid) for pid in pids] == [True, True]
+
+    killed = kill_stale_groups(tmp_path)
+
+    assert killed == 1
+    wait_until(lambda: not any(alive(pid) for pid in pids))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_got_a_stale_groups_id_is_spared(tmp_path: Path) -> None:
+    bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    (tmp_path / f"{bystander.pid}.group").write_text(f"{bystander.pid} 12345")
+
+    killed = kill_stale_groups(tmp_path)
+
+    assert killed == 0
+    assert alive(bystander.pid)
+    bystander.kill()
+    bystander.wait()
