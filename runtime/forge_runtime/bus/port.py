@@ -5,10 +5,11 @@ Everything that waits takes a limit in seconds. Faults of the connection are `Bu
 whether a write arrived, and every write here may be repeated.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from forge_runtime.subject import WorkQueue
 
@@ -25,8 +26,26 @@ class QueueFull(Exception):
     """The queue holds as many messages as it may; back off and publish again."""
 
 
+class TooLarge(Exception):
+    """The message does not fit; nothing was sent. The server closes the connection of whoever sends one."""
+
+
 class BadObject(Exception):
     """An object's bytes do not have the digest it is stored under."""
+
+
+LINE_BYTES_MAX: Final = 64 * 1024
+"""Of one live log line."""
+
+OBJECT_FRESH_S: Final = 24 * 3600
+"""A stored object younger than this is not stored again."""
+
+
+def check_digest(digest: str, data: bytes) -> None:
+    """BadObject unless `data` hashes to `sha256:<hex>`."""
+    actual = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if actual != digest:
+        raise BadObject(f"the object {digest} has the digest {actual} ({len(data)} bytes)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,212 @@
+"""The one NATS connection of a process: limits on every wait, errors in the port's words, barriers, payload sizes.
+
+nats-py alone can wait for ever for its first connection, closes for good on most protocol errors, and does not count
+headers when it checks a payload. This module puts a fence around each of these; the rest of the package speaks to
+the server through it.
+"""
+
+import asyncio
+import logging
+import math
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from forge_runtime.bus.port import BusUnavailable, TooLarge
+from forge_runtime.settings import BusSettings
+
+CONNECT_LIMIT_S: Final = 10.0
+"""For the first connection only; afterwards the client reconnects for ever."""
+
+OPERATION_LIMIT_S: Final = 5.0
+
+_HEADROOM_BYTES: Final = 1024
+"""A server closes the connection of whoever passes its payload limit, headers included: stay well below."""
+
+_CREDENTIALS_MARK: Final = "-----BEGIN NATS USER JWT-----"
+
+_log = logging.getLogger(__name__)
+
+
+class Connection:
+    """A live client. `client` and `jetstream` are for this package; use them inside `limit`."""
+
+    def __init__(self, url: str, on_closed: Callable[[str], None] | None) -> None:
+        self.url: Final = url
+        self.client: Final = Client()
+        self.jetstream: Final[JetStreamContext] = self.client.jetstream(timeout=OPERATION_LIMIT_S)
+        self.lost: Final[set[Callable[[], None]]] = set()
+        """Called when the connection drops: whoever waits for a message that can no longer come."""
+        self._on_closed = on_closed
+        self._closing = False
+        self._last_error = "no answer"
+        self._refused = asyncio.Event()
+        self._up = asyncio.Event()
+
+    async def open(self, settings: BusSettings) -> None:
+        """BusUnavailable after 10 s, or at once when the server refuses the credentials."""
+        options = _credentials(settings.credentials)
+        attempt = asyncio.create_task(self._connect(settings, options))
+        refusal = asyncio.create_task(self._refused.wait())
+        try:
+            await asyncio.wait({attempt, refusal}, timeout=CONNECT_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            if not attempt.done():
+                raise BusUnavailable(f"cannot connect to {self.url} within {CONNECT_LIMIT_S:g} s: {self._last_error}")
+            try:
+                attempt.result()
+            except ImportError as error:
+                raise BusUnavailable(f"cannot connect to {self.url}: .creds files need nats-py[nkeys]") from error
+            except (nats.errors.Error, OSError) as error:
+                raise BusUnavailable(f"cannot connect to {self.url}: {_reason(error)}") from error
+        except BaseException:
+            self._closing = True
+            await _end(attempt)
+            with suppress(Exception):  # half open: nothing that goes wrong here says more than the failure at hand
+                await self.client.close()
+            raise
+        finally:
+            await _end(refusal)
+
+    async def close(self) -> None:
+        self._closing = True
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            async with asyncio.timeout(OPERATION_LIMIT_S):
+                await self.client.close()
+
+    @property
+    def connected(self) -> bool:
+        return bool(self.client.is_connected)
+
+    async def wait_connected(self, timeout_s: float) -> bool:
+        """False after `timeout_s` without a connection; BusUnavailable if it is closed for good."""
+        if self.client.is_closed:
+            raise BusUnavailable(f"the connection to {self.url} is closed: {self._last_error}")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._up.wait()
+        return self.connected
+
+    @asynccontextmanager
+    async def limit(self, operation: str, limit_s: float = OPERATION_LIMIT_S) -> AsyncIterator[None]:
+        """Turn what nats-py raises inside, or our own limit, into BusUnavailable that names the operation.
+
+        An answer that has a meaning of its own (a lost compare-and-set, a full queue) is caught further in.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                yield
+        except (nats.errors.BadSubjectError, nats.errors.BadHeaderError, nats.js.errors.InvalidKeyError) as error:
+            raise ValueError(f"{operation}: {_reason(error)}") from error
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise BusUnavailable(f"{operation}: {self._explain(error, limit_s)}") from error
+
+    async def barrier(self) -> None:
+        """Return when the server has handled everything sent so far.
+
+        Twice, because nats-py writes its PING ahead of the commands that still wait in its own queue.
+        """
+        await self.client.flush()
+        await self.client.flush()
+
+    def check_size(self, operation: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """TooLarge if the server would refuse it, which it does by closing the connection."""
+        size = len(data) + sum(len(name) + len(value) + 4 for name, value in (headers or {}).items())
+        allowed = self.client.max_payload - _HEADROOM_BYTES
+        if size > allowed:
+            raise TooLarge(f"{operation}: {size} bytes do not fit into a message of {allowed} bytes")
+
+    def _explain(self, error: Exception, limit_s: float) -> str:
+        if self.client.is_closed:
+            return f"the connection to {self.url} is closed: {self._last_error}"
+        if not self.connected:
+            return f"not connected to {self.url}: {self._last_error}"
+        if isinstance(error, TimeoutError):
+            return f"no answer from {self.url} within {math.ceil(limit_s)} s"
+        if isinstance(error, nats.errors.NoRespondersError | nats.js.errors.NoStreamResponseError):
+            return "nobody answers there; is the stream, consumer or bucket provisioned?"
+        return _reason(error)
+
+    async def _connect(self, settings: BusSettings, options: dict[str, Any]) -> None:
+        service = settings.name.partition("-")[0]
+        await self.client.connect(
+            settings.url.split(","),
+            name=settings.name,
+            # Replies to one service cannot be read by another one, if the server's permissions say so.
+            inbox_prefix=f"_INBOX_{service}",
+            # A dead peer is noticed after 20-30 s; the client's own default is four minutes and more.
+            ping_interval=10,
+            max_outstanding_pings=2,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.5,  # type: ignore[arg-type]  # annotated int, used as seconds of sleep
+            error_cb=self._note_error,
+            disconnected_cb=self._note_lost,
+            reconnected_cb=self._note_up,
+            closed_cb=self._note_closed,
+            **options,
+        )
+        self._up.set()
+
+    async def _note_error(self, error: Exception) -> None:
+        self._last_error = _reason(error)
+        if "authorization" in self._last_error.lower():
+            self._refused.set()
+        if self._up.is_set():  # until then the caller of `open` hears of it, and while it is lost once is enough
+            _log.warning("bus %s: %s", self.url, self._last_error)
+
+    async def _note_lost(self) -> None:
+        self._up.clear()
+        for wake in tuple(self.lost):
+            wake()
+
+    async def _note_up(self) -> None:
+        self._up.set()
+        _log.info("bus %s: connected again", self.url)
+
+    async def _note_closed(self) -> None:
+        if self._closing:
+            return
+        if self.client.last_error is not None:
+            self._last_error = _reason(self.client.last_error)
+        _log.error("bus %s: closed for good: %s", self.url, self._last_error)
+        if self._on_closed is not None:
+            self._on_closed(self._last_error)
+
+
+def public_url(url: str) -> str:
+    """The servers' addresses without user, password or token."""
+    return ",".join(_without_credentials(server) for server in url.split(","))
+
+
+def _without_credentials(server: str) -> str:
+    scheme, separator, rest = server.strip().rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _credentials(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BusUnavailable(f"cannot read the bus credentials in {path}: {type(error).__name__}") from error
+    if not content:
+        raise BusUnavailable(f"the bus credentials in {path} are empty")
+    return {"user_credentials": str(path)} if content.startswith(_CREDENTIALS_MARK) else {"token": content}
+
+
+def _reason(error: Exception) -> str:
+    """The message without the library's prefix; the kind of error where it has none."""
+    return re.sub(r"^nats: ", "", str(error)).strip().strip("'") or type(error).__name__
+
+
+async def _end(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await task

@@ -1,0 +1,172 @@
+"""The bus over NATS JetStream."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import nats.errors
+import nats.js.errors
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from forge_runtime.bus.connection import Connection, public_url
+from forge_runtime.bus.objects import Objects
+from forge_runtime.bus.port import LINE_BYTES_MAX, BusUnavailable, Delivery, EventDelivery, QueueFull, TooLarge
+from forge_runtime.bus.puller import EXPIRES_S, Puller
+from forge_runtime.bus.records import KeyValueRecords
+from forge_runtime.settings import BusSettings
+from forge_runtime.subject import (
+    ACK_WAIT_S,
+    EVENTS_FILTER,
+    EVENTS_STREAM,
+    JOBS_BUCKET,
+    PLANS_BUCKET,
+    RUNS_BUCKET,
+    WorkQueue,
+)
+
+_EVENTS_PAUSE_S: Final = 1.0
+"""Between two tries to read events while the bus does not answer; pulls that fail add a growing pause of their own."""
+
+_STORE_FAILED: Final = 10077
+"""The server's code for a message that does not fit; its description says which limit it met."""
+
+_log = logging.getLogger(__name__)
+
+
+async def connect(settings: BusSettings, *, on_closed: Callable[[str], None] | None = None) -> "JetStreamBus":
+    """BusUnavailable if there is no connection within 10 s, or the server refuses the credentials.
+
+    Once connected, the client reconnects for ever. `on_closed` is called with the reason if it is closed for good all
+    the same (a protocol error, for example): nothing works from then on, and the process had better end.
+    """
+    connection = Connection(public_url(settings.url), on_closed)
+    await connection.open(settings)
+    return JetStreamBus(connection)
+
+
+class JetStreamBus:
+    """A Bus. Streams, consumers and buckets must be there: see `provision`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection: Final = connection
+        self.jobs: Final = KeyValueRecords(connection, JOBS_BUCKET)
+        self.runs: Final = KeyValueRecords(connection, RUNS_BUCKET)
+        self._plans = Objects(connection, PLANS_BUCKET)
+        self._pullers: dict[tuple[str, str], Puller] = {}
+
+    async def publish_job(self, subject: str, data: bytes) -> bool:
+        operation = f"publish job {subject}"
+        self.connection.check_size(operation, data)
+        async with self.connection.limit(operation):
+            try:
+                await self.connection.jetstream.publish(subject, data)
+            except nats.js.errors.APIError as error:
+                description = error.description or ""
+                if error.err_code == _STORE_FAILED and "per subject" in description:
+                    return False
+                if error.err_code == _STORE_FAILED and "maximum messages" in description:
+                    raise QueueFull(f"{operation}: {description}") from error
+                raise
+        return True
+
+    async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
+        return await self._puller(queue.stream, queue.consumer).pull(timeout_s)
+
+    async def purge(self, queue: WorkQueue, subjects: str) -> int:
+        """Counted by the messages that fit just before: another publisher may be at work."""
+        operation = f"purge {subjects}"
+        async with self.connection.limit(operation):
+            info = await self.connection.jetstream.stream_info(queue.stream, subjects_filter=subjects)
+            await self.connection.jetstream.purge_stream(queue.stream, subject=subjects)
+        return sum((info.state.subjects or {}).values())
+
+    async def put_object(self, digest: str, data: bytes) -> None:
+        await self._plans.put(digest, data, time.time())
+
+    async def get_object(self, digest: str, timeout_s: float) -> bytes | None:
+        return await self._plans.get(digest, timeout_s)
+
+    async def publish_event(self, subject: str, data: bytes) -> None:
+        operation = f"publish event {subject}"
+        self.connection.check_size(operation, data)
+        async with self.connection.limit(operation):
+            await self.connection.jetstream.publish(subject, data, stream=EVENTS_STREAM)
+
+    async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
+        """Through restarts and lost connections; ends with BusUnavailable only when the connection is closed for good.
+
+        The consumer is made if it is missing, now or later.
+        """
+        puller = self._puller(EVENTS_STREAM, consumer)
+        bound = False
+        while True:
+            try:
+                if not bound:
+                    await self._bind_events(consumer)
+                    bound = True
+                delivery = await puller.pull(EXPIRES_S)
+            except BusUnavailable as error:
+                if self.connection.client.is_closed:
+                    raise
+                _log.warning("reading events as %s: %s", consumer, error)
+                bound = False
+                await asyncio.sleep(_EVENTS_PAUSE_S)
+                continue
+            if delivery is not None:
+                yield EventDelivery(subject=delivery.subject, data=delivery.data, ack=delivery.ack)
+
+    async def publish_line(self, subject: str, data: bytes, offset: int) -> None:
+        """Dropped while there is no connection: the line is in the log's chunks as well, and nobody waits for it."""
+        if len(data) > LINE_BYTES_MAX:
+            raise TooLarge(f"publish line {subject}: {len(data)} bytes, {LINE_BYTES_MAX} are allowed")
+        if not self.connection.connected:
+            return
+        async with self.connection.limit(f"publish line {subject}"):
+            await self.connection.client.publish(subject, data, headers={_OFFSET: str(offset)})
+
+    async def subscribe_lines(
+        self, subject: str, handle: Callable[[int, bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        async def receive(message: Msg) -> None:
+            offset = (message.headers or {}).get(_OFFSET, "")
+            if offset.isdecimal():
+                await handle(int(offset), message.data)
+
+        async with self.connection.limit(f"subscribe to {subject}"):
+            subscription = await self.connection.client.subscribe(subject, cb=receive)
+            await self.connection.barrier()
+
+        async def end() -> None:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+        return end
+
+    async def close(self) -> None:
+        for puller in self._pullers.values():
+            await puller.close()
+        await self.connection.close()
+
+    def _puller(self, stream: str, consumer: str) -> Puller:
+        if (stream, consumer) not in self._pullers:
+            self._pullers[stream, consumer] = Puller(self.connection, stream, consumer)
+        return self._pullers[stream, consumer]
+
+    async def _bind_events(self, consumer: str) -> None:
+        async with self.connection.limit(f"bind consumer {consumer} to {EVENTS_STREAM}"):
+            await self.connection.jetstream.add_consumer(
+                EVENTS_STREAM,
+                ConsumerConfig(
+                    durable_name=consumer,
+                    filter_subject=EVENTS_FILTER,
+                    ack_policy=AckPolicy.EXPLICIT,
+                    ack_wait=ACK_WAIT_S,
+                ),
+            )
+
+
+_OFFSET: Final = "offset"

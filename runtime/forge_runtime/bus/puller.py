@@ -1,0 +1,226 @@
+"""Our own puller over a consumer's MSG.NEXT subject: one pull per free slot, and no message is ever swallowed.
+
+    pull      SUB inbox, then one request: batch 1, expires <= 5 s, heartbeat each second
+    message   the pull is used up; nothing else can arrive
+    status    the pull is used up too: expired (ask again), consumer gone (BusUnavailable)
+    silence   2.5 heartbeats long, or the connection dropped: withdraw, ask again
+    withdraw  UNSUB at the server, barrier, hand back what was under way, forget the inbox
+
+The client library's `fetch` leaves its request open when it is cancelled, so that the next message goes to an inbox
+that nobody reads until its ack wait has passed; and it sits out its whole timeout after a server restart.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection
+from forge_runtime.bus.port import BusUnavailable
+
+EXPIRES_S: Final = 5.0
+"""How long one request waits at the server; the loop renews it."""
+
+_HEARTBEAT_S: Final = 1.0
+_SILENCE_S: Final = 2.5 * _HEARTBEAT_S
+
+_ANSWER_S: Final = 1.0
+"""How late the server's word that a request has expired may come."""
+
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 5.0
+_NANOSECONDS: Final = 1_000_000_000
+
+_HEARTBEAT: Final = "100"
+_EXPIRED: Final = frozenset({"404", "408"})
+_ACK_PREFIX: Final = "$JS.ACK."
+
+_log = logging.getLogger(__name__)
+
+
+class PulledMessage:
+    """A Delivery."""
+
+    def __init__(self, connection: Connection, message: Msg) -> None:
+        self._connection = connection
+        self._message = message
+
+    @property
+    def subject(self) -> str:
+        return str(self._message.subject)
+
+    @property
+    def data(self) -> bytes:
+        return bytes(self._message.data)
+
+    @property
+    def deliveries(self) -> int:
+        return int(self._message.metadata.num_delivered)
+
+    async def progress(self) -> None:
+        async with self._connection.limit(f"progress on {self.subject}"):
+            await self._message.in_progress()
+
+    async def ack(self) -> None:
+        async with self._connection.limit(f"ack {self.subject}"):
+            await self._message.ack_sync(timeout=OPERATION_LIMIT_S)
+
+    async def retry(self, delay_s: float) -> None:
+        async with self._connection.limit(f"hand back {self.subject}"):
+            await self._message.nak(delay=delay_s)
+
+
+class Puller:
+    """Pulls from one durable consumer; any number of `pull` calls may wait at once."""
+
+    def __init__(
+        self, connection: Connection, stream: str, consumer: str, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._connection = connection
+        self._request = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._name = f"pull from {stream}/{consumer}"
+        self._chance = chance
+        self._failures = 0
+        self._endings: set[asyncio.Task[None]] = set()
+
+    async def pull(self, timeout_s: float) -> PulledMessage | None:
+        """One message, or None after `timeout_s`.
+
+        BusUnavailable when the consumer does not answer, is gone or refuses; raised after a pause that grows up to
+        5 s, so that a caller who simply pulls again does not spin. Being disconnected is no failure: it is waited out.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while (left := deadline - loop.time()) > 0:
+            if not await self._connection.wait_connected(left):
+                continue
+            answer = await self._ask(min(max(deadline - loop.time(), 0.001), EXPIRES_S))
+            if answer is None:
+                continue
+            if answer.reply.startswith(_ACK_PREFIX):
+                self._failures = 0
+                return PulledMessage(self._connection, answer)
+            if _status(answer) in _EXPIRED:
+                self._failures = 0
+                continue
+            await self._pause(deadline - loop.time())
+            raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
+        return None
+
+    async def close(self) -> None:
+        """Wait until every pull that ended early is withdrawn."""
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=OPERATION_LIMIT_S)
+
+    async def _ask(self, expires_s: float) -> Msg | None:
+        """The answer to one request that ends it: a message or a status; None if there was silence."""
+        inbox = _Inbox()
+        client = self._connection.client
+        subscription: Subscription | None = None
+        answer: Msg | None = None
+        request: dict[str, Any] = {"batch": 1, "expires": int(expires_s * _NANOSECONDS)}
+        silence_s = expires_s + _ANSWER_S
+        if expires_s >= 2 * _HEARTBEAT_S:  # the server refuses a heartbeat above half of the expiry
+            request["idle_heartbeat"] = int(_HEARTBEAT_S * _NANOSECONDS)
+            silence_s = _SILENCE_S
+        self._connection.lost.add(inbox.interrupt)
+        try:
+            async with self._connection.limit(self._name):
+                subscription = await client.subscribe(client.new_inbox(), cb=inbox.put)
+                await client.publish(self._request, json.dumps(request).encode(), reply=subscription.subject)
+            answer = await inbox.answer(silence_s)
+            # No await between here and the caller: a cancellation can no longer part us from a message in hand.
+            return answer
+        finally:
+            self._connection.lost.discard(inbox.interrupt)
+            if subscription is not None:
+                self._begin(self._end(subscription, inbox, used_up=answer is not None))
+
+    def _begin(self, ending: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _end(self, subscription: Subscription, inbox: "_Inbox", *, used_up: bool) -> None:
+        """End a pull; if it is not used up, the server may be sending a message to it right now."""
+        try:
+            async with self._connection.limit(self._name):
+                if not used_up and self._connection.connected:
+                    # First at the server alone: `unsubscribe` and `drain` forget the subscription before or while
+                    # the last message is under way, and drop that one. The flush between them is what orders them.
+                    await self._connection.client._send_unsubscribe(subscription._id)
+                    await self._connection.client.flush()
+                    await subscription.drain()  # type: ignore[no-untyped-call]
+                    for message in inbox.take_messages():
+                        await message.nak()
+                else:
+                    await subscription.unsubscribe()
+        except BusUnavailable as error:
+            # The server ends the pulls of a connection that is gone; what it had sent comes back after the ack wait.
+            _log.info("withdrawing a pull: %s", error)
+            with suppress(nats.errors.Error, OSError):
+                await subscription.unsubscribe()
+
+    async def _pause(self, left_s: float) -> None:
+        ceiling = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 16)
+        await asyncio.sleep(max(0.0, min(left_s, ceiling * (0.5 + self._chance() / 2))))
+
+
+class _Inbox:
+    """What arrived for one pull. Messages stay here until somebody takes them, so no cancellation can lose one."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[Msg] = deque()
+        self._changed = asyncio.Event()
+        self._interrupted = False
+
+    async def put(self, message: Msg) -> None:
+        self._arrived.append(message)
+        self._changed.set()
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        self._changed.set()
+
+    async def answer(self, silence_s: float) -> Msg | None:
+        """The first that is no heartbeat; None after `silence_s` without anything, or when interrupted."""
+        while True:
+            while self._arrived:
+                message = self._arrived.popleft()
+                if _status(message) != _HEARTBEAT:
+                    return message
+            if self._interrupted:
+                return None
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(silence_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                if not self._arrived:
+                    return None
+
+    def take_messages(self) -> list[Msg]:
+        messages = [message for message in self._arrived if message.reply.startswith(_ACK_PREFIX)]
+        self._arrived.clear()
+        return messages
+
+
+def _status(message: Msg) -> str | None:
+    return message.headers.get("Status") if message.headers else None
+
+
+def _refusal(answer: Msg) -> str:
+    status = _status(answer)
+    if status == "503":
+        return "nobody answers; the stream or its consumer is missing"
+    description = (answer.headers or {}).get("Description", "no description")
+    return f"refused with {status}: {description}"

@@ -1,0 +1,81 @@
+"""A real nats-server for tests: JetStream, token, loopback; it can be killed and started again on its port and store."""
+
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from forge_runtime.settings import BusSettings
+
+START_LIMIT_S = 10.0
+
+
+class NatsServer:
+    """One server process. `folder` keeps its configuration, its store, its log and the token's file."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.token = secrets.token_urlsafe(24)
+        self.token_file = folder / "token"
+        self._log = folder / "nats.log"
+        self._config = folder / "nats.conf"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.token_file.touch(mode=0o600)
+        self.token_file.write_text(self.token + "\n")
+        self._config.write_text(
+            f"""
+            listen: "127.0.0.1:{self.port}"
+            authorization {{ token: "{self.token}" }}
+            jetstream {{ store_dir: "{folder / "store"}", sync_interval: always }}
+            """
+        )
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def settings(self, name: str = "test") -> BusSettings:
+        return BusSettings(url=self.url, credentials=self.token_file, name=name)
+
+    def start(self) -> None:
+        """Return when the server answers."""
+        assert self._process is None, "the server runs already"
+        binary = Path(sys.executable).with_name("nats-server")
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen([binary, "-c", self._config], stdout=log, stderr=log)
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._answers():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL: no farewell to clients, no flush."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        assert self._process is not None, "the server does not run"
+        self._process.send_signal(number)
+        self._process.wait(timeout=10)
+        self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                return connection.recv(4) == b"INFO"
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
