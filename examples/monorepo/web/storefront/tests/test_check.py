@@ -15,7 +15,10 @@ class SiteTest(unittest.TestCase):
             return [problem.removeprefix(f"{folder}/") for problem in check.check_site(Path(folder))]
 
     def test_sound_pages_pass(self):
-        pages = {"a": '<p id="x"><a href="b.html#y">b</a><br></p>', "b": '<p id="y"><a href="#y">y</a></p>'}
+        pages = {
+            "a": '<p id="x"><a href="b.html#y">b</a><br><img src="b.html" alt="b"></p>',
+            "b": '<p id="y"><a href="#y">y</a></p>',
+        }
 
         self.assertEqual(self.problems(**pages), [])
 
