@@ -26,7 +26,11 @@ GROUPS_MAX: Final = 16
 SHARD_SIZE_DEFAULT: Final = 25
 """Tasks that one dispatcher carries: a pod a step costs thousands of pods a run, this one 4 a phase of 100 projects."""
 
-UnitId = Annotated[str, Meta(pattern=r"\A[a-z0-9]+(-[a-z0-9]+)*\Z", max_length=80)]
+UNIT_ID_LENGTH_MAX: Final = 80
+"""`g16-` and `-s999` around a phase's name of 63 characters are 72; a node's name carries it, which has no limit."""
+
+UnitId = Annotated[str, Meta(pattern=r"\A[a-z0-9]+(-+[a-z0-9]+)*\Z", max_length=UNIT_ID_LENGTH_MAX)]
+"""Double hyphens are possible, because a phase's name may have them."""
 
 
 class PlanStep(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

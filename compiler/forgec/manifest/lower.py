@@ -1,0 +1,285 @@
+"""From a plan to an Argo Workflow, in two forms over the same templates.
+
+    main       steps: [discovery] -> group-01 -> ... -> release       each entry starts `shard` once per unit
+    discovery  forge-dispatcher discover --run ...                    in the dynamic form only
+    shard      forge-dispatcher run --run ... --plan ... --unit ...
+    finish     forge-dispatcher finish --run ... --status ...         exit handler, also after a stop
+
+The *static* form has its plan in hand and writes the units of each group out, for looking, diffing and golden files.
+The *dynamic* form is what the platform submits: its first node finds the plan and hands out the lists of unit ids as
+output parameters; it is the same for every run but for name, labels and trace.
+
+Whatever the repository's size there is a constant number of templates, and no text of a user enters a manifest: every
+string of a workflow is template source to Argo, where `{{` cannot be escaped.
+"""
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from forgec import ids
+from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.manifest import argo
+from forgec.manifest.check import check_workflow
+from forgec.manifest.entry import DISCOVERY, RELEASE, RETRIES_MAX, group_name, static_entries
+from forgec.manifest.name import is_dns_label
+from forgec.manifest.node import check_nodes
+from forgec.plan.digest import plan_digest
+from forgec.plan.model import GROUPS_MAX, Plan
+
+RUN_LABEL: Final = "forge.io/run-id"
+PLAN_LABEL: Final = "forge.io/plan"
+TRACE_ANNOTATION: Final = "forge.io/traceparent"
+
+DYNAMIC_RUN_ID: Final = ids.offline_run_id("dynamic")
+"""The run of a dynamic manifest that nobody submits: it has seen no plan, so it is always the same one."""
+
+PARALLELISM: Final = 100
+"""Pods of a workflow at a time: one for each project that a repository may have."""
+
+WORKFLOW_DEADLINE_S: Final = 86_400
+DISCOVERY_DEADLINE_S: Final = 14_400
+SHARD_DEADLINE_S: Final = 86_400
+FINISH_DEADLINE_S: Final = 600
+"""The last resort only: the exact limits of jobs and units are kept by workers and dispatchers."""
+
+RETRY_EXPRESSION: Final = (
+    "!(lastRetry.message contains 'deadline') && (lastRetry.status == 'Error' || "
+    "asInt(lastRetry.exitCode) in [-1, 64, 65, 75, 137, 143])"
+)
+"""Infrastructure alone: exit code unknown, Argo's own 64 and 65, the dispatcher's 75, signals; never a deadline."""
+
+_PLAN: Final = "plan"
+_UNIT: Final = "unit"
+_MAIN: Final = "main"
+_SHARD: Final = "shard"
+_FINISH: Final = "finish"
+_RUN_AS_USER: Final = 65532  # "nonroot" in images without a shell
+_CREDENTIALS_VOLUME: Final = "nats-credentials"
+_PLAN_LABEL_LENGTH: Final = 12  # hex digits; a label's value ends at 63, the digest has 64
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_NO_LITERAL = re.compile(r"\{\{|[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestOptions:
+    """What a manifest says of the platform and of its run; the defaults fit the platform's own manifests.
+
+    `credentials_path` is where the dispatcher reads its NATS credentials. With `credentials_secret` the directory of
+    that path is the mounted Secret, whose key is the file's name; without one the file is simply there (one machine).
+    `run_id` names the workflow; None for a compilation that belongs to no run.
+    """
+
+    image: str = "catalyst-forge/dispatcher:latest"
+    nats_url: str = "nats://nats:4222"
+    credentials_path: str = "/etc/forge/nats/credentials"
+    credentials_secret: str | None = None
+    service_account: str = "forge-dispatcher"
+    executor_service_account: str = "forge-executor"
+    run_id: str | None = None
+    traceparent: str | None = None
+
+
+def lower_plan(plan: Plan, options: ManifestOptions) -> argo.Workflow:
+    """The static form; ForgeError with everything that Argo or Kubernetes would not accept."""
+    digest = plan_digest(plan)
+    entries = [
+        _units(entry.name, plan=digest, units=json.dumps(entry.items, separators=(",", ":")))
+        for entry in static_entries(plan)
+    ]
+    workflow = _workflow(
+        options,
+        run_id=options.run_id or ids.offline_run_id(digest),
+        labels={PLAN_LABEL: digest.removeprefix("sha256:")[:_PLAN_LABEL_LENGTH]},
+        templates=(_main(entries), _shard(options), _finish(options, plan=digest)),
+    )
+    nodes = check_nodes(workflow.metadata.name, plan, dynamic=False)
+    return _accepted(workflow, [*_check_options(options), *check_workflow(workflow, _dynamic(options)), *nodes])
+
+
+def lower_dynamic(options: ManifestOptions) -> argo.Workflow:
+    """The dynamic form; ForgeError where the options do not fit Argo or Kubernetes.
+
+    Its nodes are not known yet: whoever makes the plan calls `check_nodes` before it hands out the units.
+    """
+    workflow = _dynamic(options)
+    return _accepted(workflow, [*_check_options(options), *check_workflow(workflow, workflow)])
+
+
+def _dynamic(options: ManifestOptions) -> argo.Workflow:
+    lists = [_units(name, plan=_discovered(_PLAN), units=_discovered(name)) for name in _list_names()]
+    entries = [argo.WorkflowStep(name=DISCOVERY, template=DISCOVERY), *lists]
+    return _workflow(
+        options,
+        run_id=options.run_id or DYNAMIC_RUN_ID,
+        labels={},
+        templates=(_main(entries), _discovery(options), _shard(options), _finish(options, plan=None)),
+    )
+
+
+def _accepted(workflow: argo.Workflow, problems: Sequence[Diagnostic]) -> argo.Workflow:
+    if problems:
+        raise ForgeError(problems)
+    return workflow
+
+
+def _check_options(options: ManifestOptions) -> list[Diagnostic]:
+    return [Diagnostic(Code.NAME_INVALID, message) for message in _bad_options(options)]
+
+
+def _bad_options(options: ManifestOptions) -> Iterator[str]:
+    texts = {"image": options.image, "NATS URL": options.nats_url, "credentials path": options.credentials_path}
+    for what, text in texts.items():
+        if not text or _NO_LITERAL.search(text):
+            yield f'the {what} {json.dumps(text)} is empty or has "{{{{" or control characters in it'
+    if "@" in options.nats_url:
+        yield "the NATS URL has credentials in it, and a manifest is no secret: give them as a file"
+    if not posixpath.isabs(options.credentials_path):
+        yield f"the credentials path {json.dumps(options.credentials_path)} is not absolute"
+    names = {
+        "service account": options.service_account,
+        "executor's service account": options.executor_service_account,
+        "credentials secret": options.credentials_secret,
+    }
+    for what, name in names.items():
+        if name is not None and not is_dns_label(name):
+            yield f"the {what} {json.dumps(name)} is not a DNS-1123 label"
+    if options.run_id is not None and not ids.is_run_id(options.run_id):
+        yield f"the run id {json.dumps(options.run_id)} is not a UUID in lower case"
+    if options.traceparent is not None and not _TRACEPARENT.fullmatch(options.traceparent):
+        yield f"the traceparent {json.dumps(options.traceparent)} is not one of W3C's trace context"
+
+
+def _workflow(
+    options: ManifestOptions, *, run_id: str, labels: dict[str, str], templates: tuple[argo.Template, ...]
+) -> argo.Workflow:
+    annotations = {TRACE_ANNOTATION: options.traceparent} if options.traceparent else {}
+    return argo.Workflow(
+        api_version="argoproj.io/v1alpha1",
+        kind="Workflow",
+        metadata=argo.Metadata(
+            name=ids.workflow_name(run_id), labels={RUN_LABEL: run_id, **labels}, annotations=annotations
+        ),
+        spec=argo.WorkflowSpec(
+            entrypoint=_MAIN,
+            on_exit=_FINISH,
+            parallelism=PARALLELISM,
+            active_deadline_seconds=WORKFLOW_DEADLINE_S,
+            service_account_name=options.service_account,
+            # A dispatcher speaks to NATS only; Argo's own sidecar reports results and has an account of its own.
+            automount_service_account_token=False,
+            executor=argo.Executor(service_account_name=options.executor_service_account),
+            security_context=argo.PodSecurityContext(
+                run_as_non_root=True,
+                run_as_user=_RUN_AS_USER,
+                seccomp_profile=argo.SeccompProfile(type="RuntimeDefault"),
+            ),
+            # Later than at once, so that the log of a dispatcher that just ended can still be read.
+            pod_gc=argo.PodGC(strategy="OnPodCompletion", delete_delay_duration="60s"),
+            ttl_strategy=argo.TTLStrategy(seconds_after_success=3600, seconds_after_failure=86_400),
+            volumes=_volumes(options),
+            templates=templates,
+        ),
+    )
+
+
+def _main(entries: Iterable[argo.WorkflowStep]) -> argo.Template:
+    """Entries one after another. No `failFast`: it counts failed attempts as failed children and breaks retries."""
+    return argo.Template(name=_MAIN, steps=tuple((entry,) for entry in entries))
+
+
+def _units(name: str, *, plan: str, units: str) -> argo.WorkflowStep:
+    """An entry with a node for each unit of a JSON list; an empty list is a Skipped node, so no guard is needed."""
+    arguments = (argo.Argument(name=_PLAN, value=plan), argo.Argument(name=_UNIT, value="{{item}}"))
+    return argo.WorkflowStep(
+        name=name, template=_SHARD, arguments=argo.Arguments(parameters=arguments), with_param=units
+    )
+
+
+def _discovery(options: ManifestOptions) -> argo.Template:
+    defaults = {_PLAN: "", **dict.fromkeys(_list_names(), "[]")}
+    parameters = tuple(
+        argo.OutputParameter(name=name, value_from=argo.ValueFrom(path=f"{argo.OUTPUT_DIR}/{name}", default=default))
+        for name, default in defaults.items()
+    )
+    return argo.Template(
+        name=DISCOVERY,
+        outputs=argo.Outputs(parameters=parameters),
+        active_deadline_seconds=DISCOVERY_DEADLINE_S,
+        retry_strategy=_RETRY,
+        container=_container(options, "discover"),
+    )
+
+
+def _shard(options: ManifestOptions) -> argo.Template:
+    inputs = (argo.InputParameter(name=_PLAN), argo.InputParameter(name=_UNIT))
+    args = ("--plan", _input(_PLAN), "--unit", _input(_UNIT))
+    return argo.Template(
+        name=_SHARD,
+        inputs=argo.Inputs(parameters=inputs),
+        active_deadline_seconds=SHARD_DEADLINE_S,
+        retry_strategy=_RETRY,
+        container=_container(options, "run", *args),
+    )
+
+
+def _finish(options: ManifestOptions, *, plan: str | None) -> argo.Template:
+    """An exit handler cannot read a step's outputs: in the dynamic form the dispatcher looks the plan up itself."""
+    args = ("--status", "{{workflow.status}}", *(("--plan", plan) if plan else ()))
+    return argo.Template(
+        name=_FINISH,
+        active_deadline_seconds=FINISH_DEADLINE_S,
+        retry_strategy=_RETRY,
+        container=_container(options, "finish", *args),
+    )
+
+
+_RETRY: Final = argo.RetryStrategy(limit=str(RETRIES_MAX), retry_policy="Always", expression=RETRY_EXPRESSION)
+"""On leaves only (on a steps template a whole group would start again). No `backoff`: Argo waits it out before it
+looks at the expression, so every final failure would end late."""
+
+
+def _container(options: ManifestOptions, command: str, *args: str) -> argo.Container:
+    """The command is always given: without one the controller would ask the image's registry for its entrypoint."""
+    mount = argo.VolumeMount(
+        name=_CREDENTIALS_VOLUME, mount_path=posixpath.dirname(options.credentials_path), read_only=True
+    )
+    return argo.Container(
+        image=options.image,
+        command=("forge-dispatcher",),
+        args=(command, "--run", "{{workflow.name}}", *args),
+        env=(
+            argo.EnvVar(name="NATS_URL", value=options.nats_url),
+            argo.EnvVar(name="NATS_CREDENTIALS", value=options.credentials_path),
+        ),
+        resources=argo.ResourceRequirements(
+            requests={"cpu": "50m", "memory": "128Mi"}, limits={"cpu": "200m", "memory": "256Mi"}
+        ),
+        security_context=argo.ContainerSecurityContext(
+            allow_privilege_escalation=False, capabilities=argo.Capabilities(drop=("ALL",))
+        ),
+        volume_mounts=(mount,) if options.credentials_secret else (),
+    )
+
+
+def _volumes(options: ManifestOptions) -> tuple[argo.Volume, ...]:
+    if options.credentials_secret is None:
+        return ()
+    secret = argo.SecretVolumeSource(secret_name=options.credentials_secret)
+    return (argo.Volume(name=_CREDENTIALS_VOLUME, secret=secret),)
+
+
+def _list_names() -> tuple[str, ...]:
+    """The lists of unit ids that discovery hands out, each an entry, an output parameter and a file of one name."""
+    return (*(group_name(index) for index in range(1, GROUPS_MAX + 1)), RELEASE)
+
+
+def _discovered(parameter: str) -> str:
+    return f"{{{{steps.{DISCOVERY}.outputs.parameters.{parameter}}}}}"
+
+
+def _input(parameter: str) -> str:
+    return f"{{{{inputs.parameters.{parameter}}}}}"

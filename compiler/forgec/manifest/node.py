@@ -1,0 +1,80 @@
+"""Argo's node names and ids, known before the workflow runs.
+
+Argo keeps a workflow's nodes under an id that is a 32 bit hash (FNV-1a) of the node's name. Two names with one hash
+are one node to it: the second step is silently never run. The names follow from the manifest, so the compiler can
+prove that no two collide; a collision among n nodes has a chance of about n^2 / 2^33, one in 26 000 for 570 nodes.
+
+    forge-<uuid>                                  the steps of main
+    forge-<uuid>[0]                               an entry of the outer list
+    forge-<uuid>[0].discovery                     a leaf; it has a retryStrategy, so this is its Retry node,
+    forge-<uuid>[0].discovery(0)                  and each attempt is a pod node of its own
+    forge-<uuid>[1].group-01                      the Skipped node of a list that turned out empty
+    forge-<uuid>[1].group-01(0:g01-test-s001)     item 0 of a list, a Retry node again
+    forge-<uuid>[1].group-01(0:g01-test-s001)(0)
+    forge-<uuid>.onExit                           the exit handler
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from forgec.diagnostic import Code, Diagnostic
+from forgec.manifest.entry import RETRIES_MAX, Entry, dynamic_entries, static_entries
+from forgec.plan.model import Plan
+
+_FNV_OFFSET: Final = 0x811C9DC5
+_FNV_PRIME: Final = 0x01000193
+
+
+def check_nodes(workflow_name: str, plan: Plan, *, dynamic: bool) -> list[Diagnostic]:
+    """A diagnostic for each node that would take the place of another; in the static or in the dynamic form."""
+    entries = dynamic_entries(plan) if dynamic else static_entries(plan)
+    return _collisions(workflow_name, node_names(workflow_name, entries))
+
+
+def node_names(workflow_name: str, entries: Sequence[Entry]) -> Iterator[str]:
+    """Every name a node of the workflow can have, attempts that may never be made included."""
+    yield workflow_name
+    for index, entry in enumerate(entries):
+        group = f"{workflow_name}[{index}]"
+        yield group
+        if entry.items is None:
+            yield from _attempts(f"{group}.{entry.name}")
+        elif not entry.items:
+            yield f"{group}.{entry.name}"
+        else:
+            for at, item in enumerate(entry.items):
+                yield from _attempts(f"{group}.{entry.name}({at}:{item})")
+    yield from _attempts(f"{workflow_name}.onExit")
+
+
+def node_id(workflow_name: str, node_name: str) -> str:
+    """Argo's id of a node: the workflow's name, for all but the root with the hash behind it."""
+    if node_name == workflow_name:
+        return workflow_name
+    return f"{workflow_name}-{fnv32a(node_name.encode())}"
+
+
+def fnv32a(data: bytes) -> int:
+    """FNV-1a, 32 bits."""
+    value = _FNV_OFFSET
+    for byte in data:
+        value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
+    return value
+
+
+def _attempts(retry_node: str) -> Iterator[str]:
+    yield retry_node
+    for attempt in range(RETRIES_MAX + 1):
+        yield f"{retry_node}({attempt})"
+
+
+def _collisions(workflow_name: str, names: Iterator[str]) -> list[Diagnostic]:
+    first: dict[str, str] = {}
+    found = []
+    for name in names:
+        other = first.setdefault(node_id(workflow_name, name), name)
+        if other != name:
+            message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
+            advice = "start the run again, or compile with another run id or shard size: both change the names"
+            found.append(Diagnostic(Code.NODE_COLLISION, message, help=advice))
+    return found

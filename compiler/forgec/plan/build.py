@@ -1,0 +1,176 @@
+"""From a discovery document to a plan: who does what, with whom, and after what.
+
+The document says what each project does in each phase; the plan transposes that to what each phase does with all
+projects, and cuts every phase into units that one dispatcher can carry:
+
+    discovery                                plan
+    api:  lint: [fmt], test: [unit]          group 1   lint   g01-lint-s001  api: fmt
+    web:  test: [deps(10), unit]                         |
+                                             group 2   test   g02-test-s001  api: unit
+    lint is of group 1, test of group 2                       g02-test-s002  web: deps, then unit
+
+A phase of n tasks is n units of one while n is at most the shard size, so that a small repository shows every task as
+a node of its own; above that it is ceil(n / shard size) units as equally full as they can be. Groups without a task
+get no index, so unit ids do not depend on phases nobody uses.
+
+Pure: the same document gives the same plan, whatever the order of its keys.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.discovery.model import Discovery, Phase, Project, Step
+from forgec.plan.check import check_plan
+from forgec.plan.model import (
+    SHARD_SIZE_DEFAULT,
+    GroupPlan,
+    PhasePlan,
+    Plan,
+    PlanStep,
+    ReleaseProject,
+    ReleaseUnit,
+    Task,
+    Unit,
+    Wave,
+)
+from forgec.units import parse_duration
+
+RELEASE_UNIT_PREFIX: Final = "release"
+
+_Item = TypeVar("_Item")
+
+
+def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT) -> Plan:
+    """The plan of a document; ForgeError with everything that is wrong with it.
+
+    `shard_size` is the number of tasks (in the release stage: projects) that one unit may hold, at least 1.
+    """
+    if shard_size < 1:
+        raise ValueError(f"shard size must be at least 1, not {shard_size}")
+    _refuse_contradictions(discovery)
+    projects = sorted(discovery.projects, key=lambda project: project.path)
+    plan = Plan(
+        groups=_groups(discovery.repository.phases, projects, shard_size),
+        release=_release(projects, shard_size),
+    )
+    problems = check_plan(plan)
+    if problems:
+        raise ForgeError(problems)
+    return plan
+
+
+def shards(items: Sequence[_Item], shard_size: int) -> list[Sequence[_Item]]:
+    """Consecutive parts: one item each up to `shard_size` items, else the fewest that hold them, sizes within one."""
+    if len(items) <= shard_size:
+        return [items[at : at + 1] for at in range(len(items))]
+    count = -(-len(items) // shard_size)
+    size, larger = divmod(len(items), count)
+    parts = []
+    start = 0
+    for index in range(count):
+        end = start + size + (index < larger)
+        parts.append(items[start:end])
+        start = end
+    return parts
+
+
+def _groups(phases: dict[str, Phase], projects: Sequence[Project], shard_size: int) -> tuple[GroupPlan, ...]:
+    groups = []
+    index = 0
+    by_number = sorted(phases.items(), key=lambda item: (item[1].group, item[0]))
+    for number, members in groupby(by_number, key=lambda item: item[1].group):
+        tasks = {name: _tasks(name, phase, projects) for name, phase in members}
+        index += any(tasks.values())
+        units = {name: _units(f"g{index:02d}-{name}", tasks[name], shard_size) for name in tasks}
+        group = tuple(PhasePlan(name=name, units=units[name]) for name in tasks)
+        groups.append(GroupPlan(number=number, phases=group))
+    return tuple(groups)
+
+
+def _units(prefix: str, tasks: Sequence[Task], shard_size: int) -> tuple[Unit, ...]:
+    parts = shards(tasks, shard_size)
+    return tuple(Unit(id=_unit_id(prefix, number), tasks=tuple(part)) for number, part in enumerate(parts, 1))
+
+
+def _release(projects: Sequence[Project], shard_size: int) -> tuple[ReleaseUnit, ...]:
+    released = [
+        ReleaseProject(
+            project=project.name,
+            path=project.path,
+            artifacts=_plain(project.artifacts),
+            deploy=project.deployment_triggered,
+        )
+        for project in projects
+        if project.release_triggered
+    ]
+    return tuple(
+        ReleaseUnit(id=_unit_id(RELEASE_UNIT_PREFIX, number), projects=tuple(part))
+        for number, part in enumerate(shards(released, shard_size), 1)
+    )
+
+
+def _unit_id(prefix: str, number: int) -> str:
+    return f"{prefix}-s{number:03d}"
+
+
+def _tasks(name: str, phase: Phase, projects: Sequence[Project]) -> list[Task]:
+    """A phase's tasks in path order; a project that lists no step for it takes no part."""
+    return [
+        Task(project=project.name, path=project.path, waves=_waves(project.phases[name], phase))
+        for project in projects
+        if project.phases.get(name)
+    ]
+
+
+def _waves(steps: Sequence[Step], phase: Phase) -> tuple[Wave, ...]:
+    by_priority = sorted(steps, key=lambda step: (-step.priority, step.name))
+    return tuple(
+        Wave(priority=priority, steps=tuple(_step(step, phase) for step in wave))
+        for priority, wave in groupby(by_priority, key=lambda step: step.priority)
+    )
+
+
+def _step(step: Step, phase: Phase) -> PlanStep:
+    return PlanStep(
+        name=step.name,
+        action=step.action,
+        target=step.target,
+        timeout_s=parse_duration(step.timeout or phase.timeout),
+        args=step.args,
+        secrets=tuple(_plain(secret) for secret in step.secrets),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """As the plan's JSON will be read back: `to_builtins` would keep tuples, and the two would not be equal."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def _refuse_contradictions(discovery: Discovery) -> None:
+    """What would make a phase or a limit of the plan a guess; a document that discovery wrote has none of it."""
+    phases = discovery.repository.phases
+    problems = [_bad_timeout(f'phase "{name}"', phase.timeout, None) for name, phase in phases.items()]
+    for project in discovery.projects:
+        for phase, steps in project.phases.items():
+            if phase not in phases:
+                message = f'project "{project.name}" has steps in phase "{phase}", which repository.phases lacks'
+                problems.append(Diagnostic(Code.PLAN_INCONSISTENT, message, project=project.name))
+            for step in steps:
+                if step.timeout is not None:
+                    where = f'project "{project.name}", phase "{phase}", step "{step.name}"'
+                    problems.append(_bad_timeout(where, step.timeout, project.name))
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        raise ForgeError(found)
+
+
+def _bad_timeout(where: str, timeout: str, project: str | None) -> Diagnostic | None:
+    try:
+        parse_duration(timeout)
+    except ValueError as error:
+        return Diagnostic(Code.BAD_VALUE, f"{where}: timeout: {error}", project=project)
+    return None
