@@ -1,0 +1,80 @@
+"""A working directory as a tree: what people see in their editor, committed or not."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from forgec.diagnostic import Code, ForgeError, fail
+from forgec.discovery.ignore import IgnoreRules
+from forgec.discovery.tree import EntryKind, TreeEntry
+from forgec.source import whole_file
+
+
+class DirectoryTree:
+    """The files below a directory, without `.git` and without directories that a `.gitignore` excludes.
+
+    Those are left out here already, since build output and dependencies are often larger than all the rest.
+    A directory with a `.git` of its own is another repository: a submodule, as git sees it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        return str(self._root)
+
+    def list(self) -> Sequence[TreeEntry]:
+        rules = IgnoreRules()
+        entries: list[TreeEntry] = []
+        waiting = [""]
+        while waiting:
+            directory = waiting.pop()
+            try:
+                leaves, directories = _scan(self._root, directory)
+            except OSError as error:
+                raise _unreadable(directory or ".", error) from None
+            entries += leaves
+            ignore_file = _join(directory, ".gitignore")
+            if any(leaf.path == ignore_file and leaf.kind is EntryKind.FILE for leaf in leaves):
+                rules.add(directory, self.read(ignore_file))
+            waiting += [path for path in directories if not rules.ignores(path, is_directory=True)]
+        return sorted(entries, key=lambda entry: entry.path)
+
+    def read(self, path: str) -> bytes:
+        try:
+            # O_NOFOLLOW: what was listed as a file may have become a link out of the tree.
+            descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+
+
+def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
+    """The leaves of a directory, and the paths of the directories in it."""
+    leaves: list[TreeEntry] = []
+    directories: list[str] = []
+    with os.scandir(root / directory) as children:
+        for child in children:
+            path = _join(directory, child.name)
+            if child.name == ".git":
+                continue
+            if child.is_symlink():
+                leaves.append(TreeEntry(path=path, kind=EntryKind.SYMLINK, size=0))
+            elif child.is_file():
+                leaves.append(TreeEntry(path=path, kind=EntryKind.FILE, size=child.stat().st_size))
+            elif child.is_dir():
+                if (root / path / ".git").exists():
+                    leaves.append(TreeEntry(path=path, kind=EntryKind.SUBMODULE, size=0))
+                else:
+                    directories.append(path)
+    return leaves, directories
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
+def _unreadable(path: str, error: OSError) -> ForgeError:
+    return fail(Code.UNREADABLE, f"cannot read {path}: {error.strerror}", whole_file(path))

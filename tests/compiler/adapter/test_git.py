@@ -1,0 +1,170 @@
+"""Trees of commits and of working directories, on real repositories."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from forgec.adapter.git import GitTree, git_environment, open_tree
+from forgec.diagnostic import Code, ForgeError
+from forgec.discovery.tree import EntryKind, blob_id
+
+
+def git(root: Path, *arguments: str) -> str:
+    environment = git_environment(root, protocols=["file"]) | {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", "t"), ("EMAIL", "t@example.org"), ("DATE", "1700000000 +0000"))
+    }
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], env=environment, capture_output=True, check=True, timeout=30
+    )
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "web" / ".forge").mkdir(parents=True)
+    (root / "web" / ".forge" / "project.cue").write_bytes(b"package project\n")
+    (root / "web" / "naïve name\n.txt").write_bytes(b"\0binary\r\n")
+    (root / "link").symlink_to("web")
+    git(root, "add", ".")
+    git(root, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor")
+    git(root, "commit", "-q", "-m", "first")
+    return root
+
+
+def test_commit_and_working_directory_list_the_same_files(repository: Path) -> None:
+    tree, commit = open_tree(repository, "HEAD")
+    working, no_commit = open_tree(repository)
+
+    listed = {entry.path: entry.kind for entry in tree.list()}
+
+    assert listed == {
+        "link": EntryKind.SYMLINK,
+        "vendor": EntryKind.SUBMODULE,
+        "web/.forge/project.cue": EntryKind.FILE,
+        "web/naïve name\n.txt": EntryKind.FILE,
+    }
+    assert {entry.path: entry.kind for entry in working.list()} == {k: v for k, v in listed.items() if k != "vendor"}
+    assert commit == git(repository, "rev-parse", "HEAD")
+    assert no_commit is None
+
+
+def test_files_are_read_byte_for_byte(repository: Path) -> None:
+    tree, _ = open_tree(repository, "main")
+    entries = {entry.path: entry for entry in tree.list()}
+
+    for _ in range(3):
+        data = tree.read("web/naïve name\n.txt")
+        assert data == b"\0binary\r\n"
+    assert tree.read("web/.forge/project.cue") == b"package project\n"
+
+    entry = entries["web/naïve name\n.txt"]
+    assert (entry.size, entry.object_id) == (len(data), blob_id(data))
+
+
+def test_directory_of_a_repository_is_a_root_like_any_other(repository: Path) -> None:
+    tree, _ = open_tree(repository / "web", "HEAD")
+
+    assert [entry.path for entry in tree.list()][0] == ".forge/project.cue"
+    assert tree.read(".forge/project.cue") == b"package project\n"
+
+
+def test_bare_repository_is_read_at_a_revision(repository: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    git(repository, "clone", "-q", "--bare", f"file://{repository}", str(bare))
+
+    tree, commit = open_tree(bare, "HEAD")
+
+    assert commit is not None
+    assert len(tree.list()) == 4
+
+
+@pytest.mark.parametrize("rev", ["no-such-branch", "f" * 40, "--output=/tmp/x", "", "HEAD:web"])
+def test_unknown_revision_is_an_error(repository: Path, rev: str) -> None:
+    with pytest.raises(ForgeError) as caught:
+        open_tree(repository, rev)
+
+    assert [d.code for d in caught.value.diagnostics] == [Code.COMMIT_NOT_FOUND]
+
+
+def test_directory_without_repository_has_no_revisions(tmp_path: Path) -> None:
+    with pytest.raises(ForgeError) as caught:
+        open_tree(tmp_path, "HEAD")
+
+    assert [d.code for d in caught.value.diagnostics] == [Code.NOT_A_REPOSITORY]
+
+
+def test_missing_directory_is_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(ForgeError) as caught:
+        open_tree(tmp_path / "absent")
+
+    assert [d.code for d in caught.value.diagnostics] == [Code.UNREADABLE]
+
+
+def test_directory_tree_leaves_out_ignored_directories_and_other_repositories(tmp_path: Path) -> None:
+    for path in ("kept/file", "built/file", "other/.git/HEAD", "other/file", "a/b/built/file"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / ".gitignore").write_bytes(b"built/\n")
+
+    tree, _ = open_tree(tmp_path)
+
+    assert [(entry.path, entry.kind.value) for entry in tree.list()] == [
+        (".gitignore", "file"),
+        ("kept/file", "file"),
+        ("other", "submodule"),
+    ]
+
+
+def test_link_that_replaced_a_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    tree, _ = open_tree(tmp_path)
+    tree.list()
+    (tmp_path / "file").unlink()
+    (tmp_path / "file").symlink_to("/etc/passwd")
+
+    with pytest.raises(ForgeError):
+        tree.read("file")
+
+
+def test_repository_configuration_starts_nothing(repository: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    for key in ("core.fsmonitor", "core.pager", "core.sshCommand"):
+        git(repository, "config", key, f"touch {witness}")
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {witness}\n")
+    hook.chmod(0o755)
+
+    tree, _ = open_tree(repository, "HEAD")
+    tree.list()
+    tree.read("web/.forge/project.cue")
+
+    assert not witness.exists()
+
+
+def test_environment_of_git_holds_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("GIT_DIR", "/elsewhere")
+
+    environment = git_environment(tmp_path)
+
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+    assert "GIT_DIR" not in environment
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_closed_tree_can_be_read_again(repository: Path) -> None:
+    tree, commit = open_tree(repository, "HEAD")
+    assert isinstance(tree, GitTree)
+    tree.read("web/.forge/project.cue")
+
+    tree.close()
+
+    assert tree.read("web/.forge/project.cue") == b"package project\n"
