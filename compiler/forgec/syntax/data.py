@@ -5,8 +5,15 @@ Every value and every key knows where it was written, so an error found by a lat
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from forgec.source import Span
+
+DEPTH_MAX: Final = 64
+"""Levels of nesting in any text that is read."""
+
+INTEGER_MAX: Final = 2**53
+"""Whole numbers beyond are refused: readers of a result that hold numbers as floats would round them."""
 
 Scalar = None | bool | int | float | str
 

@@ -14,12 +14,10 @@ from typing import Final, Never
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
-from forgec.syntax.data import FieldNode, ListNode, Node, ScalarNode, StructNode
+from forgec.syntax.data import DEPTH_MAX, INTEGER_MAX, FieldNode, ListNode, Node, ScalarNode, StructNode
 from forgec.syntax.escape import JSON_ESCAPES, EscapeError, unescape
 
 SIZE_BYTES_MAX: Final = 10 * 1024 * 1024
-DEPTH_MAX: Final = 64
-INTEGER_MAX: Final = 2**53
 
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _STRING = re.compile(r'"([^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+)"')

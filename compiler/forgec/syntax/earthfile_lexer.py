@@ -86,47 +86,11 @@ def split_words(text: str) -> Iterator[tuple[int, int]]:
             continue
         start = at
         while at < len(text) and not text[at].isspace():
-            at = _unit_end(text, at, group=at == start) or len(text)
+            at = unit_end(text, at, group=at == start) or len(text)
         yield start, at
 
 
-def _cut(source: Source, start: int, docs: str) -> tuple[LogicalLine, int]:
-    """The logical line that begins at a physical one, and where the next begins."""
-    text = source.text
-    chars: list[str] = []
-    offsets: list[int] = []
-    at = start
-    while text[at] in " \t":
-        at += 1
-    at_margin = at == start
-    while at < len(text) and text[at] != "\n":
-        if text[at] == "#" and chars and chars[-1].isspace():
-            at = _line_end(text, at)
-            break
-        if joined := _CONTINUATION.match(text, at):
-            at = joined.end()
-            continue
-        if (here := _HEREDOC.match(text, at)) and "((" not in "".join(chars):
-            raise fail(
-                Code.UNSUPPORTED,
-                "here-documents are not supported in an Earthfile",
-                source.span(at, here.end()),
-                help="put the text into a file and COPY it, or use printf",
-            )
-        end = _unit_end(text, at, group=False, substitution=False)
-        if end is None:
-            raise fail(Code.EARTHFILE_SYNTAX, f"the quote {text[at]} is never closed", source.span(at, at + 1))
-        chars.extend(text[at:end])
-        offsets.extend(range(at, end))
-        at = end
-    while chars and chars[-1].isspace():
-        chars.pop()
-        offsets.pop()
-    offsets.append(offsets[-1] + 1 if offsets else start)
-    return LogicalLine("".join(chars), tuple(offsets), at_margin, docs), at + 1
-
-
-def _unit_end(text: str, at: int, *, group: bool, substitution: bool = True) -> int | None:
+def unit_end(text: str, at: int, *, group: bool, substitution: bool = True) -> int | None:
     """The end of what must stay together at `at`: an escape, a quote, `$(...)`, `(...)` if `group`, or one character.
 
     None if it is never closed. Written with a stack and not by recursion: the nesting is the input's.
@@ -155,6 +119,42 @@ def _unit_end(text: str, at: int, *, group: bool, substitution: bool = True) -> 
             closing.append(char)
         at += 1
     return None if closing else at
+
+
+def _cut(source: Source, start: int, docs: str) -> tuple[LogicalLine, int]:
+    """The logical line that begins at a physical one, and where the next begins."""
+    text = source.text
+    chars: list[str] = []
+    offsets: list[int] = []
+    at = start
+    while text[at] in " \t":
+        at += 1
+    at_margin = at == start
+    while at < len(text) and text[at] != "\n":
+        if text[at] == "#" and chars and chars[-1].isspace():
+            at = _line_end(text, at)
+            break
+        if joined := _CONTINUATION.match(text, at):
+            at = joined.end()
+            continue
+        if (here := _HEREDOC.match(text, at)) and "((" not in "".join(chars):
+            raise fail(
+                Code.UNSUPPORTED,
+                "here-documents are not supported in an Earthfile",
+                source.span(at, here.end()),
+                help="put the text into a file and COPY it, or use printf",
+            )
+        end = unit_end(text, at, group=False, substitution=False)
+        if end is None:
+            raise fail(Code.EARTHFILE_SYNTAX, f"the quote {text[at]} is never closed", source.span(at, at + 1))
+        chars.extend(text[at:end])
+        offsets.extend(range(at, end))
+        at = end
+    while chars and chars[-1].isspace():
+        chars.pop()
+        offsets.pop()
+    offsets.append(offsets[-1] + 1 if offsets else start)
+    return LogicalLine("".join(chars), tuple(offsets), at_margin, docs), at + 1
 
 
 def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
@@ -202,15 +202,19 @@ def _lex_words_as(source: Source, line: LogicalLine, start: int) -> Iterator[Lex
 def _lex_flags(line: LogicalLine, start: int) -> Iterator[Lexeme]:
     """Leading `--flags`; a bare `--` ends them and is dropped. The last lexeme is the rest, which may be empty."""
     rest = len(line.text)
+    waiting: Lexeme | None = None
     for first, last in split_words(line.text[start:]):
-        word = line.text[start + first : start + last]
-        if not word.startswith("--"):
-            rest = start + first
+        lexeme = line.lexeme("FLAG", start + first, start + last)
+        if waiting:
+            yield waiting._replace(text=f"{waiting.text}={lexeme.text}", end=lexeme.end)
+            waiting = None
+        elif lexeme.text in _VALUE_FLAGS:
+            waiting = lexeme
+        elif lexeme.text.startswith("--") and lexeme.text != "--":
+            yield lexeme
+        else:
+            rest = start + (last if lexeme.text == "--" else first)
             break
-        if word == "--":
-            rest = start + last
-            break
-        yield line.lexeme("FLAG", start + first, start + last)
     while rest < len(line.text) and line.text[rest].isspace():
         rest += 1
     yield line.lexeme("TEXT", rest, len(line.text))
@@ -289,6 +293,9 @@ _CONTINUATION: Final = re.compile(r"\\[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)(?:[ \t\r]*(?
 _HEREDOC: Final = re.compile(r"(?<!<)<<-?[ \t]*['\"]?[A-Za-z_]\w*")
 _LOOP: Final = re.compile(r"([A-Za-z_][\w-]*)\s+(IN)\s+")
 _NAME: Final = re.compile(r"([A-Za-z_]\w*)(?=[\s=]|$)\s*(=?)\s*")
+_VALUE_FLAGS: Final = frozenset({"--mount", "--secret", "--network", "--oidc", "--sep"})
+"""Flags of RUN, IF and FOR whose value may follow as a word of its own."""
+
 _OPENING: Final = frozenset({"IF", "FOR", "WAIT", "TRY", "WITH_DOCKER"})
 
 _LEX_ARGUMENTS: Final = {

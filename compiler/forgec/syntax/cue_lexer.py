@@ -1,0 +1,208 @@
+r"""CUE text to the terminals of `cue.lark`.
+
+Written by hand because of strings: `"a \(x) b"` holds an expression that may hold a string again, which no regular
+expression delimits. The stack of open brackets, which that needs anyway, also finds the bracket that does not fit.
+
+    "host-\(name).local"   ->  STRING_START "host-\(   IDENT name   STRING_END ).local"
+
+A token's text is exactly the source's text. Line ends become NEWLINE here, and COMMA or nothing in `AutomaticCommas`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Final, Never
+
+from lark.lexer import Lexer, Token
+
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
+from forgec.source import Source
+from forgec.syntax.data import DEPTH_MAX
+
+KEYWORDS: Final = {
+    word: word.upper() for word in ("package", "import", "for", "in", "if", "let", "true", "false", "null")
+}
+
+_TOKEN = re.compile(
+    r"""
+    (?P<SPACE>[ \t\r]+|//[^\n]*)
+  | (?P<NEWLINE>\n)
+  | (?P<RAW>(?P<hashes>\#+)"(?!"")[^\n]*?"(?P=hashes)|\#+\"{3})
+  | (?P<BOTTOM>_\|_)
+  | (?P<IDENT>(?:_?\#)?[^\W\d]\w*|(?:_?\#)?\$[\w$]*|_)
+  | (?P<NUMBER>(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]\w*|\w*))
+  | (?P<QUOTE>\"{3}|")
+  | (?P<BYTES>'''|')
+  | (?P<ATTRIBUTE>@[^\W\d][\w.]*\()
+  | (?P<ELLIPSIS>\.\.\.)
+  | (?P<COMPARE>!=|<=|>=|=~|!~|<|>)
+  | (?P<LOGIC>\|\||&&|==)
+  | (?P<OPEN>[{\[(])
+  | (?P<CLOSE>[}\])])
+  | (?P<SIGN>[:,?!=.|&*/+\-])
+    """,
+    re.VERBOSE,
+)
+_SIGNS: Final = {
+    ":": "COLON", ",": "COMMA", "?": "QUESTION", "!": "EXCLAMATION", "=": "EQUAL", ".": "DOT", "|": "PIPE",
+    "&": "AMPERSAND", "*": "STAR", "/": "SLASH", "+": "PLUS", "-": "MINUS", "{": "LBRACE", "}": "RBRACE",
+    "[": "LSQB", "]": "RSQB", "(": "LPAR", ")": "RPAR",
+}  # fmt: skip
+_CLOSES: Final = {"{": "}", "[": "]", "(": ")"}
+
+# Up to what ends a piece of a string: its quote, an interpolation, or (on one line) the line.
+_PIECE: Final = {
+    '"': re.compile(r'[^"\\\n]*+(?:\\[^(\n][^"\\\n]*+)*+'),
+    '"""': re.compile(r'(?:[^"\\]|\\[^(]|"(?!""))*+'),
+}
+_BYTES: Final = {"'": re.compile(r"(?:[^'\\\n]|\\[^\n])*+'"), "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL)}
+_ATTRIBUTE_PART = re.compile(r"""[^()"\n]++|"(?:[^"\\\n]|\\[^\n])*+"|[()]""")
+
+
+class CueLexer(Lexer):
+    """lark's lexer interface; what is lexed is a Source."""
+
+    def __init__(self, lexer_conf: object) -> None:
+        del lexer_conf  # the terminals are declared only, their patterns are above
+
+    def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]  # lark types the classic interface as text
+        return _Scan(source).tokens()
+
+
+class AutomaticCommas:
+    """CUE's one rule for line ends: after a token that can end a declaration, a line end is a comma.
+
+    Not before `)`, where an expression in parentheses may end on a line of its own.
+    """
+
+    always_accept: ClassVar[tuple[str, ...]] = ()
+    _ENDING: ClassVar[frozenset[str]] = frozenset(
+        {"IDENT", "NUMBER", "STRING", "RAW", "BYTES", "BOTTOM", "STRING_END", "ATTRIBUTE", "QUESTION", "ELLIPSIS"}
+        | {"RPAR", "RBRACE", "RSQB"}
+        | set(KEYWORDS.values())
+    )
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        before = ""
+        comma: Token | None = None
+        for token in stream:
+            if token.type == "NEWLINE":
+                if before in self._ENDING and comma is None:
+                    comma = Token("COMMA", str(token), start_pos=token.start_pos, end_pos=token.end_pos)
+                continue
+            if comma is not None and token.type != "RPAR":
+                yield comma
+            comma = None
+            before = token.type
+            yield token
+        if comma is not None:
+            yield comma
+
+
+class _Scan:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._text = source.text
+        self._at = 0
+        self._open: list[tuple[str, int]] = []  # brackets, and the quotes of strings around an interpolation
+
+    def tokens(self) -> Iterator[Token]:
+        text, end = self._text, len(self._text)
+        while self._at < end:
+            start = self._at
+            found = _TOKEN.match(text, start)
+            if not found:
+                self._refuse_character(start)
+            kind, self._at = found.lastgroup, found.end()
+            match kind:
+                case "SPACE":
+                    continue
+                case "IDENT":
+                    kind = KEYWORDS.get(found[0], "IDENT")
+                case "SIGN":
+                    kind = _SIGNS[found[0]]
+                case "OPEN":
+                    kind = _SIGNS[found[0]]
+                    self._push(found[0], start)
+                case "CLOSE":
+                    kind = self._pop(found[0], start)
+                case "QUOTE":
+                    kind = self._string(found[0], start, begins=True)
+                case "BYTES":
+                    self._bytes(found[0], start)
+                case "ATTRIBUTE":
+                    self._attribute(start)
+            assert kind is not None
+            yield Token(kind, text[start : self._at], start_pos=start, end_pos=self._at)
+        if self._open:
+            bracket, start = self._open[-1]
+            what = "string" if bracket.startswith('"') else f'"{bracket}"'
+            opened = Related(self._source.span(start, start + 1), "opened here")
+            message = f"the file ends inside the {what} opened at line {self._source.position(start).line}"
+            raise ForgeError([Diagnostic(Code.SYNTAX, message, self._source.span(end, end), (opened,))])
+
+    def _push(self, bracket: str, start: int) -> None:
+        if len(self._open) >= DEPTH_MAX:
+            raise fail(Code.TOO_DEEP, f"nested deeper than {DEPTH_MAX} levels", self._source.span(start, start + 1))
+        self._open.append((bracket, start))
+
+    def _pop(self, bracket: str, start: int) -> str:
+        span = self._source.span(start, start + 1)
+        if not self._open:
+            raise fail(Code.SYNTAX, f'"{bracket}" closes nothing', span)
+        opening, opened_at = self._open.pop()
+        if opening.startswith('"') and bracket == ")":
+            return self._string(opening, opened_at, begins=False)
+        if _CLOSES.get(opening) != bracket:
+            shown = "\\(" if opening.startswith('"') else opening
+            opened = Related(self._source.span(opened_at, opened_at + 1), "opened here")
+            line = self._source.position(opened_at).line
+            message = f'"{bracket}" does not close the "{shown}" of line {line}'
+            raise ForgeError([Diagnostic(Code.SYNTAX, message, span, (opened,))])
+        return _SIGNS[bracket]
+
+    def _string(self, quote: str, start: int, *, begins: bool) -> str:
+        """Read on to the end of the string or to its next interpolation; the kind of token that makes."""
+        found = _PIECE[quote].match(self._text, self._at)
+        assert found is not None
+        self._at = found.end()
+        if self._text.startswith("\\(", self._at):
+            self._at += 2
+            self._push(quote, start)
+            return "STRING_START" if begins else "STRING_MIDDLE"
+        if self._text.startswith(quote, self._at):
+            self._at += len(quote)
+            return "STRING" if begins else "STRING_END"
+        where = "on its line" if quote == '"' else "before the file ends"
+        raise fail(
+            Code.SYNTAX, f"the string is not closed {where}", self._source.span(start, self._at), help=f"close it with {quote}"
+        )
+
+    def _bytes(self, quote: str, start: int) -> None:
+        found = _BYTES[quote].match(self._text, self._at)
+        if not found:
+            span = self._source.span(start, start + len(quote))
+            raise fail(Code.SYNTAX, "the bytes literal is not closed", span, help='text is written in "double quotes"')
+        self._at = found.end()
+
+    def _attribute(self, start: int) -> None:
+        depth = 1
+        while depth:
+            part = _ATTRIBUTE_PART.match(self._text, self._at)
+            if not part:
+                raise fail(
+                    Code.SYNTAX, "the attribute is not closed on its line", self._source.span(start, self._at),
+                    help='close it with ")"',
+                )  # fmt: skip
+            depth += {"(": 1, ")": -1}.get(part[0], 0)
+            self._at = part.end()
+
+    def _refuse_character(self, start: int) -> Never:
+        character = self._text[start]
+        span = self._source.span(start, start + 1)
+        advice = {
+            "#": 'a comment begins with "//"',
+            ";": "declarations end with their line, or with a comma",
+            "`": 'text is written in "double quotes"',
+            "@": "an attribute is written @name(text)",
+        }.get(character)
+        raise fail(Code.SYNTAX, f'the character "{character}" has no meaning here', span, help=advice)

@@ -1,0 +1,105 @@
+"""CUE's number and string literals to values."""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+from forgec.syntax.data import INTEGER_MAX
+from forgec.syntax.escape import CUE_ESCAPES, EscapeError, unescape
+
+_BASED = re.compile(r"0(?:x[0-9A-Fa-f]+|o[0-7]+|b[01]+)")
+_DECIMAL = re.compile(r"(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?P<exponent>[eE][+-]?[0-9]+)?(?P<suffix>[KMGTP]i?)?")
+_UNDERSCORE = re.compile(r"(?<=[0-9A-Fa-f])_(?=[0-9A-Fa-f])")
+_DIGITS_MAX: Final = 400
+
+
+def number_value(text: str) -> int | float:
+    """`1_000`, `0x1F`, `1.5e3`, `10Mi`; ValueError with a message fit for a person."""
+    plain = _UNDERSCORE.sub("", text.lower() if text[:2] in ("0X", "0O", "0B") else text)
+    if len(plain) > _DIGITS_MAX:
+        raise ValueError(f"the number has more than {_DIGITS_MAX} digits")
+    if _BASED.fullmatch(plain):
+        return checked_number(int(plain, 0))
+    found = _DECIMAL.fullmatch(plain)
+    if not found or (found["exponent"] and found["suffix"]):
+        hint = "; a decimal number has no leading zero" if re.match("0[0-9]", plain) else ""
+        raise ValueError(f'"{text[:40]}" is not a number{hint}')
+    if suffix := found["suffix"]:
+        base = 1024 if suffix.endswith("i") else 1000
+        exact = Fraction(found["number"].rstrip(".")) * base ** ("KMGTP".index(suffix[0]) + 1)
+        if exact.denominator != 1:
+            raise ValueError(f'"{text}" is not a whole number')
+        return checked_number(exact.numerator)
+    if found["exponent"] or "." in found["number"]:
+        return checked_number(float(plain))
+    return checked_number(int(plain))
+
+
+def checked_number(value: int | float) -> int | float:
+    """The number itself; ValueError where it is beyond what every reader of the result can hold."""
+    if isinstance(value, int) and abs(value) > INTEGER_MAX:
+        raise ValueError("the number is beyond ±2^53, which readers of the result would round")
+    if value in (float("inf"), float("-inf")) or value != value:  # noqa: PLR0124  # not a number
+        raise ValueError("the number is too large")
+    return value
+
+
+def string_parts(tokens: Sequence[str]) -> list[str]:
+    """The text before, between and after the interpolations of one string.
+
+    `tokens` are as written, with their delimiters: `"a`, `\\(`, `)`, `"`. EscapeError's `start` counts from the
+    beginning of the first token, with interpolations left out.
+    """
+    quote = '"""' if tokens[0].startswith('"""') else '"'
+    bodies = []
+    offsets = []
+    offset = 0
+    for index, token in enumerate(tokens):
+        first, last = index == 0, index == len(tokens) - 1
+        start = len(quote) if first else 1
+        bodies.append(token[start : len(token) - (len(quote) if last else 2)])
+        offsets.append(offset + start)
+        offset += len(token)
+    if quote == '"""':
+        bodies = _dedent(bodies, offset)
+    parts = []
+    for body, at in zip(bodies, offsets, strict=True):
+        try:
+            parts.append(unescape(body, CUE_ESCAPES))
+        except EscapeError as error:
+            if quote == '"""':
+                raise EscapeError(str(error), 0, offset) from None
+            raise EscapeError(str(error), at + error.start, at + error.end) from None
+    return parts
+
+
+def raw_string(token: str) -> str:
+    """`#"text"#`: backslashes are text, except before as many `#` as the quotes have."""
+    hashes = len(token) - len(token.lstrip("#"))
+    body = token[hashes + 1 : len(token) - hashes - 1]
+    if "\\" + "#" * hashes in body:
+        raise ValueError("an escape inside a raw string is not supported")
+    return body
+
+
+def _dedent(bodies: list[str], length: int) -> list[str]:
+    """Text of a multi-line string without the first line end, the last one, and the closing quotes' indentation."""
+    if not re.match(r"[ \t]*\r?\n", bodies[0]):
+        raise EscapeError('the text of a multi-line string begins on the line after """', 0, length)
+    *_, indentation = bodies[-1].rpartition("\n")
+    if indentation.strip(" \t") or "\n" not in bodies[-1]:
+        raise EscapeError('the closing """ stands on a line of its own', 0, length)
+    if len(bodies) > 1 or bodies[0].count("\n") > 1:
+        pieces = [*bodies[:-1], bodies[-1].removesuffix(indentation).removesuffix("\n").removesuffix("\r")]
+    else:
+        pieces = ["\n"]
+    lines = re.compile(r"\n(?P<indent>" + re.escape(indentation) + r")?(?P<blank>[ \t]*(?=\r?\n|\Z))?")
+    result = []
+    for piece in pieces:
+        for line in lines.finditer(piece):
+            if line["indent"] is None and line["blank"] is None:
+                raise EscapeError('a line of the text is indented less than the closing """', 0, length)
+        result.append(re.sub(r"\r?\n" + re.escape(indentation), "\n", piece))
+    result[0] = re.sub(r"\A[ \t]*\r?\n", "", result[0], count=1)
+    return result
