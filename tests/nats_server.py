@@ -1,4 +1,4 @@
-"""A real nats-server for tests: JetStream, token, loopback; it can be killed and started again on its port and store."""
+"""A real nats-server for tests: JetStream, token, loopback; may be killed and started again on its port and store."""
 
 import secrets
 import signal

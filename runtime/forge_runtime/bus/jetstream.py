@@ -20,6 +20,7 @@ from forge_runtime.bus.records import KeyValueRecords
 from forge_runtime.settings import BusSettings
 from forge_runtime.subject import (
     ACK_WAIT_S,
+    DEAD_LETTERS_STREAM,
     EVENTS_FILTER,
     EVENTS_STREAM,
     JOBS_BUCKET,
@@ -95,6 +96,10 @@ class JetStreamBus:
         self.connection.check_size(operation, data)
         async with self.connection.limit(operation):
             await self.connection.jetstream.publish(subject, data, stream=EVENTS_STREAM)
+
+    async def bury(self, subject: str, data: bytes) -> None:
+        async with self.connection.limit(f"bury {subject}"):
+            await self.connection.jetstream.publish(subject, data, stream=DEAD_LETTERS_STREAM)
 
     async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
         """Through restarts and lost connections; ends with BusUnavailable only when the connection is closed for good.

@@ -142,6 +142,10 @@ class Bus(Protocol):
         """Stored when this returns."""
         ...
 
+    async def bury(self, subject: str, data: bytes) -> None:
+        """Keep a copy of a message among the dead letters; stored when this returns."""
+        ...
+
     def events(self, consumer: str) -> AsyncIterator["EventDelivery"]:
         """Events from where this durable consumer left off, for ever; each must be acked or comes again."""
         ...

@@ -12,6 +12,7 @@ from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.kv import KeyValue
 
 from forge_runtime.bus.connection import Connection
+from forge_runtime.bus.hints import KeyHints
 from forge_runtime.bus.port import Conflict, Entry
 
 LIST_LIMIT_S: Final = 30.0
@@ -79,14 +80,18 @@ class KeyValueRecords:
         return [entry for entry in found if entry is not None]
 
     @asynccontextmanager
-    async def changes(self, pattern: str) -> AsyncIterator["KeyHints"]:
+    async def changes(self, pattern: str) -> AsyncIterator[KeyHints]:
         """A write to the bucket is itself a message on the bucket's subject: subscribe to that, without a consumer.
 
         On leaving, pending hints are thrown away: they have no worth to anybody else.
         """
-        hints = KeyHints(self._prefix)
+        hints = KeyHints()
+
+        async def note(message: Msg) -> None:
+            hints.note(message.subject.removeprefix(self._prefix))
+
         async with self._connection.limit(f"watch {pattern} in {self._bucket}"):
-            subscription = await self._connection.client.subscribe(f"{self._prefix}{pattern}", cb=hints.put)
+            subscription = await self._connection.client.subscribe(f"{self._prefix}{pattern}", cb=note)
             await self._connection.barrier()
         try:
             yield hints
@@ -100,28 +105,3 @@ class KeyValueRecords:
         except nats.js.errors.NotFoundError:
             return None
         return Entry(key=key, value=entry.value or b"", revision=int(entry.revision or 0))
-
-
-class KeyHints:
-    """Changed keys, each once however often it changed: a slow reader costs memory per key, not per change."""
-
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._keys: dict[str, None] = {}
-        self._changed = asyncio.Event()
-
-    async def put(self, message: Msg) -> None:
-        self._keys[message.subject.removeprefix(self._prefix)] = None
-        self._changed.set()
-
-    async def next(self, timeout_s: float) -> str | None:
-        if not self._keys:
-            self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await self._changed.wait()
-        if not self._keys:
-            return None
-        key = next(iter(self._keys))
-        del self._keys[key]
-        return key
