@@ -22,6 +22,7 @@ JOBS_BUCKET: Final = "forge-jobs"
 RUNS_BUCKET: Final = "forge-runs"
 PLANS_BUCKET: Final = "forge-plans"
 EVENTS_STREAM: Final = "forge-events"
+DEAD_LETTERS_STREAM: Final = "forge-dead-letters"
 PROJECTOR: Final = "api-projector"
 
 ACK_WAIT_S: Final = 30.0
@@ -77,7 +78,7 @@ OBJECT_BUCKETS: Final = (Bucket(name=PLANS_BUCKET, history=1, ttl_s=7 * DAY_S),)
 
 LOG_STREAMS: Final = (
     LogStream(name=EVENTS_STREAM, subjects=("forge.events.>", "forge.notices.>"), max_age_s=7 * DAY_S),
-    LogStream(name="forge-dead-letters", subjects=("forge.dead.>",), max_age_s=30 * DAY_S),
+    LogStream(name=DEAD_LETTERS_STREAM, subjects=("forge.dead.>",), max_age_s=30 * DAY_S),
     LogStream(
         name="forge-advisories",
         subjects=(
