@@ -6,6 +6,7 @@ JSON, snake_case; unknown fields are ignored on reading, so that a newer writer 
 """
 
 import enum
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -167,7 +168,10 @@ class DiscoveryData(Struct, frozen=True, kw_only=True):
 
 
 class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job's state. `starts` counts how often a worker began it; times are unix seconds."""
+    """A job's state. `starts` counts how often a worker began it; times are unix seconds.
+
+    `submitted_at` is when it last entered the queue: a job handed back waits anew.
+    """
 
     version: int = 1
     state: JobState
@@ -180,6 +184,11 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: JobResult | None = None
     attempt_nonce: str | None = None
     """Set anew by each claim: tells two holders of one worker name apart."""
+
+
+def utc_text(unix_s: float) -> str:
+    """Unix seconds as RFC 3339 UTC to the millisecond, the form of every timestamp on the wire."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def encode(value: Struct) -> bytes:

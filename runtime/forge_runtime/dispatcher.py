@@ -1,0 +1,357 @@
+"""The dispatcher: the process behind each leaf of a run's workflow. It submits jobs, waits for them, and exits.
+
+    discover --run forge-<uuid>                            submit the discovery job, write its unit ids as outputs
+    run      --run forge-<uuid> --plan DIGEST --unit UNIT  a unit: tasks together, waves in order, steps together
+    finish   --run forge-<uuid> --status WORD              settle what has not ended, tell the API that nothing runs
+
+It keeps nothing: killed and started again, or running twice at once, it finds the same jobs by their ids and comes to
+the same end. It never calls the API. Exit codes: 0 succeeded; 1 a job failed; 75 infrastructure, try again; 76 the run
+was cancelled or failed elsewhere; 78 the plan, the run record or the command line is bad.
+
+Base dependencies only (msgspec, nats-py): its start-up is paid once per pod.
+"""
+
+import argparse
+import asyncio
+import enum
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from forge_runtime import subject
+from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, TooLarge
+from forge_runtime.envelope import Envelope
+from forge_runtime.event import Event, EventKind
+from forge_runtime.job import DiscoveryData, Job, JobRecord, JobState, JobType, utc_text
+from forge_runtime.ledger import Ledger, NoRecord
+from forge_runtime.outage import ride_out
+from forge_runtime.run import CancelFlag, CancelReason, RunRecord
+from forge_runtime.settings import BadSettings, read_bus_settings
+from forge_runtime.settle import Settlement
+from forge_runtime.submit import GaveUp, Submitter
+from forge_runtime.tasks import end_tasks
+from forge_runtime.telemetry import configure_logging, log_fields
+from forge_runtime.watch import Watch, watch_run
+from forgec import ids
+from forgec.plan.digest import read_plan
+from forgec.plan.model import GROUPS_MAX, Plan, Unit
+
+COMPONENT: Final = "dispatcher"
+PATIENCE_S: Final = 60.0
+"""An outage longer than this ends the dispatcher (75); the workflow starts it again, twice at most."""
+
+PLAN_READ_S: Final = 30.0
+OUTPUT_DIR_DEFAULT: Final = "/tmp/forge"  # noqa: S108 - the pod's own, and where the workflow reads outputs
+
+_log = logging.getLogger(__name__)
+
+
+class Exit(enum.IntEnum):
+    SUCCEEDED = 0
+    FAILED = 1
+    INFRASTRUCTURE = 75
+    STOPPED = 76
+    CONFIGURATION = 78
+
+
+class BadConfiguration(Exception):
+    """The plan, the run record or the command line is not what it must be; trying again changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A parsed command line. `plan` and `unit` belong to `run`; `finish` may name a plan."""
+
+    leaf: str
+    run_id: str
+    plan: str | None = None
+    unit: str | None = None
+    status: str = "succeeded"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    configure_logging(COMPONENT)
+    try:
+        command = parse_command(sys.argv[1:] if argv is None else argv)
+        return asyncio.run(_main(command, os.environ))
+    except (BadConfiguration, BadSettings) as error:
+        _log.error("cannot start", extra={"why": str(error)})
+        return Exit.CONFIGURATION
+
+
+def parse_command(argv: Sequence[str]) -> Command:
+    """BadConfiguration where the line is not understood."""
+    parser = _Parser(prog="forge-dispatcher", description="Submit a run's jobs and wait for them.")
+    leaves = parser.add_subparsers(dest="leaf", required=True)
+    for leaf in ("discover", "run", "finish"):
+        options = leaves.add_parser(leaf)
+        options.add_argument("--run", required=True, metavar="forge-UUID")
+        options.add_argument("--plan", required=leaf == "run", metavar="DIGEST")
+        options.add_argument("--unit", required=leaf == "run")
+        options.add_argument("--status", default="succeeded", help="the engine's word for how the workflow ended")
+    line = parser.parse_args(argv)
+    try:
+        run_id = ids.run_id_of_workflow(line.run)
+    except ValueError as error:
+        raise BadConfiguration(str(error)) from None
+    return Command(leaf=line.leaf, run_id=run_id, plan=line.plan, unit=line.unit, status=line.status.lower())
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatcher:
+    """One leaf of one run over an open bus. `terminated` is set when the process is told to go (SIGTERM)."""
+
+    bus: Bus
+    run_id: str
+    terminated: asyncio.Event = field(default_factory=asyncio.Event)
+    output_dir: Path = Path(OUTPUT_DIR_DEFAULT)
+    _ledger: Ledger = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._ledger = Ledger(self.bus, PATIENCE_S)
+
+    async def perform(self, command: Command) -> Exit:
+        """The leaf's exit code; every expected trouble becomes one, with a log line that says why."""
+        try:
+            match command.leaf:
+                case "discover":
+                    return await self._discover()
+                case "run":
+                    assert command.plan is not None
+                    assert command.unit is not None
+                    return await self._run(command.plan, command.unit)
+                case _:
+                    return await self._finish(command.status, command.plan)
+        except BusUnavailable as error:
+            _log.error("the bus stayed away", extra={"why": str(error), "limit_s": PATIENCE_S})
+            return Exit.INFRASTRUCTURE
+        except GaveUp as error:
+            _log.error("gave up waiting", extra={"why": str(error)})
+            return Exit.INFRASTRUCTURE
+        except (BadConfiguration, NoRecord, TooLarge, msgspec.ValidationError) as error:
+            _log.error("cannot go on", extra={"why": str(error)})
+            return Exit.CONFIGURATION
+
+    async def _discover(self) -> Exit:
+        run = await self._ledger.run(self.run_id)
+        job = Envelope(run, self._ledger.clock()).discovery_job()
+        code = await self._carry(run, [[[job]]])
+        if code is Exit.SUCCEEDED:
+            record = await self._ledger.read(self.run_id, job.job_id)
+            write_outputs(_discovery_data(record), self.output_dir)
+        return code
+
+    async def _run(self, digest: str, unit_id: str) -> Exit:
+        run = await self._ledger.run(self.run_id)
+        plan = await self._plan(digest)
+        phase, unit = _find_unit(plan, digest, unit_id)
+        envelope = Envelope(run, self._ledger.clock(), digest)
+        return await self._carry(
+            run,
+            [
+                [[envelope.ci_job(phase, task, step) for step in wave.steps] for wave in task.waves]
+                for task in unit.tasks
+            ],
+        )
+
+    async def _finish(self, word: str, plan_digest: str | None) -> Exit:
+        records = await self._ledger.records(self.run_id)
+        open_jobs = [record.job.job_id for record in records if not record.state.terminal]
+        succeeded = word == "succeeded"
+        if open_jobs or not succeeded:
+            # The flag reaches workers whose dispatcher is gone; where the run ended for a reason, that one stays.
+            await self._raise_flag(CancelReason.FAILED, None)
+        if open_jobs:
+            async with watch_run(self.bus, self.run_id) as watch:
+                await self._settle(watch, open_jobs, list(JobType), force=True)
+        if plan_digest is None:
+            plan_digest = _planned(records)
+        await self._ledger.publish(
+            Event(
+                kind=EventKind.FINISH,
+                run_id=self.run_id,
+                status="succeeded" if succeeded else "failed",
+                at=utc_text(self._ledger.clock()),
+                plan_digest=plan_digest,
+            )
+        )
+        _log.info("run finished", extra={"status": word, "jobs": len(records), "settled": len(open_jobs)})
+        return Exit.SUCCEEDED
+
+    async def _carry(self, run: RunRecord, tasks: Sequence[Sequence[Sequence[Job]]]) -> Exit:
+        """Bring tasks (lists of waves of jobs) to their end, or stop when the run must end before."""
+        jobs = [job for waves in tasks for wave in waves for job in wave]
+        async with watch_run(self.bus, self.run_id) as watch:
+            submitter = Submitter.of(self._ledger, watch, run.deadline_at)
+            left_s = run.deadline_at - self._ledger.clock()
+            work = asyncio.create_task(_tasks(submitter, tasks))
+            flagged = asyncio.create_task(
+                watch.until(subject.cancel_key(self.run_id), lambda: self._ledger.flag(self.run_id), left_s)
+            )
+            terminated = asyncio.create_task(self.terminated.wait())
+            try:
+                await asyncio.wait({work, flagged, terminated}, return_when=asyncio.FIRST_COMPLETED)
+                if work.done():
+                    bad = work.result()
+                    if bad is None:
+                        _log.info("all jobs succeeded", extra={"jobs": len(jobs)})
+                        return Exit.SUCCEEDED
+                    if bad.state is not JobState.CANCELLED:
+                        await self._raise_flag(CancelReason.FAILED, bad.job.job_id)
+                elif flagged.done():
+                    if flagged.result() is None:
+                        await self._raise_flag(CancelReason.DEADLINE, None)
+                elif await self._ledger.flag(self.run_id) is None:
+                    _log.info("told to go while the run goes on: its jobs go on without us")
+                    return Exit.INFRASTRUCTURE
+            finally:
+                await end_tasks(work, flagged, terminated)
+            records = await self._settle(watch, [job.job_id for job in jobs], {job.type for job in jobs})
+        return _stopped(records)
+
+    async def _settle(
+        self, watch: Watch, job_ids: Iterable[str], pools: Iterable[JobType], *, force: bool = False
+    ) -> list[JobRecord]:
+        flag = await self._ledger.flag(self.run_id)
+        if flag is None:  # a job was cancelled by somebody who raised no flag
+            flag = await self._raise_flag(CancelReason.CANCELLED, None)
+        _log.info("the run ends", extra={"reason": flag.reason, "by": flag.by, "failed_job": flag.job_id})
+        settlement = Settlement(self._ledger, watch, self.run_id, flag, COMPONENT, force)
+        return await settlement.settle(job_ids, pools)
+
+    async def _raise_flag(self, reason: CancelReason, job_id: str | None) -> CancelFlag:
+        flag = CancelFlag(reason=reason, by=COMPONENT, at=self._ledger.clock(), job_id=job_id)
+        await self._ledger.raise_flag(self.run_id, flag)
+        return flag
+
+    async def _plan(self, digest: str) -> Plan:
+        try:
+            data = await ride_out(lambda: self.bus.get_object(digest, PLAN_READ_S), limit_s=PATIENCE_S)
+        except BadObject as error:
+            raise BadConfiguration(str(error)) from None
+        if data is None:
+            raise BadConfiguration(f"plan {digest} is not in the plan store: it is put there by the discovery job")
+        return read_plan(data)
+
+
+def write_outputs(data: DiscoveryData, directory: Path) -> None:
+    """The discovery leaf's output parameters, one file each: `plan`, `group-01` ... `group-16`, `release`.
+
+    Written under another name and renamed, so that the engine never reads half a file.
+    """
+    if len(data.groups) > GROUPS_MAX:
+        raise BadConfiguration(
+            f"the plan has {len(data.groups)} groups with work, a workflow has room for {GROUPS_MAX}"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    groups = [*data.groups, *[()] * (GROUPS_MAX - len(data.groups))]
+    outputs = {f"group-{index:02d}": _json(unit_ids) for index, unit_ids in enumerate(groups, 1)}
+    outputs |= {"release": _json(data.release), "plan": data.plan_digest}
+    for name, text in outputs.items():
+        unfinished = directory / f".{name}.{os.getpid()}"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(directory / name)
+
+
+async def _main(command: Command, environ: Mapping[str, str]) -> int:
+    terminated = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, terminated.set)
+    async with AsyncExitStack() as cleanup:
+        cleanup.enter_context(log_fields(run_id=command.run_id, leaf=command.leaf, unit=command.unit))
+        try:
+            bus = await connect(read_bus_settings(environ))
+        except BusUnavailable as error:
+            _log.error("cannot reach the bus", extra={"why": str(error)})
+            return Exit.INFRASTRUCTURE
+        cleanup.push_async_callback(bus.close)
+        dispatcher = Dispatcher(
+            bus=bus,
+            run_id=command.run_id,
+            terminated=terminated,
+            output_dir=Path(environ.get("FORGE_OUTPUT_DIR", OUTPUT_DIR_DEFAULT)),
+        )
+        return await dispatcher.perform(command)
+
+
+async def _tasks(submitter: Submitter, tasks: Iterable[Sequence[Sequence[Job]]]) -> JobRecord | None:
+    """All tasks together; the record of the first job that ended without success."""
+
+    async def task(waves: Sequence[Sequence[Job]]) -> JobRecord | None:
+        for wave in waves:
+            if (bad := await _first_bad(map(step, wave))) is not None:
+                return bad
+        return None
+
+    async def step(job: Job) -> JobRecord | None:
+        record = await submitter.bring_to_end(job)
+        _log.info("job ended", extra={"job_id": job.job_id, "state": record.state, "error.code": _error_code(record)})
+        return None if record.state is JobState.SUCCEEDED else record
+
+    return await _first_bad(map(task, tasks))
+
+
+async def _first_bad(work: Iterable[Coroutine[Any, Any, JobRecord | None]]) -> JobRecord | None:
+    """Wait for all, or until one found a job that did not succeed; then the others stop."""
+    tasks = [asyncio.create_task(part) for part in work]
+    try:
+        for ended in asyncio.as_completed(tasks):
+            if (bad := await ended) is not None:
+                return bad
+        return None
+    finally:
+        await end_tasks(*tasks)
+
+
+def _stopped(records: Iterable[JobRecord]) -> Exit:
+    """A unit that holds a failure says so even if it heard of the flag first; so each failure is told once."""
+    failed = any(record.state in (JobState.FAILED, JobState.EXPIRED) for record in records)
+    return Exit.FAILED if failed else Exit.STOPPED
+
+
+def _find_unit(plan: Plan, digest: str, unit_id: str) -> tuple[str, Unit]:
+    if unit_id in plan.release_ids:
+        raise BadConfiguration(f'unit "{unit_id}" releases projects: this version does not release')
+    found = plan.unit(unit_id)
+    if found is None:
+        raise BadConfiguration(f'plan {digest} has no unit "{unit_id}"')
+    return found
+
+
+def _discovery_data(record: JobRecord | None) -> DiscoveryData:
+    if record is None or record.result is None or record.result.data is None:
+        raise BadConfiguration("the discovery job succeeded without a result")
+    return msgspec.json.decode(record.result.data, type=DiscoveryData)
+
+
+def _planned(records: Iterable[JobRecord]) -> str | None:
+    """The plan of a run that was discovered."""
+    for record in records:
+        if record.job.type is JobType.DISCOVERY and record.state is JobState.SUCCEEDED:
+            return _discovery_data(record).plan_digest
+    return None
+
+
+def _error_code(record: JobRecord) -> str | None:
+    return record.result.error.code if record.result is not None and record.result.error is not None else None
+
+
+def _json(unit_ids: Sequence[str]) -> str:
+    return msgspec.json.encode(unit_ids).decode()
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse exits with 2, which says nothing to the workflow's retry rule."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadConfiguration(f"{self.prog}: {message}")

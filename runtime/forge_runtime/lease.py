@@ -1,0 +1,188 @@
+"""The fencing rules of a job record: who may change it, when, and into what. Pure.
+
+Acks of a queue are not fenced: a stale worker's ack removes the message that another worker is busy with. So a job's
+owner is whoever wrote the record last by compare-and-set, and these functions say what may be written:
+
+    queued --claim--> leased --complete--> succeeded | failed | cancelled
+      |  ^-----requeue---/ |                 (only its holder: worker and nonce of the claim)
+      |                    '--lease ends--> claim by another, one start more
+      '--cancel, expire--> cancelled, expired
+
+A lease is time in which nobody else may take the job. Its end takes nothing from the holder by itself: as long as the
+record still bears his nonce he may renew or complete, and the compare-and-set decides a race. So a clock that jumps
+costs a second execution at worst, never a second completion.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from forge_runtime.job import ErrorRecord, JobRecord, JobResult, JobState, utc_text
+
+STARTS_MAX: Final = 3
+"""A job whose worker died this often is given up: the next claim makes it failed, JOB_POISON."""
+
+BEATS_PER_LEASE: Final = 3
+"""A 30 s lease is renewed every 10 s, so two beats may be lost before the job is another's."""
+
+
+class Refusal(enum.StrEnum):
+    ENDED = "the job has ended"
+    HELD = "another worker holds the job"
+    NOT_HOLDER = "the job is no longer held by this attempt"
+    NOT_DUE = "the job may still wait in its queue"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing may be written; `record` is what stands."""
+
+    reason: Refusal
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """One attempt of one worker. `nonce` is new for each claim, `component` names the writer in error records."""
+
+    worker: str
+    nonce: str
+    component: str
+
+
+def claim(record: JobRecord, holder: Holder, now: float) -> JobRecord | Refused:
+    """Take the job. The answer may be a job that ended just now: it waited too long, or began too often."""
+    if record.state.terminal:
+        return Refused(Refusal.ENDED, record)
+    if _holds(record, holder):
+        return record  # our own write, whose answer was lost
+    if record.state is JobState.LEASED and now < _lease_end(record):
+        return Refused(Refusal.HELD, record)
+    if _waited_too_long(record, now):
+        return _expired(record, holder.component, now)
+    if record.starts >= STARTS_MAX:
+        return _poisoned(record, holder.component, now)
+    return replace(
+        record,
+        state=JobState.LEASED,
+        starts=record.starts + 1,
+        worker=holder.worker,
+        attempt_nonce=holder.nonce,
+        started_at=now,
+        lease_until=now + record.job.limits.heartbeat_s,
+    )
+
+
+def renew(record: JobRecord, holder: Holder, now: float) -> JobRecord | Refused:
+    """Another lease's length from now."""
+    if not _holds(record, holder):
+        return _not_holder(record)
+    return replace(record, lease_until=now + record.job.limits.heartbeat_s)
+
+
+def complete(record: JobRecord, holder: Holder, result: JobResult) -> JobRecord | Refused:
+    """The job's end, written by the attempt that did the work."""
+    assert result.status.terminal
+    assert result.job_id == record.job.job_id
+    if not _holds(record, holder):
+        return _not_holder(record)
+    return replace(record, state=result.status, result=result, lease_until=None)
+
+
+def requeue(record: JobRecord, holder: Holder, now: float, *, counted: bool) -> JobRecord | Refused:
+    """Hand the job back; `counted=False` when the attempt ended for no fault of the job (a worker that drains)."""
+    if not _holds(record, holder):
+        return _not_holder(record)
+    return replace(
+        record,
+        state=JobState.QUEUED,
+        starts=record.starts if counted else record.starts - 1,
+        submitted_at=now,
+        worker=None,
+        attempt_nonce=None,
+        started_at=None,
+        lease_until=None,
+    )
+
+
+def cancel(record: JobRecord, error: ErrorRecord, now: float, *, force: bool = False) -> JobRecord | Refused:
+    """End a job that nobody holds; with `force` also a held one, whose holder is then fenced out."""
+    if record.state.terminal:
+        return Refused(Refusal.ENDED, record)
+    if record.state is JobState.LEASED and now < _lease_end(record) and not force:
+        return Refused(Refusal.HELD, record)
+    return _ended(record, JobState.CANCELLED, error, now)
+
+
+def expire(record: JobRecord, component: str, now: float) -> JobRecord | Refused:
+    """End a job that waited in its queue beyond its limit."""
+    if record.state.terminal:
+        return Refused(Refusal.ENDED, record)
+    if not _waited_too_long(record, now):
+        return Refused(Refusal.HELD if record.state is JobState.LEASED else Refusal.NOT_DUE, record)
+    return _expired(record, component, now)
+
+
+def poison(record: JobRecord, component: str, reason: str, now: float) -> JobRecord | Refused:
+    """End a job whose message no worker can read, whoever holds it."""
+    if record.state.terminal:
+        return Refused(Refusal.ENDED, record)
+    return _ended(record, JobState.FAILED, _poison_error(component, reason, now), now)
+
+
+def _holds(record: JobRecord, holder: Holder) -> bool:
+    return (record.state, record.worker, record.attempt_nonce) == (JobState.LEASED, holder.worker, holder.nonce)
+
+
+def _lease_end(record: JobRecord) -> float:
+    return record.lease_until or 0.0
+
+
+def _not_holder(record: JobRecord) -> Refused:
+    return Refused(Refusal.ENDED if record.state.terminal else Refusal.NOT_HOLDER, record)
+
+
+def _waited_too_long(record: JobRecord, now: float) -> bool:
+    return record.state is JobState.QUEUED and now > record.submitted_at + record.job.limits.schedule_to_start_s
+
+
+def _expired(record: JobRecord, component: str, now: float) -> JobRecord:
+    limit_s = record.job.limits.schedule_to_start_s
+    error = ErrorRecord(
+        code="JOB_EXPIRED",
+        message=f"no worker began this job within {limit_s:g} s; see whether workers of its pool run, then start the "
+        "run again",
+        component=component,
+        error_class="infra",
+        timestamp=utc_text(now),
+    )
+    return _ended(record, JobState.EXPIRED, error, now)
+
+
+def _poisoned(record: JobRecord, component: str, now: float) -> JobRecord:
+    reason = f"{record.starts} workers in turn lost this job before its end, the last one {record.worker}"
+    return _ended(record, JobState.FAILED, _poison_error(component, reason, now), now)
+
+
+def _poison_error(component: str, reason: str, now: float) -> ErrorRecord:
+    return ErrorRecord(
+        code="JOB_POISON",
+        message=f"{reason}; the job is in the dead letters and will not be tried again",
+        component=component,
+        error_class="infra",
+        timestamp=utc_text(now),
+    )
+
+
+def _ended(record: JobRecord, state: JobState, error: ErrorRecord, now: float) -> JobRecord:
+    result = JobResult(
+        job_id=record.job.job_id,
+        status=state,
+        error=error,
+        worker=record.worker,
+        started_at=None if record.started_at is None else utc_text(record.started_at),
+        completed_at=utc_text(now),
+    )
+    return replace(record, state=state, result=result, lease_until=None)

@@ -1,0 +1,110 @@
+"""The job records and the cancel flags, read and changed: the only place that writes either.
+
+A change is a pure decision (lease.py) over what stands, written by compare-and-set, and taken again over what stands
+then if somebody else was faster. A write whose answer was lost is repeated: the decisions know their own work.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from forge_runtime import subject
+from forge_runtime.bus.port import Bus, Conflict
+from forge_runtime.envelope import ended_event, running_event
+from forge_runtime.event import Event
+from forge_runtime.job import Job, JobRecord, JobState, decode_record, encode
+from forge_runtime.lease import Refused
+from forge_runtime.outage import ride_out
+from forge_runtime.run import CancelFlag, RunRecord, decode_cancel, decode_run
+
+Decision = Callable[[JobRecord, float], JobRecord | Refused]
+"""(what stands, now) -> what shall stand, or why nothing may be written."""
+
+
+class NoRecord(Exception):
+    """A job or run has no record: it was never written, or is older than a record's seven days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """`patience_s` is how long each call rides out an outage of the bus before it raises BusUnavailable."""
+
+    bus: Bus
+    patience_s: float
+    clock: Callable[[], float] = time.time
+
+    async def run(self, run_id: str) -> RunRecord:
+        entry = await ride_out(lambda: self.bus.runs.get(subject.run_key(run_id)), limit_s=self.patience_s)
+        if entry is None:
+            raise NoRecord(f"run {run_id} has no record in {subject.RUNS_BUCKET}: it is written before a run starts")
+        return decode_run(entry.value)
+
+    async def open(self, job: Job) -> JobRecord:
+        """The job's record, made now if it has none."""
+        return await ride_out(lambda: self._open(job), limit_s=self.patience_s)
+
+    async def read(self, run_id: str, job_id: str) -> JobRecord | None:
+        entry = await ride_out(lambda: self.bus.jobs.get(subject.job_key(run_id, job_id)), limit_s=self.patience_s)
+        return None if entry is None else decode_record(entry.value)
+
+    async def records(self, run_id: str) -> list[JobRecord]:
+        entries = await ride_out(lambda: self.bus.jobs.list(subject.job_keys(run_id)), limit_s=self.patience_s)
+        return [decode_record(entry.value) for entry in entries]
+
+    async def change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
+        """What stands after the decision; NoRecord where there is nothing to decide about."""
+        return await ride_out(lambda: self._change(run_id, job_id, decide), limit_s=self.patience_s)
+
+    async def flag(self, run_id: str) -> CancelFlag | None:
+        """Why the run ends, if it must."""
+        entry = await ride_out(lambda: self.bus.runs.get(subject.cancel_key(run_id)), limit_s=self.patience_s)
+        return None if entry is None else decode_cancel(entry.value)
+
+    async def raise_flag(self, run_id: str, flag: CancelFlag) -> None:
+        """End the run; whoever comes second changes nothing, so the first reason stays."""
+        await ride_out(lambda: self._raise_flag(run_id, flag), limit_s=self.patience_s)
+
+    async def publish(self, event: Event) -> None:
+        target = subject.event_subject(event.run_id, event.kind)
+        await ride_out(lambda: self.bus.publish_event(target, encode(event)), limit_s=self.patience_s)
+
+    async def publish_running(self, record: JobRecord) -> None:
+        await self.publish(running_event(record))
+
+    async def publish_end(self, record: JobRecord) -> None:
+        await self.publish(ended_event(record, self.clock()))
+
+    async def _open(self, job: Job) -> JobRecord:
+        key = subject.job_key(job.run_id, job.job_id)
+        if (entry := await self.bus.jobs.get(key)) is not None:
+            return decode_record(entry.value)
+        record = JobRecord(state=JobState.QUEUED, job=job, submitted_at=self.clock())
+        try:
+            await self.bus.jobs.create(key, encode(record))
+        except Conflict:
+            entry = await self.bus.jobs.get(key)
+            assert entry is not None, f"{key} exists and cannot be read"
+            return decode_record(entry.value)
+        return record
+
+    async def _change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
+        key = subject.job_key(run_id, job_id)
+        while True:  # each turn lost a race that another write won, so some write makes progress
+            entry = await self.bus.jobs.get(key)
+            if entry is None:
+                raise NoRecord(f"job {job_id} of run {run_id} has no record in {subject.JOBS_BUCKET}")
+            record = decode_record(entry.value)
+            decided = decide(record, self.clock())
+            if isinstance(decided, Refused) or decided == record:
+                return decided
+            try:
+                await self.bus.jobs.update(key, encode(decided), entry.revision)
+            except Conflict:
+                continue
+            return decided
+
+    async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:
+        try:
+            await self.bus.runs.create(subject.cancel_key(run_id), encode(flag))
+        except Conflict:
+            return

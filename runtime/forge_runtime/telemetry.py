@@ -1,0 +1,90 @@
+"""Log lines with the platform's fields, and W3C trace context.
+
+One JSON object a line on stderr: ts, level, msg, component, then whatever the line says of itself and of the work in
+hand (run_id, job_id, job_type, attempt, delivery, repository, commit_sha, phase, project, step, worker, trace_id,
+request_id, error.code). On a terminal the same facts as text.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TextIO
+
+from forge_runtime.job import utc_text
+
+_work: ContextVar[dict[str, Any]] = ContextVar("work", default={})  # noqa: B039 - replaced, never changed in place
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def configure_logging(component: str, *, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Send every logger's lines to `stream` (stderr): text where it is a terminal, JSON elsewhere. Called once."""
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(_Text(component) if target.isatty() else _JsonLines(component))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.getLogger("nats").setLevel(logging.WARNING)  # it reports each reconnect attempt as an error of its own
+
+
+@contextmanager
+def log_fields(**fields: Any) -> Iterator[None]:
+    """Add these to every line logged inside, by tasks started inside too; None is left out."""
+    token = _work.set({**_work.get(), **{name: value for name, value in fields.items() if value is not None}})
+    try:
+        yield
+    finally:
+        _work.reset(token)
+
+
+def new_traceparent(random_bits: bytes) -> str:
+    """A trace of its own, sampled, from 24 random bytes."""
+    assert len(random_bits) == 24
+    return f"00-{random_bits[:16].hex()}-{random_bits[16:].hex()}-01"
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The 32 digits that all parts of a run share; None for anything that is no traceparent."""
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    return match[1] if match else None
+
+
+class _JsonLines(logging.Formatter):
+    def __init__(self, component: str) -> None:
+        super().__init__()
+        self._component = component
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "ts": utc_text(record.created),
+            "level": record.levelname.lower(),
+            "msg": record.getMessage(),
+            "component": self._component,
+            **_facts(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    def __init__(self, component: str) -> None:
+        super().__init__()
+        self._component = component
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{name}={value}" for name, value in _facts(record).items())
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        text = f"{clock} {record.levelname.lower():7} {self._component}: {record.getMessage()}  {facts}".rstrip()
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    own = {name: value for name, value in vars(record).items() if name not in _STANDARD and value is not None}
+    return {**_work.get(), **own}
