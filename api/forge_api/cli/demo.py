@@ -31,15 +31,17 @@ FAULT: Final = ("ROUND_HALF_EVEN", "ROUND_DOWN")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--fail", action="store_true", help="break one test of the sample first")
+    parser.add_argument("--data-dir", type=Path, default=PROJECT_ROOT / DIRECTORY_NAME / "demo", metavar="DIR")
     arguments = parser.parse_args(argv)
     if not SAMPLE.is_dir():
         print(f"demo: the sample is not there ({SAMPLE}); the demo runs from a checkout", file=sys.stderr)
         return 2
-    home = Home(PROJECT_ROOT / DIRECTORY_NAME / "demo")
+    home = Home(arguments.data_dir.resolve())
     if home.endpoint() is not None:
         print(f"demo: another demo is running in {home.directory}", file=sys.stderr)
         return 75
     shutil.rmtree(home.directory, ignore_errors=True)
+    home.prepare()
     sample = home.directory / "monorepo"
     _copy_sample(sample, broken=arguments.fail)
     platform = subprocess.Popen(

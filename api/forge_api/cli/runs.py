@@ -100,7 +100,8 @@ def summary(run: RunView, home: Home) -> list[str]:
     return [
         *lines,
         f"{run.status} in {duration(run.elapsed_s)}: {steps}",
-        f"logs: forge logs {run.id}  ({home.objects / 'pipeline-runs' / run.id / 'logs'})",
+        f"logs: {home.objects / 'pipeline-runs' / run.id / 'logs'}",
+        f"      (while the platform runs also: forge logs {run.id[:13]})",
     ]
 
 

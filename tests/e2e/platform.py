@@ -1,0 +1,114 @@
+"""A whole platform for a test: `forge up` in a directory of its own, and the `forge` command beside it."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from forge_api.cli.client import ApiClient
+from forge_api.cli.home import Home
+
+WAIT_S = 90.0
+
+
+class Platform:
+    """Started by `start`; `stop` ends every process of it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.home = Home(directory)
+        self._log = directory.parent / "up.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "forge_api.cli.main", "up", "--runner", "host", "--slots", "2"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "--data-dir", str(self.home.directory)], stdout=log, stderr=log, start_new_session=True
+            )
+        wait_until(lambda: self.home.endpoint() is not None, what=lambda: f"forge up: {self.said()}")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def pid_of(self, name: str) -> int:
+        """The newest process of a part, as `forge up` announced it."""
+        return int(re.findall(rf"^{name} +pid (\d+)$", self.said(), re.MULTILINE)[-1])
+
+    def kill(self, name: str) -> None:
+        os.kill(self.pid_of(name), signal.SIGKILL)
+
+    @property
+    def client(self) -> ApiClient:
+        endpoint = self.home.endpoint()
+        assert endpoint is not None
+        return ApiClient(endpoint.api, self.home.api_token)
+
+    def forge(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "forge_api.cli.main", *arguments, "--data-dir", str(self.home.directory)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+
+    def start_forge(self, *arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "forge_api.cli.main", *arguments, "--data-dir", str(self.home.directory)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def completions(self) -> dict[str, int]:
+        """How many terminal records each job ever had, read from the history of the bucket."""
+        return asyncio.run(self._completions())
+
+    async def _completions(self) -> dict[str, int]:
+        import nats
+
+        endpoint = self.home.endpoint()
+        assert endpoint is not None
+        connection = await nats.connect(endpoint.nats, token=self.home.nats_token.read_text().strip())
+        counts: dict[str, int] = {}
+        try:
+            bucket = await connection.jetstream().key_value("forge-jobs")
+            for key in await bucket.keys():
+                entries = await bucket.history(key)
+                states = [json.loads(entry.value)["state"] for entry in entries if entry.value]
+                counts[key] = sum(state not in ("queued", "leased") for state in states)
+        finally:
+            await connection.close()
+        return counts
+
+
+def wait_until(holds: Callable[[], object], *, what: Callable[[], str] = lambda: "condition") -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {WAIT_S:.0f}s in vain: {what()}"
+        time.sleep(0.05)
+
+
+def commit_repository(directory: Path, files: Mapping[str, str]) -> Path:
+    """A git repository with these files in one commit."""
+    for name, text in files.items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for arguments in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "files"]):
+        subprocess.run(["git", *arguments], cwd=directory, check=True, timeout=60)
+    return directory
+
+
+def step_statuses(run: Mapping[str, Any]) -> dict[str, str]:
+    """`phase/project/step` to status."""
+    return {
+        f"{phase['name']}/{task['project_name']}/{step['name']}": step["status"]
+        for phase in run["phases"]
+        for task in phase["tasks"]
+        for step in task["steps"]
+    }
