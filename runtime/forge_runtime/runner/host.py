@@ -1,0 +1,225 @@
+"""The step runner "host": executes an Earthfile's target on this machine, without containers and without Earthly.
+
+For one's own machine and for trusted repositories: commands run with the rights of the worker. They get a minimal
+environment and empty directories, but nothing keeps a command from reading what its user may read.
+
+A target is executed once in a step for each set of args; targets that it names (FROM, COPY, BUILD) come first, one
+after the other. Every target begins with the file's base recipe, the commands before the first header.
+"""
+
+import asyncio
+import difflib
+import hashlib
+import os
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from forge_runtime.job import JobState, Place
+from forge_runtime.runner import tree
+from forge_runtime.runner.argument import parse_step_arguments
+from forge_runtime.runner.failure import StepFailure, config_failure, step_error
+from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
+from forge_runtime.runner.recipe import BuiltTarget, RecipeRun, Surroundings, place_of
+from forgec.diagnostic import ForgeError
+from forgec.source import Source, Span, whole_file
+from forgec.syntax import earthfile_ast as ast
+from forgec.syntax.earthfile import declared_args, parse_earthfile, parse_reference
+
+DEPTH_MAX: Final = 50
+"""Targets that wait for each other; with args that change, a target can call itself without being a cycle."""
+
+EARTHFILE_BYTES_MAX: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRunner:
+    """`groups`: where process groups are noted for a worker that was killed (see `process.kill_stale_groups`)."""
+
+    groups: Path | None = None
+    name: str = "host"
+
+    async def run(self, request: StepRequest, output: LineSink) -> StepOutcome:
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                await _run_step(request, output, self.groups)
+        except StepFailure as failure:
+            await output(failure.error.message)
+            return StepOutcome(status=JobState.FAILED, exit_code=failure.exit_code, error=failure.error)
+        except TimeoutError:
+            message = f"{request.target} of {request.project_path} ran longer than {request.timeout_s:g} s"
+            await output(message)
+            error = step_error("STEP_TIMEOUT", "timeout", message, context={"target": request.target})
+            return StepOutcome(status=JobState.FAILED, error=error)
+        return StepOutcome(status=JobState.SUCCEEDED, exit_code=0)
+
+
+async def _run_step(request: StepRequest, output: LineSink, groups: Path | None) -> None:
+    arguments = parse_step_arguments(request.args)
+    reference = parse_reference(request.target, whole_file(request.target))
+    if reference is None or reference.project or reference.path:
+        raise config_failure(f'{request.target[:80]!r} is not a target: write "+name"')
+    surroundings = Surroundings(
+        environment=_base_environment(request),
+        output=output,
+        scratch=request.scratch,
+        timeout_s=request.timeout_s,
+        groups=groups,
+    )
+    project = posixpath.normpath(request.project_path)
+    build = _StepBuild(workspace=request.workspace, first=project, surroundings=surroundings)
+    await build.build_first(reference.name, arguments.build_args)
+
+
+def _base_environment(request: StepRequest) -> Mapping[str, str]:
+    """Not the worker's environment: that holds credentials."""
+    home, temporary = request.scratch / "home", request.scratch / "tmp"
+    for path in (home, temporary):
+        path.mkdir(parents=True, exist_ok=True)
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "LANG": "C.UTF-8",
+        "CI": "true",
+        **request.environment,
+    }
+
+
+@dataclass(slots=True, kw_only=True)
+class _StepBuild:
+    """The targets of one step; implements `Targets` for the recipes."""
+
+    workspace: Path
+    first: str
+    surroundings: Surroundings
+    files: dict[str, ast.Earthfile] = field(default_factory=dict)
+    built: dict[str, BuiltTarget] = field(default_factory=dict)
+    running: dict[str, str] = field(default_factory=dict)
+    """Targets that are being executed, outermost first: key to label."""
+
+    async def build_first(self, name: str, args: Mapping[str, str]) -> None:
+        """The step's own target. Its args must be declared: a misspelt one would else do nothing, silently."""
+        directory = self.first
+        at = whole_file(_earthfile_path(directory))
+        earthfile = self._earthfile(directory, at)
+        target = _target(earthfile, name, at)
+        declared = {name for name, arg in declared_args(earthfile.base).items() if arg.is_global}
+        declared |= set(declared_args(target.recipe))
+        for arg in args:
+            if arg not in declared:
+                known = ", ".join(sorted(declared)) or "none"
+                message = f"{target.span}: +{name} declares no ARG {arg[:80]} (declared: {known})"
+                raise config_failure(message, place_of(target.span))
+        await self._once(directory, target, args, at)
+
+    async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget:
+        directory = _directory_of(reference, directory)
+        earthfile = self._earthfile(directory, reference.span)
+        return await self._once(directory, _target(earthfile, reference.name, reference.span), args, reference.span)
+
+    async def _once(self, directory: str, target: ast.Target, args: Mapping[str, str], at: Span) -> BuiltTarget:
+        label = self._label(directory, target.name)
+        key = "\0".join([directory, target.name, *(f"{name}={value}" for name, value in sorted(args.items()))])
+        if key in self.running:
+            chain = " -> ".join([*self.running.values(), label])
+            raise config_failure(f"{at}: targets need each other: {chain}", place_of(at))
+        if len(self.running) >= DEPTH_MAX:
+            raise config_failure(f"{at}: more than {DEPTH_MAX} targets wait for each other", place_of(at))
+        if key not in self.built:
+            self.running[key] = label
+            self.built[key] = await self._execute(directory, target, args, key)
+            del self.running[key]
+        return self.built[key]
+
+    def _label(self, directory: str, name: str) -> str:
+        return f"+{name}" if directory == self.first else f"{directory}+{name}"
+
+    async def _execute(self, directory: str, target: ast.Target, args: Mapping[str, str], key: str) -> BuiltTarget:
+        earthfile = self.files[directory]
+        run = self._recipe_run(directory, args, self.running[key], key)
+        if target.name != BASE:
+            base_target = ast.Target(name=BASE, docs="", recipe=earthfile.base, span=target.span)
+            global_args = {name for name, arg in declared_args(earthfile.base).items() if arg.is_global}
+            base_args = {name: value for name, value in args.items() if name in global_args}
+            base = await self._once(directory, base_target, base_args, target.span)
+            await run.inherit(base)
+        await run.run(target.recipe)
+        return run.result()
+
+    def _recipe_run(self, directory: str, args: Mapping[str, str], label: str, key: str) -> RecipeRun:
+        area = self.surroundings.scratch / "targets" / hashlib.sha256(key.encode()).hexdigest()[:16]
+        (area / "tree").mkdir(parents=True)
+        (area / "artifacts").mkdir()
+        project = self.workspace / directory
+        hidden = {project / name for name in ("Earthfile", ".earthlyignore", ".earthignore")}
+        return RecipeRun(
+            label=label,
+            directory=directory,
+            origin=tree.Origin(
+                directory=project, boundary=self.workspace, hidden=frozenset({*hidden, self.workspace / ".git"})
+            ),
+            surroundings=self.surroundings,
+            targets=self,
+            imports=dict(self.files[directory].imports),
+            overrides=args,
+            root=area / "tree",
+            artifacts=area / "artifacts",
+        )
+
+    def _earthfile(self, directory: str, at: Span) -> ast.Earthfile:
+        if directory not in self.files:
+            name = _earthfile_path(directory)
+            path = self.workspace / name
+            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.workspace)):
+                raise config_failure(f"{at}: {name} lies outside of the repository", place_of(at))
+            try:
+                with path.open("rb") as file:
+                    data = file.read(EARTHFILE_BYTES_MAX + 1)
+                self.files[directory] = parse_earthfile(Source(name, data.decode("utf-8")))
+            except OSError as error:
+                raise config_failure(f"{at}: {name} cannot be read: {error.strerror}", place_of(at)) from None
+            except UnicodeDecodeError:
+                raise config_failure(f"{name} is not UTF-8", Place(file=name)) from None
+            except ForgeError as error:
+                first = error.diagnostics[0]
+                span = first.span or whole_file(name)
+                raise config_failure(f"{span}: {first.message}", place_of(span)) from None
+        return self.files[directory]
+
+
+def _target(earthfile: ast.Earthfile, name: str, at: Span) -> ast.Target:
+    if name == BASE:
+        return ast.Target(name=BASE, docs="", recipe=earthfile.base, span=whole_file(earthfile.source.name))
+    if name not in earthfile.targets:
+        close = difflib.get_close_matches(name, earthfile.targets, n=1)
+        hint = f" (did you mean +{close[0]}?)" if close else ""
+        raise config_failure(f"{at}: {earthfile.source.name} has no target +{name[:80]}{hint}", place_of(at))
+    return earthfile.targets[name]
+
+
+def _directory_of(reference: ast.Reference, directory: str) -> str:
+    """The directory, relative to the workspace, of the Earthfile that a reference names."""
+    project, at = reference.project, reference.span
+    if not project:
+        return directory
+    if "*" in project or not project.startswith(("./", "../", ".")):
+        raise config_failure(
+            f"{at}: {reference.target} is not supported when commands run directly on this machine: "
+            "only targets of this repository, by relative path",
+            place_of(at),
+        )
+    path = posixpath.normpath(posixpath.join(directory, project))
+    if path == ".." or path.startswith("../"):
+        raise config_failure(f"{at}: {reference.target} lies outside of the repository", place_of(at))
+    return path
+
+
+def _earthfile_path(directory: str) -> str:
+    return posixpath.normpath(posixpath.join(directory, "Earthfile"))
+
+
+BASE: Final = "base"
+"""The language's own name for the commands before the first header."""

@@ -1,0 +1,421 @@
+"""Executing the commands of one target's recipe on this machine.
+
+    request.scratch/targets/<hash>/tree       where the commands run: "/" of WORKDIR and COPY
+                                  /artifacts  what SAVE ARTIFACT kept
+    request.scratch/home, tmp                 HOME and TMPDIR of every command
+
+No image is pulled or built: FROM an image and what only describes one (ENTRYPOINT, EXPOSE, ...) are said in a line and
+passed over, since the rest of the recipe means the same without them. What would change the meaning is refused, with
+file and line.
+"""
+
+import asyncio
+import json
+import re
+import shlex
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from forge_runtime.job import Place
+from forge_runtime.process import Program, run_process
+from forge_runtime.runner import tree
+from forge_runtime.runner.failure import StepFailure, config_failure, step_error
+from forge_runtime.runner.port import LineSink
+from forgec.source import Span
+from forgec.syntax import earthfile_ast as ast
+from forgec.syntax.earthfile import parse_reference
+from forgec.syntax.earthfile_word import PieceKind, parse_word
+
+CAPTURE_BYTES_MAX: Final = 64 * 1024
+"""Of the output of a `$(...)`: values, not files."""
+
+
+COMMAND_CHARS_MAX: Final = 2000
+"""Of the command in an error's context."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltTarget:
+    """What an executed target leaves to those that name it."""
+
+    tree: Path
+    workdir: str
+    environment: Mapping[str, str]
+    artifacts: Path
+    global_args: Mapping[str, str]
+
+
+class Targets(Protocol):
+    """Executes other targets, each once."""
+
+    async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What all targets of a step share. `environment` is the base of every command's."""
+
+    environment: Mapping[str, str]
+    output: LineSink
+    scratch: Path
+    timeout_s: float
+    groups: Path | None
+
+
+@dataclass(slots=True, kw_only=True)
+class RecipeRun:
+    """One target's execution; `overrides` are the values that its ARGs were given."""
+
+    label: str
+    directory: str
+    origin: tree.Origin
+    surroundings: Surroundings
+    targets: Targets
+    imports: dict[str, str]
+    overrides: Mapping[str, str]
+    root: Path
+    artifacts: Path
+    workdir: str = "/"
+    environment: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    global_args: dict[str, str] = field(default_factory=dict)
+    settable: set[str] = field(default_factory=set)
+
+    async def run(self, recipe: ast.Recipe) -> None:
+        """Raises StepFailure at the first command that fails or cannot be done here."""
+        for command in recipe:
+            await self._run_command(command)
+
+    async def inherit(self, base: BuiltTarget) -> None:
+        """Begin where another target ended."""
+        self.environment.update(base.environment)
+        self.variables.update(base.global_args)
+        self.workdir = base.workdir
+        await self._in_thread(lambda stop: tree.clone(base.tree, self.root, stop=stop))
+
+    def result(self) -> BuiltTarget:
+        return BuiltTarget(
+            tree=self.root,
+            workdir=self.workdir,
+            environment=self.environment,
+            artifacts=self.artifacts,
+            global_args=self.global_args,
+        )
+
+    async def _run_command(self, command: ast.Command) -> None:
+        match command:
+            case ast.From():
+                await self._from(command)
+            case ast.Run():
+                await self._run(command)
+            case ast.Copy():
+                await self._copy(command)
+            case ast.Workdir():
+                self.workdir = self._inside(await self._expand(command.path, command.span)).inside
+                self._workdir(command.span)
+            case ast.SaveArtifact():
+                await self._save_artifact(command)
+            case ast.Arg():
+                await self._arg(command)
+            case ast.Assign():
+                await self._assign(command)
+            case ast.Build():
+                self._check_flags(command.flags, "BUILD", _BUILD_FLAGS)
+                await self._build(command.target)
+            case ast.If():
+                await self._if(command)
+            case ast.For():
+                await self._for(command)
+            case ast.Wait():
+                await self.run(command.body)
+            case ast.Import():
+                self.imports[command.alias] = command.path
+            case ast.SaveImage():
+                await self._say("SAVE IMAGE is not used: no image is built")
+            case ast.Other():
+                await self._other(command)
+            case ast.Do() | ast.Block():
+                keyword = "DO" if isinstance(command, ast.Do) else command.keyword
+                raise self._unsupported(keyword, command.span)
+
+    async def _from(self, command: ast.From) -> None:
+        self._check_flags(command.flags, "FROM", _FROM_FLAGS)
+        self.environment.clear()
+        self.workdir = "/"
+        await self._in_thread(lambda _stop: _empty(self.root))
+        text = await self._expand(command.base.text, command.base.span)
+        if parse_reference(text, command.base.span) is None:
+            await self._say(f"FROM {text} is not used: commands run on this machine")
+            return
+        await self.inherit(await self._build(command.base))
+
+    async def _run(self, command: ast.Run) -> None:
+        for flag in command.flags:
+            kind = (flag.value or "").partition(",")[0]
+            if flag.name == "mount" and kind in ("type=cache", "type=tmpfs"):
+                await self._say(f"RUN --mount={kind} is not used: the command sees the target's own directory")
+            elif flag.name not in ("push", "no-cache", "raw-output"):
+                raise self._unsupported(f"RUN --{flag.name}", flag.span)
+        if any(flag.name == "push" for flag in command.flags):
+            await self._say(f"RUN --push {_short(command.text)} is skipped: this step does not push")
+            return
+        if not command.text:
+            raise self._refused("RUN has no command", command.span)
+        await self._say(f"--> RUN {command.text}")
+        exit_code = await self._execute(self._argv(command), command.span)
+        if exit_code != 0:
+            raise self._command_failed(f"RUN {command.text}", exit_code, command.span)
+
+    def _argv(self, command: ast.Run) -> tuple[str, ...]:
+        if command.text.startswith("["):
+            try:
+                argv = json.loads(command.text)
+            except ValueError:
+                argv = None
+            if isinstance(argv, list) and argv and all(isinstance(arg, str) for arg in argv):
+                return tuple(argv)
+        return ("sh", "-c", command.text)
+
+    async def _copy(self, command: ast.Copy) -> None:
+        self._check_flags(command.flags, "COPY", _COPY_FLAGS)
+        names = {flag.name for flag in command.flags}
+        destination = self._inside(await self._expand(command.destination, command.span))
+        for operand in command.sources:
+            pattern = await self._expand(operand.text, operand.span)
+            origin = self.origin
+            reference = parse_reference(pattern, operand.span)
+            if reference is not None:
+                if not reference.path:
+                    raise self._refused(f"COPY takes files: name an artifact, as in {pattern}/file", operand.span)
+                artifacts = (await self._build(operand)).artifacts
+                origin = tree.Origin(directory=artifacts, boundary=artifacts, links_checked=False)
+                pattern = reference.path
+            transfer = tree.Transfer(
+                origin=origin,
+                pattern=pattern,
+                destination=destination,
+                keep_directories="dir" in names,
+                several=len(command.sources) > 1,
+            )
+            await self._transfer(transfer, operand.span, optional="if-exists" in names)
+
+    async def _save_artifact(self, command: ast.SaveArtifact) -> None:
+        self._check_flags(command.flags, "SAVE ARTIFACT", _SAVE_FLAGS)
+        source = self._inside(await self._expand(command.source, command.span))
+        path = "./" if command.destination is None else await self._expand(command.destination, command.span)
+        destination = tree.Destination(root=self.artifacts, workdir="/", path=path)
+        transfer = tree.Transfer(
+            origin=tree.Origin(directory=self.root, boundary=self.root, links_checked=False),
+            pattern=source.inside,
+            destination=destination,
+            keep_directories=destination.is_directory,
+        )
+        await self._transfer(transfer, command.span, optional=any(flag.name == "if-exists" for flag in command.flags))
+        if command.local is not None:
+            await self._say(
+                f"SAVE ARTIFACT {command.source}: AS LOCAL is not used, a step leaves the checkout as it is"
+            )
+
+    async def _transfer(self, transfer: tree.Transfer, span: Span, *, optional: bool) -> None:
+        try:
+            count = await self._in_thread(lambda stop: tree.copy(transfer, stop))
+        except tree.PathRefused as refused:
+            raise self._refused(f"cannot copy {transfer.pattern}: {refused}", span) from None
+        except OSError as error:
+            raise self._refused(f"cannot copy {transfer.pattern}: {error.strerror}", span) from None
+        if count == 0 and not optional:
+            raise self._refused(f"{transfer.pattern} is not there to copy", span)
+
+    async def _arg(self, command: ast.Arg) -> None:
+        if command.name in self.overrides:
+            value = self.overrides[command.name]
+        elif command.default is not None:
+            value = await self._expand(command.default, command.span)
+        elif command.required:
+            raise self._refused(f"ARG {command.name} is required: pass --{command.name}=value", command.span)
+        else:
+            value = _BUILT_IN.get(command.name, "")
+        self.variables[command.name] = value
+        if command.is_global:
+            self.global_args[command.name] = value
+
+    async def _assign(self, command: ast.Assign) -> None:
+        value = await self._expand(command.value, command.span)
+        if command.keyword == "ENV":
+            self.environment[command.name] = value
+            return
+        if command.keyword == "LET":
+            self.settable.add(command.name)
+        elif command.name not in self.settable:
+            raise self._refused(f"SET {command.name}: declare it with LET first", command.span)
+        self.variables[command.name] = value
+
+    async def _build(self, operand: ast.Operand) -> BuiltTarget:
+        text = await self._expand(operand.text, operand.span)
+        reference = parse_reference(text, operand.span)
+        if reference is None:
+            raise self._refused(f"{text} is no reference to a target", operand.span)
+        args = {}
+        for arg in operand.args:
+            if arg.value is None:
+                raise self._refused(f"--{arg.name} needs a value: --{arg.name}=value", arg.span)
+            args[arg.name] = await self._expand(arg.value, arg.span)
+        project = self.imports.get(reference.project, reference.project)
+        return await self.targets.build(replace(reference, project=project), args, self.directory)
+
+    async def _if(self, command: ast.If) -> None:
+        for branch in command.branches:
+            self._check_flags(branch.flags, "IF", frozenset({"no-cache"}))
+            await self._say(f"--> IF {branch.condition}")
+            if await self._execute(("sh", "-c", branch.condition), branch.span) == 0:
+                await self.run(branch.body)
+                return
+        await self.run(command.otherwise)
+
+    async def _for(self, command: ast.For) -> None:
+        self._check_flags(command.flags, "FOR", frozenset({"sep", "no-cache"}))
+        separator = next((flag.value for flag in command.flags if flag.name == "sep"), None)
+        text = await self._capture(f"set -f; printf '%s\\n' {command.items}", command.span)
+        if separator:
+            found = re.split(f"[{re.escape(await self._expand(separator, command.span))}]+", text)
+        else:
+            found = text.split()
+        for item in found:
+            if item:
+                self.variables[command.name] = item
+                await self.run(command.body)
+
+    async def _other(self, command: ast.Other) -> None:
+        if command.keyword in _IMAGE_ONLY:
+            await self._say(f"{command.keyword} is not used: no image is built")
+        elif command.keyword == "CACHE":
+            await self._say(f"CACHE {command.text} is not used: each step starts with empty directories")
+        elif command.keyword != "PROJECT":
+            raise self._unsupported(command.keyword, command.span)
+
+    async def _expand(self, word: str, span: Span) -> str:
+        try:
+            pieces = parse_word(word)
+        except ValueError as error:
+            raise self._refused(f"{_short(word)}: {error}", span) from None
+        values = self._visible()
+        texts = []
+        for piece in pieces:
+            match piece.kind:
+                case PieceKind.LITERAL:
+                    texts.append(piece.text)
+                case PieceKind.VARIABLE:
+                    texts.append(values.get(piece.text, ""))
+                case PieceKind.SHELL:
+                    texts.append(await self._capture(piece.text, span))
+        return "".join(texts)
+
+    def _visible(self) -> Mapping[str, str]:
+        """What a command finds in its environment; ENV wins over ARG and LET, as in an image build."""
+        return {**self.surroundings.environment, **self.variables, **self.environment}
+
+    async def _capture(self, script: str, span: Span) -> str:
+        """What a script prints, without its last line breaks; its errors go to the log."""
+        file = self.surroundings.scratch / "captured"
+        exit_code = await self._execute(("sh", "-c", f"(\n{script}\n) > {shlex.quote(str(file))}"), span)
+        if exit_code != 0:
+            raise self._command_failed(f"$({script})", exit_code, span)
+        with file.open("rb") as captured:
+            data = captured.read(CAPTURE_BYTES_MAX + 1)
+        file.unlink()
+        if len(data) > CAPTURE_BYTES_MAX:
+            raise self._refused(f"$({_short(script)}) prints more than {CAPTURE_BYTES_MAX} bytes", span)
+        return data.decode("utf-8", errors="replace").rstrip("\n")
+
+    async def _execute(self, argv: tuple[str, ...], span: Span) -> int:
+        """Run a program in the working directory; its exit code, 128 + n for signal n as a shell says it."""
+        cwd = self._workdir(span)
+        program = Program(argv=argv, cwd=cwd, environment=self._visible())
+        shared = self.surroundings
+        try:
+            end = await run_process(program, timeout_s=shared.timeout_s, output=self._say, groups=shared.groups)
+        except (OSError, ValueError) as error:
+            raise self._refused(f"{_short(' '.join(argv))} cannot be started: {error}", span) from None
+        if end.exit_code is None:
+            raise TimeoutError
+        return end.exit_code if end.exit_code >= 0 else 128 - end.exit_code
+
+    def _workdir(self, span: Span) -> Path:
+        try:
+            return tree.make_directory(tree.Destination(root=self.root, workdir=self.workdir, path="."))
+        except (tree.PathRefused, OSError) as error:
+            raise self._refused(f"WORKDIR {self.workdir}: {error}", span) from None
+
+    async def _in_thread(self, work: Callable[[threading.Event], _T]) -> _T:
+        """Blocking work off the event loop; cancelled, it is told to stop and awaited, so that nothing writes later."""
+        stop = threading.Event()
+        task = asyncio.ensure_future(asyncio.to_thread(work, stop))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait({task})
+            raise
+
+    async def _say(self, line: str) -> None:
+        for part in line.split("\n"):
+            await self.surroundings.output(f"{self.label} | {part}")
+
+    def _inside(self, path: str) -> tree.Destination:
+        return tree.Destination(root=self.root, workdir=self.workdir, path=path)
+
+    def _check_flags(self, flags: tuple[ast.Flag, ...], keyword: str, allowed: frozenset[str]) -> None:
+        for flag in flags:
+            if flag.name not in allowed:
+                raise self._unsupported(f"{keyword} --{flag.name}", flag.span)
+
+    def _unsupported(self, what: str, span: Span) -> StepFailure:
+        return self._refused(f"{what} is not supported when commands run directly on this machine", span)
+
+    def _refused(self, message: str, span: Span) -> StepFailure:
+        return config_failure(f"{span}: {message}", place_of(span))
+
+    def _command_failed(self, command: str, exit_code: int, span: Span) -> StepFailure:
+        hint = " (command not found: what an image would bring has to be installed on this machine)"
+        error = step_error(
+            "STEP_FAILED",
+            "user",
+            f"{span}: {_short(command)} exited with {exit_code}{hint if exit_code == 127 else ''}",
+            location=place_of(span),
+            context={"command": command[:COMMAND_CHARS_MAX], "target": self.label},
+        )
+        return StepFailure(error, exit_code)
+
+
+def place_of(span: Span) -> Place:
+    position = span.position
+    return Place(file=span.source.name, line=position.line, column=position.column)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def _empty(directory: Path) -> None:
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+_BUILT_IN: Final = {"EARTHLY_CI": "true", "EARTH_CI": "true"}
+"""Of the ARGs that a build tool sets itself; the others describe images and platforms and stay empty."""
+
+_COPY_FLAGS: Final = frozenset({"dir", "if-exists", "keep-ts", "keep-own", "platform", "allow-privileged"})
+_SAVE_FLAGS: Final = frozenset({"if-exists", "keep-ts", "keep-own", "symlink-no-follow", "force"})
+_FROM_FLAGS: Final = frozenset({"platform", "allow-privileged"})
+_BUILD_FLAGS: Final = frozenset({"platform", "allow-privileged", "auto-skip"})
+
+_IMAGE_ONLY: Final = frozenset(
+    {"CMD", "ENTRYPOINT", "EXPOSE", "LABEL", "USER", "VOLUME", "HEALTHCHECK", "STOPSIGNAL", "SHELL"}
+)
