@@ -15,8 +15,8 @@ from forge_runtime.process import LINE_BYTES_MAX, ProcessEnd, Program, kill_stal
 
 
 def run(script: str, cwd: Path, *, timeout_s: float = 20, groups: Path | None = None) -> tuple[ProcessEnd, list[str]]:
-    lines: list[str] = []
-    end = asyncio.run(run_process(shell(script, cwd), timeout_s=timeout_s, output=sink(lines), groups=groups))
+    lines = Lines()
+    end = asyncio.run(run_process(shell(script, cwd), timeout_s=timeout_s, output=lines.take, groups=groups))
     return end, lines
 
 
@@ -24,11 +24,22 @@ def shell(script: str, cwd: Path) -> Program:
     return Program(argv=("sh", "-c", script), cwd=cwd, environment={"PATH": os.environ["PATH"]})
 
 
-def sink(lines: list[str]):  # noqa: ANN201
-    async def output(line: str) -> None:
-        lines.append(line)
+class Lines(list[str]):
+    """What was printed, with a way to wait for the n-th line."""
 
-    return output
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    async def take(self, line: str) -> None:
+        self.append(line)
+        self._news.set()
+
+    async def reached(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self) < count:
+                self._news.clear()
+                await self._news.wait()
 
 
 def alive(pid: int) -> bool:
@@ -102,13 +113,12 @@ def test_a_group_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) 
 
 
 def test_cancelling_ends_grandchildren_within_two_seconds(tmp_path: Path) -> None:
-    lines: list[str] = []
+    lines = Lines()
 
     async def cancel_when_started() -> float:
         script = "sh -c 'sleep 60 & echo $!; wait' & echo $!; sleep 60"
-        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=sink(lines)))
-        while len(lines) < 2:
-            await asyncio.sleep(0.01)
+        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=lines.take))
+        await lines.reached(2)
         began = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -122,13 +132,12 @@ def test_cancelling_ends_grandchildren_within_two_seconds(tmp_path: Path) -> Non
 
 
 def test_a_second_cancellation_does_not_spare_the_group(tmp_path: Path) -> None:
-    lines: list[str] = []
+    lines = Lines()
 
     async def cancel_twice() -> None:
         script = "trap '' TERM; echo $$; while :; do sleep 0.1; done"
-        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=sink(lines)))
-        while not lines:
-            await asyncio.sleep(0.01)
+        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=lines.take))
+        await lines.reached(1)
         task.cancel()
         await asyncio.sleep(0)
         task.cancel()
@@ -167,13 +176,13 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     program = Program(argv=("no-such-program",), cwd=tmp_path, environment={"PATH": "/nowhere"})
 
     with pytest.raises(FileNotFoundError):
-        asyncio.run(run_process(program, timeout_s=5, output=sink([])))
+        asyncio.run(run_process(program, timeout_s=5, output=Lines().take))
 
 
 def test_notes_of_groups_are_gone_after_the_end(tmp_path: Path) -> None:
     groups = tmp_path / "groups"
 
-    _, lines = run("ls groups", tmp_path, groups=groups)
+    _, lines = run("until ls groups/*.group 2>/dev/null; do sleep 0.01; done", tmp_path, groups=groups)
 
     assert lines[0].endswith(".group")
     assert list(groups.iterdir()) == []

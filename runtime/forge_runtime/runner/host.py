@@ -123,15 +123,16 @@ class _StepBuild:
     async def _once(self, directory: str, target: ast.Target, args: Mapping[str, str], at: Span) -> BuiltTarget:
         label = self._label(directory, target.name)
         key = "\0".join([directory, target.name, *(f"{name}={value}" for name, value in sorted(args.items()))])
+        if key in self.built:
+            return self.built[key]
         if key in self.running:
             chain = " -> ".join([*self.running.values(), label])
             raise config_failure(f"{at}: targets need each other: {chain}", place_of(at))
         if len(self.running) >= DEPTH_MAX:
             raise config_failure(f"{at}: more than {DEPTH_MAX} targets wait for each other", place_of(at))
-        if key not in self.built:
-            self.running[key] = label
-            self.built[key] = await self._execute(directory, target, args, key)
-            del self.running[key]
+        self.running[key] = label
+        self.built[key] = await self._execute(directory, target, args, key)
+        del self.running[key]
         return self.built[key]
 
     def _label(self, directory: str, name: str) -> str:
