@@ -2,7 +2,8 @@
 
 Block style, two spaces, keys in the order given, no folding. A string is plain only where no version of YAML can see
 anything else in it: it begins with a letter or a slash, holds no space, and is none of the words that YAML 1.1 or 1.2
-reads as a boolean, null or number. Everything else is double-quoted, with all but printable ASCII escaped.
+reads as a boolean, null or number. Everything else is quoted: double, with all but printable ASCII escaped, or single
+where that saves escapes.
 """
 
 import math
@@ -10,11 +11,12 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-KEY_LENGTH_MAX: Final = 128
-"""YAML gives up on a key on one line after 1024 characters; an escape can take eight for one."""
+KEY_LENGTH_MAX: Final = 100
+"""YAML gives up on a key on one line after 1024 characters, and an escape can take ten for one."""
 
 _PLAIN = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@:+-]*[A-Za-z0-9_./+-])?")
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
+_SINGLE = re.compile(r"""[ -&(-~]*["\\][ -&(-~]*""")  # a double quote or backslash, no single quote, printable ASCII
 _SHORT_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _UNPRINTABLE = re.compile(r'[^\x20-\x7e]|["\\]')
 
@@ -91,6 +93,8 @@ def _float(value: float) -> str:
 def _string(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
+    if _SINGLE.fullmatch(text):
+        return f"'{text}'"
     return f'"{_UNPRINTABLE.sub(_escape, text)}"'
 
 

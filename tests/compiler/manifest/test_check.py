@@ -1,0 +1,103 @@
+"""The last check of a manifest: no text of a user, no foreign tag, names and size within limits."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from tests.compiler.documents import HOSTILE_TEXTS, PHASE_NAMES, document, documents, many, project
+
+from forgec.diagnostic import Code, ForgeError
+from forgec.discovery.model import Discovery
+from forgec.manifest.argo import Workflow, to_builtins
+from forgec.manifest.check import OBJECT_BYTES_MAX, check_workflow, estimate_bytes
+from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
+from forgec.manifest.yaml import emit_yaml
+from forgec.plan.build import build_plan
+
+OPTIONS = ManifestOptions()
+DYNAMIC = lower_dynamic(OPTIONS)
+STATIC = lower_plan(build_plan(document({"test": 1}, [project("api", test=["x"])])), OPTIONS)
+
+
+def changed(workflow: Workflow, *path: Any, value: Any) -> Workflow:
+    raw = to_builtins(workflow)
+    at: Any = raw
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return msgspec.convert(raw, Workflow)
+
+
+def messages(workflow: Workflow, known: Workflow = DYNAMIC) -> list[str]:
+    return [problem.message for problem in check_workflow(workflow, known)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents())
+def test_no_text_of_a_person_reaches_a_manifest(found: Discovery) -> None:
+    manifest = emit_yaml(to_builtins(lower_plan(build_plan(found), OPTIONS)))
+
+    ours = emit_yaml(to_builtins(DYNAMIC))
+    for text in HOSTILE_TEXTS:
+        if text not in PHASE_NAMES:  # "null" is also a legal phase's name, and so part of a unit id
+            assert manifest.count(text) <= ours.count(text)
+
+
+@pytest.mark.parametrize("text", ["deploy", "$(id)", "a b", "sha256:xyz", "{{item}}{{=1}}"])
+@pytest.mark.parametrize("path", [("templates", 1, "container", "image"), ("templates", 0, "steps", 0, 0, "template")])
+def test_a_text_that_the_compiler_did_not_make_is_refused(path: tuple[Any, ...], text: str) -> None:
+    workflow = changed(STATIC, "spec", *path, value=text)
+
+    assert f"the manifest would carry a text that the compiler did not make: {text!r}" in messages(workflow)
+
+
+@pytest.mark.parametrize("units", ['["G01"]', '["a","{{item}}"]', '["a b"]', '["a", "b"]'])
+def test_a_list_of_anything_but_unit_ids_is_refused(units: str) -> None:
+    workflow = changed(STATIC, "spec", "templates", 0, "steps", 0, 0, "withParam", value=units)
+
+    assert any("did not make" in message for message in messages(workflow))
+
+
+@pytest.mark.parametrize("tag", ["{{=1}}", "{{workflow.parameters.x}}", "{{steps.other.outputs.result}}", "a{{b"])
+def test_a_tag_that_is_not_on_the_list_is_refused_even_in_our_own_words(tag: str) -> None:
+    workflow = changed(DYNAMIC, "spec", "templates", 1, "container", "image", value=tag)
+
+    problems = check_workflow(workflow, workflow)
+
+    assert [found.message for found in problems] == [
+        f"the manifest would carry a tag that the compiler does not know: {tag!r}"
+    ]
+
+
+def test_a_template_whose_pods_would_have_too_long_a_name_is_refused() -> None:
+    workflow = changed(DYNAMIC, "spec", "templates", 1, "name", value="discover-1")
+
+    assert messages(workflow, workflow) == [
+        'pods of the template "discover-1" would have a name longer than a label may be'
+    ]
+
+
+def test_a_name_that_is_no_dns_label_is_refused() -> None:
+    workflow = changed(DYNAMIC, "metadata", "name", value="Forge")
+
+    assert messages(workflow, workflow) == ['"Forge" is not a DNS-1123 label']
+
+
+def test_a_workflow_that_argo_could_not_keep_is_refused_with_its_size() -> None:
+    phases = {f"p{at}": 1 for at in range(60)}
+    plan = build_plan(document(phases, many(100, **{name: ["x"] for name in phases})), shard_size=100)
+
+    with pytest.raises(ForgeError) as raised:
+        lower_plan(plan, OPTIONS)
+
+    (problem,) = raised.value.diagnostics
+    assert problem.code is Code.MANIFEST_TOO_LARGE
+    assert "bytes in Argo" in problem.message
+
+
+def test_the_largest_ordinary_repository_is_far_below_the_limit() -> None:
+    phases = {f"p{at}": at for at in range(1, 17)}
+    plan = build_plan(document(phases, many(100, release=True, **{name: ["x"] for name in phases})))
+
+    assert estimate_bytes(lower_plan(plan, OPTIONS)) < OBJECT_BYTES_MAX / 20

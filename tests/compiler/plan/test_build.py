@@ -1,0 +1,199 @@
+"""The planner: which units a document becomes, and in which order."""
+
+import msgspec
+import pytest
+from tests.compiler.documents import document, many, project, step
+
+from forgec.diagnostic import Code, ForgeError
+from forgec.discovery.model import Artifact, Discovery, EarthlyProducer, Producer, Secret
+from forgec.plan.build import build_plan, shards
+from forgec.plan.model import UNIT_ID_LENGTH_MAX, Plan
+
+
+def unit_ids(plan: Plan) -> list[list[str]]:
+    return [list(group.unit_ids) for group in plan.groups]
+
+
+def test_phases_of_a_group_stand_together_and_groups_ascend() -> None:
+    found = document({"zeta": 7, "build": 20, "alpha": 7}, [project("api", zeta=["x"], alpha=["x"], build=["x"])])
+
+    plan = build_plan(found)
+
+    assert [(group.number, [phase.name for phase in group.phases]) for group in plan.groups] == [
+        (7, ["alpha", "zeta"]),
+        (20, ["build"]),
+    ]
+    assert unit_ids(plan) == [["g01-alpha-s001", "g01-zeta-s001"], ["g02-build-s001"]]
+
+
+def test_a_phase_without_tasks_stays_in_the_plan_and_takes_no_group_index() -> None:
+    found = document({"lint": 1, "test": 2}, [project("api", test=["unit"])])
+
+    plan = build_plan(found)
+
+    assert [phase.name for group in plan.groups for phase in group.phases] == ["lint", "test"]
+    assert unit_ids(plan) == [[], ["g01-test-s001"]]
+    assert [group.number for group in plan.working_groups] == [2]
+
+
+def test_a_project_that_lists_no_step_for_a_phase_takes_no_part() -> None:
+    found = document({"test": 1}, [project("api", test=[]), project("web", test=["unit"])])
+
+    plan = build_plan(found)
+
+    (unit,) = plan.groups[0].phases[0].units
+    assert [task.project for task in unit.tasks] == ["web"]
+
+
+def test_tasks_are_in_path_order() -> None:
+    found = document({"test": 1}, [project("a", path="z", test=["t"]), project("z", path="a", test=["t"])])
+
+    plan = build_plan(found)
+
+    assert [unit.tasks[0].project for unit in plan.groups[0].phases[0].units] == ["z", "a"]
+
+
+def test_waves_fall_in_priority_and_steps_of_a_wave_are_sorted_by_name() -> None:
+    steps = [step("b"), step("deps", priority=10), step("a"), step("late", priority=-1)]
+    found = document({"test": 1}, [project("api", test=steps)])
+
+    plan = build_plan(found)
+
+    (task,) = plan.groups[0].phases[0].units[0].tasks
+    waves = [(wave.priority, [planned.name for planned in wave.steps]) for wave in task.waves]
+    assert waves == [(10, ["deps"]), (0, ["a", "b"]), (-1, ["late"])]
+
+
+def test_time_limits_come_from_the_step_else_from_the_phase() -> None:
+    found = document({"test": 1}, [project("api", test=[step("own", timeout="1h30m"), step("phases")])], timeout="90s")
+
+    plan = build_plan(found)
+
+    (wave,) = plan.groups[0].phases[0].units[0].tasks[0].waves
+    assert {planned.name: planned.timeout_s for planned in wave.steps} == {"own": 5400.0, "phases": 90.0}
+
+
+def test_a_phase_that_gives_no_time_limit_has_thirty_minutes() -> None:
+    plan = build_plan(document({"test": 1}, [project("api", test=["unit"])]))
+
+    assert plan.groups[0].phases[0].units[0].tasks[0].waves[0].steps[0].timeout_s == 1800.0
+
+
+def test_arguments_and_secret_references_reach_the_step() -> None:
+    secret = Secret(provider="env", name="TOKEN", maps={"a": "b"})
+    found = document({"test": 1}, [project("api", test=[step("unit", args=("--x=1",), secrets=(secret,))])])
+
+    (planned,) = build_plan(found).groups[0].phases[0].units[0].tasks[0].waves[0].steps
+
+    assert planned.args == ("--x=1",)
+    assert planned.secrets == ({"provider": "env", "name": "TOKEN", "maps": {"a": "b"}},)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sizes"),
+    [
+        (0, []),
+        (1, [1]),
+        (25, [1] * 25),
+        (26, [13, 13]),
+        (51, [17, 17, 17]),
+        (100, [25, 25, 25, 25]),
+        (101, [21, 20, 20, 20, 20]),
+    ],
+)
+def test_shards_are_single_tasks_up_to_the_size_and_equally_full_above(tasks: int, sizes: list[int]) -> None:
+    parts = shards(range(tasks), 25)
+
+    assert [len(part) for part in parts] == sizes
+    assert [item for part in parts for item in part] == list(range(tasks))
+
+
+def test_the_release_stage_is_cut_like_a_phase_over_released_projects_in_path_order() -> None:
+    projects = [*many(26, release=True), project("quiet")]
+
+    plan = build_plan(document({}, projects))
+
+    assert plan.release_ids == ("release-s001", "release-s002")
+    assert [len(unit.projects) for unit in plan.release] == [13, 13]
+    assert plan.release[0].projects[0].project == "p000"
+
+
+def test_a_release_carries_artifacts_and_whether_it_is_deployed() -> None:
+    image = Artifact(type="container", producer=Producer(earthly=EarthlyProducer(target="+image", args=("x",))))
+    released = msgspec.structs.replace(
+        project("api", release=True), artifacts={"image": image}, deployment_triggered=True
+    )
+
+    plan = build_plan(document({}, [released]))
+
+    (planned,) = plan.release[0].projects
+    assert planned.artifacts == {
+        "image": {"type": "container", "producer": {"earthly": {"target": "+image", "args": ["x"]}}}
+    }
+    assert planned.deploy is True
+
+
+def test_the_longest_phase_name_gives_a_unit_id_within_the_limit() -> None:
+    name = "p" * 63
+    plan = build_plan(document({name: 1}, [project("api", **{name: ["x"]})]))
+
+    (unit_id,) = plan.groups[0].unit_ids
+    assert unit_id == f"g01-{name}-s001"
+    assert len(unit_id) <= UNIT_ID_LENGTH_MAX
+
+
+def test_sixteen_groups_with_work_fit_and_idle_ones_do_not_count() -> None:
+    phases = {f"p{at}": at for at in range(1, 21)}
+    busy = {f"p{at}": ["x"] for at in range(1, 17)}
+
+    plan = build_plan(document(phases, [project("api", **busy)]))
+
+    assert len(plan.working_groups) == 16
+    assert plan.working_groups[-1].unit_ids == ("g16-p16-s001",)
+
+
+def test_a_seventeenth_group_with_work_is_refused_with_the_numbers() -> None:
+    phases = {f"p{at}": at for at in range(1, 18)}
+
+    problem = only_problem(document(phases, [project("api", **{name: ["x"] for name in phases})]))
+
+    assert problem == (
+        Code.TOO_MANY_GROUPS,
+        f"17 groups have work ({', '.join(map(str, range(1, 18)))}), a workflow has room for 16",
+    )
+
+
+def test_every_contradiction_of_a_document_is_reported_at_once() -> None:
+    lost = project("web", build=["x"], test=[step("slow", timeout="25h")])
+
+    with pytest.raises(ForgeError) as raised:
+        build_plan(document({"test": 1}, [project("api", lint=["x"]), lost]))
+
+    assert [(found.code, found.message) for found in raised.value.diagnostics] == [
+        (
+            Code.BAD_VALUE,
+            'project "web", phase "test", step "slow": timeout: duration "25h" is above the limit of 24h',
+        ),
+        (Code.PLAN_INCONSISTENT, 'project "api" has steps in phase "lint", which repository.phases lacks'),
+        (Code.PLAN_INCONSISTENT, 'project "web" has steps in phase "build", which repository.phases lacks'),
+    ]
+
+
+def test_a_project_that_is_there_twice_is_refused() -> None:
+    twice = [project("api", path="a", test=["x"]), project("api", path="b", test=["x"])]
+
+    problem = only_problem(document({"test": 1}, twice))
+
+    assert problem == (Code.PLAN_INCONSISTENT, 'project "api" is in phase "test" more than once')
+
+
+def test_a_shard_size_below_one_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        build_plan(document({}), shard_size=0)
+
+
+def only_problem(found: Discovery) -> tuple[Code, str]:
+    with pytest.raises(ForgeError) as raised:
+        build_plan(found)
+    (diagnostic,) = raised.value.diagnostics
+    return diagnostic.code, diagnostic.message
