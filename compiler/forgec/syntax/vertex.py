@@ -1,0 +1,130 @@
+"""What the evaluator works on: vertices (the fields of the result), the expressions that make them, and scopes.
+
+    #Step: {action: "earthly", timeout: *"1m" | string}       vertex #Step
+    http: #Step & {timeout: "2m"}                             vertex http, conjuncts [#Step & {...}]
+                                                                ├ action   conjuncts ["earthly"]
+                                                                └ timeout  conjuncts [*"1m" | string, "2m"]
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from forgec.diagnostic import Diagnostic
+from forgec.source import Span
+from forgec.syntax import ast
+from forgec.syntax.value import ANY, Basic
+
+
+class Closing:
+    """One use of a definition. What it marks may only hold the fields that its own conjuncts declare."""
+
+    __slots__ = ("span",)
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """A struct literal in the vertex it contributes to: where names inside the literal are looked up."""
+
+    literal: ast.StructLiteral
+    vertex: "Vertex"
+    parent: "Scope | None"
+    lets: "dict[ast.Let, Vertex]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conjunct:
+    """An expression that a vertex must agree with, and the scope of its names.
+
+    `hosts` are the literals that embed it: their fields are allowed beside its own.
+    """
+
+    expr: ast.Expr
+    scope: Scope
+    closings: frozenset[Closing] = frozenset()
+    hosts: tuple[ast.StructLiteral, ...] = ()
+
+    def of(self, expr: ast.Expr) -> "Conjunct":
+        """Another expression in the same role."""
+        return Conjunct(expr, self.scope, self.closings, self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What one conjunct says about a vertex's kind, value or limits."""
+
+    basic: Basic
+    conjunct: Conjunct
+
+    @property
+    def span(self) -> Span:
+        return self.conjunct.expr.span
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A place where a field is declared."""
+
+    span: Span
+    closings: frozenset[Closing]
+
+
+@dataclass(slots=True, eq=False)
+class Vertex:
+    """A field, list item, let or intermediate value. Filled by its parent, then expanded once, on demand."""
+
+    parent: "Vertex | None"
+    label: str
+    conjuncts: list[Conjunct] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
+    presence: ast.Presence = ast.Presence.OPTIONAL
+
+    # Results of expansion
+    state: str = "new"  # then "expanding", then "expanded"
+    basic: Basic = ANY
+    facts: list[Fact] = field(default_factory=list)
+    structs: list[Conjunct] = field(default_factory=list)
+    lists: list[Conjunct] = field(default_factory=list)
+    fields: "dict[str, Vertex]" = field(default_factory=dict)
+    hidden: "dict[str, Vertex]" = field(default_factory=dict)  # definitions and _hidden fields
+    items: "list[Vertex]" = field(default_factory=list)
+    alternatives: "list[tuple[Vertex, bool]]" = field(default_factory=list)  # with: is it a default?
+    problems: list[Diagnostic] = field(default_factory=list)
+    unknown: Diagnostic | None = None  # why an expression here has no value yet
+    unreported: bool = False  # an expression here has no value, for a reason that is reported elsewhere
+    cyclic: bool = False
+
+    @property
+    def depth(self) -> int:
+        return sum(1 for _ in self.ancestors())
+
+    def ancestors(self) -> "Iterator[Vertex]":
+        at = self.parent
+        while at is not None:
+            yield at
+            at = at.parent
+
+    @property
+    def path(self) -> str:
+        """As people write it: `ci.phases.test.unit`, `release.on[0].branch`."""
+        labels = [self.label, *(vertex.label for vertex in self.ancestors())]
+        text = "".join(label if label.startswith("[") else f".{label}" for label in reversed(labels) if label)
+        return text.removeprefix(".")
+
+    @property
+    def place(self) -> Span:
+        """Where its user, rather than a definition, wrote it; else where the struct around it is written."""
+        for vertex in (self, *self.ancestors()):
+            own = [each.expr.span for each in (*vertex.structs, *vertex.conjuncts) if not each.closings]
+            if own:
+                return own[0]
+        return self.conjuncts[0].expr.span
+
+    def adopt(self, other: "Vertex") -> None:
+        """Take over what another vertex at the same place was expanded to."""
+        self.basic, self.facts = other.basic, other.facts
+        self.structs, self.lists = other.structs, other.lists
+        self.fields, self.hidden, self.items = other.fields, other.hidden, other.items
+        self.problems, self.unknown, self.unreported = other.problems, other.unknown, other.unreported
