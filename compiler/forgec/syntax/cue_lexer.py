@@ -54,7 +54,10 @@ _PIECE: Final = {
     '"': re.compile(r'[^"\\\n]*+(?:\\[^(\n][^"\\\n]*+)*+'),
     '"""': re.compile(r'(?:[^"\\]|\\[^(]|"(?!""))*+'),
 }
-_BYTES: Final = {"'": re.compile(r"(?:[^'\\\n]|\\[^\n])*+'"), "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL)}
+_BYTES: Final = {
+    "'": re.compile(r"(?:[^'\\\n]|\\[^\n])*+'"),
+    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL),
+}
 _ATTRIBUTE_PART = re.compile(r"""[^()"\n]++|"(?:[^"\\\n]|\\[^\n])*+"|[()]""")
 
 
@@ -174,7 +177,10 @@ class _Scan:
             return "STRING" if begins else "STRING_END"
         where = "on its line" if quote == '"' else "before the file ends"
         raise fail(
-            Code.SYNTAX, f"the string is not closed {where}", self._source.span(start, self._at), help=f"close it with {quote}"
+            Code.SYNTAX,
+            f"the string is not closed {where}",
+            self._source.span(start, self._at),
+            help=f"close it with {quote}",
         )
 
     def _bytes(self, quote: str, start: int) -> None:

@@ -9,7 +9,9 @@ from forgec.syntax.data import INTEGER_MAX
 from forgec.syntax.escape import CUE_ESCAPES, EscapeError, unescape
 
 _BASED = re.compile(r"0(?:x[0-9A-Fa-f]+|o[0-7]+|b[01]+)")
-_DECIMAL = re.compile(r"(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?P<exponent>[eE][+-]?[0-9]+)?(?P<suffix>[KMGTP]i?)?")
+_DECIMAL = re.compile(
+    r"(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?P<exponent>[eE][+-]?[0-9]+)?(?P<suffix>[KMGTP]i?)?"
+)
 _UNDERSCORE = re.compile(r"(?<=[0-9A-Fa-f])_(?=[0-9A-Fa-f])")
 _DIGITS_MAX: Final = 400
 

@@ -89,7 +89,9 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
         return ast.Field(first, presence, value, attributes, self._span(items))
 
     def nested(self, items: list[Item]) -> ast.StructLiteral:
-        return ast.StructLiteral(_declarations(items), items[0].span if isinstance(items[0], ast.Field) else self._span([]))
+        return ast.StructLiteral(
+            _declarations(items), items[0].span if isinstance(items[0], ast.Field) else self._span([])
+        )
 
     def name(self, items: list[Token]) -> ast.Label:
         return ast.Label(str(items[0]), True, self._span(items))

@@ -60,6 +60,7 @@ class _Unknown(Exception):
         self.diagnostic = diagnostic
         self.final = final
 
+
 class _Evaluator:
     def __init__(self, files: Sequence[ast.File]) -> None:
         assert files, "a package has at least one file"
@@ -117,6 +118,7 @@ class _Evaluator:
         vertex.state = "expanding"
         self._enter(vertex)
         disjunctions = self._flatten(vertex)
+        self._check_ends(vertex)
         if not vertex.problems:
             self._meet(vertex)
         if disjunctions and not vertex.problems:
@@ -174,7 +176,9 @@ class _Evaluator:
                 case ast.Top():
                     vertex.facts.append(Fact(ANY, conjunct))
                 case ast.Bottom(span=span):
-                    vertex.problems.append(Diagnostic(Code.CONFLICT, f"{_named(vertex)} is marked as an error (_|_)", span))
+                    vertex.problems.append(
+                        Diagnostic(Code.CONFLICT, f"{_named(vertex)} is marked as an error (_|_)", span)
+                    )
                 case _:
                     try:
                         vertex.facts.append(Fact(self._basic(conjunct), conjunct))
@@ -200,17 +204,18 @@ class _Evaluator:
         if _names_definition(conjunct.expr):
             closings |= {Closing(conjunct.expr.span)}
         return [
-            Conjunct(each.expr, each.scope, each.closings | closings, conjunct.hosts + each.hosts)
+            Conjunct(
+                each.expr,
+                each.scope,
+                each.closings | closings,
+                conjunct.hosts + each.hosts,
+                each.trail | conjunct.trail,
+            )
             for each in target.conjuncts
         ]
 
     def _add_struct(self, vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) -> list[Conjunct]:
         """Give the literal's fields to the vertex's; what it embeds is given back."""
-        for ancestor in vertex.ancestors():
-            if any(each.expr is literal and each.scope is conjunct.scope for each in ancestor.structs):
-                message = f"{_named(vertex)} contains itself: it refers to a value around it"
-                vertex.problems.append(Diagnostic(Code.CYCLE, message, vertex.place))
-                return []
         vertex.structs.append(conjunct)
         scope = Scope(literal, vertex, conjunct.scope)
         embedded = []
@@ -228,14 +233,23 @@ class _Evaluator:
                         vertex.problems.append(Diagnostic(Code.CYCLE, message, label.span))
                     child.presence = max(child.presence, declaration.presence)
                     child.keys.append(Key(label.span, conjunct.closings))
-                    child.conjuncts.append(Conjunct(declaration.value, scope, conjunct.closings))
+                    child.conjuncts.append(conjunct.inside(declaration.value, scope))
                 case ast.Embedding(value=value):
                     hosts = (*conjunct.hosts, literal)
-                    embedded.append(Conjunct(value, scope, conjunct.closings, hosts))
+                    embedded.append(Conjunct(value, scope, conjunct.closings, hosts, conjunct.trail))
                     is_struct = False
         if is_struct or any(isinstance(each, ast.Field) and each.label.is_exported for each in literal.declarations):
             vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
         return embedded
+
+    def _check_ends(self, vertex: Vertex) -> None:
+        """A struct or list made of nothing but literals that it is inside of already goes on for ever."""
+        literals = [*vertex.structs, *vertex.lists]
+        if literals and all(each.key in each.trail for each in literals):
+            message = f"{_named(vertex)} contains itself: it refers to a value around it"
+            vertex.problems.append(Diagnostic(Code.CYCLE, message, vertex.place))
+            vertex.fields.clear()
+            vertex.lists.clear()
 
     def _meet(self, vertex: Vertex) -> None:
         for index, fact in enumerate(vertex.facts):
@@ -263,7 +277,7 @@ class _Evaluator:
             for conjunct, literal in literals:
                 expr = literal.items[index] if index < len(literal.items) else literal.rest
                 assert expr is not None
-                item.conjuncts.append(Conjunct(expr, conjunct.scope, conjunct.closings))
+                item.conjuncts.append(conjunct.inside(expr, conjunct.scope))
             vertex.items.append(item)
 
     def _choose(self, vertex: Vertex, disjunctions: list[Conjunct]) -> None:
@@ -372,7 +386,8 @@ class _Evaluator:
             scope = scope.parent
         message = f'"{name}" is not defined'
         raise _Unknown(
-            Diagnostic(Code.UNRESOLVED, message, reference.span, help=_suggestion(name, visible | PREDECLARED.keys())), final=True
+            Diagnostic(Code.UNRESOLVED, message, reference.span, help=_suggestion(name, visible | PREDECLARED.keys())),
+            final=True,
         )
 
     def _resolve_base(self, expr: ast.Expr, scope: Scope) -> Vertex:
@@ -450,7 +465,9 @@ class _Evaluator:
         if target.problems or target.unreported or (target.unknown and not target.basic.atom):
             raise _Unknown(target.unknown)
         if target.basic.atom is None:
-            raise _Unknown(Diagnostic(Code.INCOMPLETE, f"{expr.span.text} has no value yet: {_about(target)}", expr.span))
+            raise _Unknown(
+                Diagnostic(Code.INCOMPLETE, f"{expr.span.text} has no value yet: {_about(target)}", expr.span)
+            )
         return target.basic.atom.value
 
     def _interpolated(self, expr: ast.Expr, scope: Scope) -> str:

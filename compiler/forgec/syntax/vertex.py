@@ -1,9 +1,9 @@
 """What the evaluator works on: vertices (the fields of the result), the expressions that make them, and scopes.
 
-    #Step: {action: "earthly", timeout: *"1m" | string}       vertex #Step
-    http: #Step & {timeout: "2m"}                             vertex http, conjuncts [#Step & {...}]
-                                                                ├ action   conjuncts ["earthly"]
-                                                                └ timeout  conjuncts [*"1m" | string, "2m"]
+#Step: {action: "earthly", timeout: *"1m" | string}       vertex #Step
+http: #Step & {timeout: "2m"}                             vertex http, conjuncts [#Step & {...}]
+                                                            ├ action   conjuncts ["earthly"]
+                                                            └ timeout  conjuncts [*"1m" | string, "2m"]
 """
 
 from collections.abc import Iterator
@@ -38,17 +38,27 @@ class Scope:
 class Conjunct:
     """An expression that a vertex must agree with, and the scope of its names.
 
-    `hosts` are the literals that embed it: their fields are allowed beside its own.
+    `hosts` are the literals that embed it: their fields are allowed beside its own. `trail` holds the literals inside
+    which it came about, each with its scope: one that comes again inside itself has no end.
     """
 
     expr: ast.Expr
     scope: Scope
     closings: frozenset[Closing] = frozenset()
     hosts: tuple[ast.StructLiteral, ...] = ()
+    trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
 
     def of(self, expr: ast.Expr) -> "Conjunct":
         """Another expression in the same role."""
-        return Conjunct(expr, self.scope, self.closings, self.hosts)
+        return Conjunct(expr, self.scope, self.closings, self.hosts, self.trail)
+
+    def inside(self, expr: ast.Expr, scope: Scope) -> "Conjunct":
+        """A part of the literal that this conjunct is: a field's value or an item."""
+        return Conjunct(expr, scope, self.closings, (), self.trail | {self.key})
+
+    @property
+    def key(self) -> "tuple[ast.Expr, Scope]":
+        return (self.expr, self.scope)
 
 
 @dataclass(frozen=True, slots=True)
