@@ -188,35 +188,42 @@ class Dispatcher:
         return Exit.SUCCEEDED
 
     async def _carry(self, run: RunRecord, tasks: Sequence[Sequence[Sequence[Job]]]) -> Exit:
-        """Bring tasks (lists of waves of jobs) to their end, or stop when the run must end before."""
+        """Bring tasks (lists of waves of jobs) to their end, or settle them when the run must end before."""
         jobs = [job for waves in tasks for wave in waves for job in wave]
         async with watch_run(self.bus, self.run_id) as watch:
-            submitter = Submitter.of(self._ledger, watch, run.deadline_at)
-            left_s = run.deadline_at - self._ledger.clock()
-            work = asyncio.create_task(_tasks(submitter, tasks))
-            flagged = asyncio.create_task(
-                watch.until(subject.cancel_key(self.run_id), lambda: self._ledger.flag(self.run_id), left_s)
-            )
-            terminated = asyncio.create_task(self.terminated.wait())
-            try:
-                await asyncio.wait({work, flagged, terminated}, return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    bad = work.result()
-                    if bad is None:
-                        _log.info("all jobs succeeded", extra={"jobs": len(jobs)})
-                        return Exit.SUCCEEDED
-                    if bad.state is not JobState.CANCELLED:
-                        await self._raise_flag(CancelReason.FAILED, bad.job.job_id)
-                elif flagged.done():
-                    if flagged.result() is None:
-                        await self._raise_flag(CancelReason.DEADLINE, None)
-                elif await self._ledger.flag(self.run_id) is None:
-                    _log.info("told to go while the run goes on: its jobs go on without us")
-                    return Exit.INFRASTRUCTURE
-            finally:
-                await end_tasks(work, flagged, terminated)
+            if await self._ledger.flag(self.run_id) is None:
+                code = await self._await_jobs(watch, run, tasks)
+                if code is not None:
+                    return code
             records = await self._settle(watch, [job.job_id for job in jobs], {job.type for job in jobs})
         return _stopped(records)
+
+    async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: Sequence[Sequence[Sequence[Job]]]) -> Exit | None:
+        """How it ended; None where what is left must be settled, and the run's flag says why."""
+        submitter = Submitter.of(self._ledger, watch, run.deadline_at)
+        left_s = run.deadline_at - self._ledger.clock()
+        flag_key = subject.cancel_key(self.run_id)
+        work = asyncio.create_task(_tasks(submitter, tasks))
+        flagged = asyncio.create_task(watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s))
+        terminated = asyncio.create_task(self.terminated.wait())
+        try:
+            await asyncio.wait({work, flagged, terminated}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                bad = work.result()
+                if bad is None:
+                    _log.info("all jobs succeeded")
+                    return Exit.SUCCEEDED
+                if bad.state is not JobState.CANCELLED:
+                    await self._raise_flag(CancelReason.FAILED, bad.job.job_id)
+            elif flagged.done():
+                if flagged.result() is None:
+                    await self._raise_flag(CancelReason.DEADLINE, None)
+            elif await self._ledger.flag(self.run_id) is None:
+                _log.info("told to go while the run goes on: its jobs go on without us")
+                return Exit.INFRASTRUCTURE
+            return None
+        finally:
+            await end_tasks(work, flagged, terminated)
 
     async def _settle(
         self, watch: Watch, job_ids: Iterable[str], pools: Iterable[JobType], *, force: bool = False
@@ -331,7 +338,7 @@ def _find_unit(plan: Plan, digest: str, unit_id: str) -> tuple[str, Unit]:
 def _discovery_data(record: JobRecord | None) -> DiscoveryData:
     if record is None or record.result is None or record.result.data is None:
         raise BadConfiguration("the discovery job succeeded without a result")
-    return msgspec.json.decode(record.result.data, type=DiscoveryData)
+    return msgspec.convert(record.result.data, DiscoveryData)
 
 
 def _planned(records: Iterable[JobRecord]) -> str | None:
@@ -355,3 +362,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise BadConfiguration(f"{self.prog}: {message}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -87,8 +87,7 @@ def ended_event(record: JobRecord, now: float) -> Event:
     status = "failed" if record.state is JobState.EXPIRED else record.state.value
     event = _event(record, status, result.completed_at or utc_text(now))
     if event.kind is EventKind.DISCOVERY and result.data is not None:
-        data = decode(result.data)
-        event = replace(event, data=data, plan_digest=data["plan_digest"])
+        event = replace(event, data=result.data, plan_digest=result.data["plan_digest"])
     return replace(event, exit_code=result.exit_code, log_key=result.log_key, error=result.error)
 
 

@@ -133,20 +133,19 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ResultReference(Struct, frozen=True, kw_only=True):
-    """A result too large for its record: where it lies and what it must hash to."""
+    """A result too large for its record: its key in the object store and what it must hash to."""
 
-    bucket: str
     key: str
     sha256: str
     size: int
 
 
 class JobResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a job ended. `data` depends on the job's type; timestamps are RFC 3339 UTC."""
+    """How a job ended. `data` is the JSON of the type's data struct; timestamps are RFC 3339 UTC."""
 
     job_id: str
     status: JobState
-    data: msgspec.Raw | None = None
+    data: dict[str, Any] | None = None
     result_ref: ResultReference | None = None
     error: ErrorRecord | None = None
     worker: str | None = None

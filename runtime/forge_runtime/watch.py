@@ -61,7 +61,8 @@ class Watch:
                 pause_s, *rest = pauses or (SAFETY_READ_S,)
                 pauses = tuple(rest)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(hinted.wait(), min(pause_s, left_s))
+                    async with asyncio.timeout(min(pause_s, left_s)):
+                        await hinted.wait()
                     pauses = AFTER_HINT_S
         finally:
             self._hinted[key].discard(hinted)

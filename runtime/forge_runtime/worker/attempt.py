@@ -1,0 +1,364 @@
+"""One delivery of one job: claim, work under a lease, record, event, ack.
+
+    message -> claim --refused--> ended before: event and ack again | held by another: hand back
+                 |
+                 v leased
+               work ......... beats renew the lease and the message's ack wait
+                 | first of: work done | lease lost | run cancelled | worker drains
+                 v
+    record -> (cancel flag) -> event -> ack      each repeated through outages, none skipped
+
+The record decides. An ack says only that the message may go; one that is delivered again finds the record ended,
+repeats what comes after it, and leaves.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from forge_runtime import lease, subject
+from forge_runtime.blob import Blob, BlobUnavailable
+from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
+from forge_runtime.job import (
+    RESULT_INLINE_BYTES_MAX,
+    ErrorRecord,
+    Job,
+    JobRecord,
+    JobResult,
+    JobState,
+    JobType,
+    ResultReference,
+    decode_job,
+    encode,
+    utc_text,
+)
+from forge_runtime.lease import Holder, Refusal, Refused
+from forge_runtime.ledger import Ledger, NoRecord
+from forge_runtime.outage import ride_out
+from forge_runtime.retry import Retry, after_failure
+from forge_runtime.run import CancelFlag, CancelReason
+from forge_runtime.settle import cancelled_error
+from forge_runtime.subject import WorkQueue
+from forge_runtime.submit import START_ALLOWANCE_S
+from forge_runtime.tasks import end_tasks
+from forge_runtime.telemetry import log_fields, trace_id_of
+from forge_runtime.watch import Watch
+from forge_runtime.worker.handler import Handler, JobContext, Outcome
+from forgec.plan.digest import digest_of
+
+BEAT_RETRY_S: Final = 1.0
+"""After a beat that failed: several tries fit into what is left of the lease."""
+
+RUN_LENGTH_S: Final = 24 * 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What all attempts of a worker share. `drain` is set when work must be handed back."""
+
+    worker: str
+    bus: Bus
+    ledger: Ledger
+    watch: Watch
+    blob: Blob
+    handlers: Mapping[JobType, Handler]
+    scratch: Path
+    drain: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Attempt:
+    """Carries one delivery to where it can be left; raises BusUnavailable when the bus stays away for too long."""
+
+    def __init__(self, bench: Bench, queue: WorkQueue, delivery: Delivery) -> None:
+        self._bench = bench
+        self._ledger = bench.ledger
+        self._queue = queue
+        self._delivery = delivery
+        self._component = f"worker.{queue.pool}"
+        self._holder = Holder(worker=bench.worker, nonce=secrets.token_hex(8), component=self._component)
+
+    async def run(self) -> None:
+        try:
+            job = decode_job(self._delivery.data)
+            if job.type not in self._bench.handlers:
+                raise msgspec.ValidationError(f"this worker has no handler for jobs of type {job.type}")
+        except msgspec.DecodeError as error:
+            await self._bury_unreadable(str(error))
+            return
+        fields = {"run_id": job.run_id, "job_id": job.job_id, "job_type": job.type, "worker": self._bench.worker}
+        with log_fields(**fields, delivery=self._delivery.deliveries, trace_id=trace_id_of(job.traceparent)):
+            record = await self._claim(job)
+            if record is not None:
+                with log_fields(attempt=record.starts):
+                    await self._hold(record)
+
+    async def _claim(self, job: Job) -> JobRecord | None:
+        """The leased record; None where there is nothing for us to do."""
+        await self._ledger.open(job)
+        flag = await self._ledger.flag(job.run_id)
+        decided = await self._ledger.change(
+            job.run_id,
+            job.job_id,
+            lambda record, now: (
+                lease.claim(record, self._holder, now)
+                if flag is None
+                else lease.cancel(record, cancelled_error(flag, self._component, now), now)
+            ),
+        )
+        record = decided.record if isinstance(decided, Refused) else decided
+        if record.state.terminal:
+            _log.info("nothing to do", extra={"state": record.state})
+            await self._announce(record)
+            return None
+        if isinstance(decided, Refused):
+            left_s = max(BEAT_RETRY_S, (record.lease_until or 0.0) - self._ledger.clock())
+            _log.info("held by another worker", extra={"holder": record.worker, "delay_s": round(left_s, 1)})
+            await self._hand_back(left_s)
+            return None
+        await self._ledger.publish_running(record)
+        return record
+
+    async def _hold(self, record: JobRecord) -> None:
+        """Work, and whatever ends it."""
+        _log.info("job started")
+        work = asyncio.create_task(self._work(record))
+        beats = asyncio.create_task(self._beat(record))
+        flagged = asyncio.create_task(self._flag(record.job.run_id))
+        drained = asyncio.create_task(self._bench.drain.wait())
+        try:
+            await asyncio.wait({work, beats, flagged, drained}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await self._conclude(record, work.result())
+            elif beats.done():
+                await end_tasks(work)
+                _log.warning("lease lost, work stopped; nothing is recorded", extra={"error.code": "LEASE_LOST"})
+            elif flagged.done():
+                await end_tasks(work)
+                await self._complete(record, self._cancelled(flagged.result()))
+            else:
+                await end_tasks(work)
+                await self._requeue(record, after_s=0.0, counted=False)
+        finally:
+            await end_tasks(work, beats, flagged, drained)
+
+    async def _work(self, record: JobRecord) -> Outcome:
+        """The handler's outcome within the job's limits; what it raises becomes an error of ours."""
+        job = record.job
+        scratch = self._bench.scratch / f"{job.job_id}-{self._holder.nonce}"
+        limit_s = job.limits.start_to_close_s + START_ALLOWANCE_S
+        live_subject = subject.log_subject(job.run_id, job.job_id)
+
+        async def live(data: bytes, offset: int) -> None:
+            with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored elsewhere
+                await self._bench.bus.publish_line(live_subject, data, offset)
+
+        try:
+            scratch.mkdir(parents=True)
+            context = JobContext(
+                worker=self._bench.worker,
+                component=self._component,
+                attempt=record.starts,
+                scratch=scratch,
+                documents=_BusDocuments(self._bench.bus, self._ledger.patience_s),
+                live=live,
+            )
+            async with asyncio.timeout(limit_s):
+                return await self._bench.handlers[job.type].handle(job, context)
+        except TimeoutError:
+            message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
+            return self._failed("STEP_TIMEOUT", message, "timeout")
+        except BusUnavailable as error:
+            return self._failed("INTERNAL", f"the bus was not available: {error}", "infra")
+        except Exception as error:
+            _log.exception("handler failed")
+            return self._failed("INTERNAL", f"the worker failed: {type(error).__name__}: {error}", "internal")
+        finally:
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def _beat(self, record: JobRecord) -> None:
+        """Renew lease and ack wait, three times a lease; returns when the lease is another's or has run out."""
+        lease_s = record.job.limits.heartbeat_s
+        lease_end = time.monotonic() + lease_s
+        pause_s = lease_s / lease.BEATS_PER_LEASE
+        while True:
+            await asyncio.sleep(pause_s)
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(lease_end - began):
+                    renewed = await self._renew(record)
+            except (BusUnavailable, TimeoutError):
+                if time.monotonic() >= lease_end:
+                    return
+                pause_s = min(BEAT_RETRY_S, lease_end - time.monotonic())
+                continue
+            if isinstance(renewed, Refused):
+                return
+            lease_end = began + lease_s
+            pause_s = lease_s / lease.BEATS_PER_LEASE
+
+    async def _renew(self, record: JobRecord) -> JobRecord | Refused:
+        with suppress(BusUnavailable):  # the lease is what counts; a message that comes early finds the job held
+            await self._delivery.progress()
+        return await self._ledger.change(
+            record.job.run_id, record.job.job_id, lambda standing, now: lease.renew(standing, self._holder, now)
+        )
+
+    async def _flag(self, run_id: str) -> CancelFlag:
+        """The run's flag, once it is raised."""
+
+        async def read() -> CancelFlag | None:
+            with suppress(BusUnavailable):
+                return await self._ledger.flag(run_id)
+            return None
+
+        while True:
+            flag = await self._bench.watch.until(subject.cancel_key(run_id), read, RUN_LENGTH_S)
+            if flag is not None:
+                return flag
+
+    async def _conclude(self, record: JobRecord, outcome: Outcome) -> None:
+        """Record the outcome, or try again what another try may cure."""
+        error = outcome.error
+        if outcome.status is JobState.FAILED and error is not None:
+            jitter = random.random()  # noqa: S311 - spreads load, guards nothing
+            match after_failure(error.error_class, record.starts, jitter, lease.STARTS_MAX):
+                case Retry(after_s):
+                    _log.warning("infrastructure failed, handing back", extra={"why": error.message})
+                    await self._requeue(record, after_s=after_s, counted=True)
+                    return
+        try:
+            await self._complete(record, outcome)
+        except BlobUnavailable as unavailable:
+            again = self._failed("INTERNAL", f"the result cannot be stored: {unavailable}", "infra")
+            await self._conclude(record, again)
+
+    async def _complete(self, record: JobRecord, outcome: Outcome) -> None:
+        result = await self._result(record, outcome)
+        decided = await self._ledger.change(
+            record.job.run_id, record.job.job_id, lambda standing, _: lease.complete(standing, self._holder, result)
+        )
+        if isinstance(decided, Refused) and decided.reason is Refusal.NOT_HOLDER:
+            _log.warning("fenced out: another worker holds the job", extra={"error.code": "LEASE_LOST"})
+            return
+        ended = decided.record if isinstance(decided, Refused) else decided
+        error = outcome.error
+        _log.info("job ended", extra={"state": ended.state, "error.code": error.code if error else None})
+        await self._announce(ended)
+
+    async def _announce(self, record: JobRecord) -> None:
+        """All that follows a terminal record; repeated whenever its message comes again."""
+        job = record.job
+        error = record.result.error if record.result is not None else None
+        if record.state in (JobState.FAILED, JobState.EXPIRED) and job.type is not JobType.DEPLOYMENT:
+            await self._ledger.raise_flag(
+                job.run_id,
+                CancelFlag(
+                    reason=CancelReason.FAILED, by=self._bench.worker, at=self._ledger.clock(), job_id=job.job_id
+                ),
+            )
+        if error is not None and error.code == "JOB_POISON":
+            await self._bury(job.run_id, job.job_id)
+        await self._ledger.publish_end(record)
+        await self._ack()
+
+    async def _requeue(self, record: JobRecord, *, after_s: float, counted: bool) -> None:
+        decided = await self._ledger.change(
+            record.job.run_id,
+            record.job.job_id,
+            lambda standing, now: lease.requeue(standing, self._holder, now, counted=counted),
+        )
+        if isinstance(decided, Refused):
+            _log.warning("not handed back", extra={"why": decided.reason})
+            return
+        _log.info("job handed back", extra={"delay_s": round(after_s, 1), "counted": counted})
+        await self._hand_back(after_s)
+
+    async def _hand_back(self, after_s: float) -> None:
+        with suppress(BusUnavailable):  # the ack wait hands it back as well, later
+            await self._delivery.retry(after_s)
+
+    async def _ack(self) -> None:
+        await ride_out(self._delivery.ack, limit_s=self._ledger.patience_s)
+
+    async def _bury_unreadable(self, why: str) -> None:
+        """A message that no worker of this version can read: its record fails, the message is kept for people."""
+        run_id, job_id = self._delivery.subject.split(".")[-2:]
+        _log.error("unreadable job", extra={"run_id": run_id, "job_id": job_id, "why": why})
+        reason = f"its message cannot be read ({why})"
+        with suppress(NoRecord):
+            decided = await self._ledger.change(
+                run_id, job_id, lambda record, now: lease.poison(record, self._component, reason, now)
+            )
+            await self._announce(decided.record if isinstance(decided, Refused) else decided)
+            return
+        await self._bury(run_id, job_id)
+        await self._ack()
+
+    async def _bury(self, run_id: str, job_id: str) -> None:
+        """Keep a copy of the message among the dead letters."""
+        target = subject.dead_letter_subject(self._queue.pool, run_id, job_id)
+        await ride_out(lambda: self._bench.bus.bury(target, self._delivery.data), limit_s=self._ledger.patience_s)
+
+    async def _result(self, record: JobRecord, outcome: Outcome) -> JobResult:
+        assert record.started_at is not None
+        data = reference = None
+        if outcome.data is not None:
+            encoded = encode(outcome.data)
+            if len(encoded) > RESULT_INLINE_BYTES_MAX:
+                reference = await self._store(record.job, encoded)
+            else:
+                data = msgspec.to_builtins(outcome.data)
+        return JobResult(
+            job_id=record.job.job_id,
+            status=outcome.status,
+            data=data,
+            result_ref=reference,
+            error=outcome.error,
+            worker=self._bench.worker,
+            started_at=utc_text(record.started_at),
+            completed_at=utc_text(self._ledger.clock()),
+            exit_code=outcome.exit_code,
+            log_key=outcome.log_key,
+        )
+
+    async def _store(self, job: Job, data: bytes) -> ResultReference:
+        key = f"pipeline-runs/{job.run_id}/results/{job.type}/{job.job_id}.json"
+        await self._bench.blob.put(key, data, cls="result")
+        return ResultReference(key=key, sha256=digest_of(data), size=len(data))
+
+    def _cancelled(self, flag: CancelFlag) -> Outcome:
+        error = cancelled_error(flag, self._component, self._ledger.clock())
+        return Outcome(status=JobState.CANCELLED, error=error)
+
+    def _failed(self, code: str, message: str, error_class: str) -> Outcome:
+        error = ErrorRecord(
+            code=code,
+            message=message,
+            component=self._component,
+            error_class=error_class,
+            timestamp=utc_text(self._ledger.clock()),
+        )
+        return Outcome(status=JobState.FAILED, error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class _BusDocuments:
+    """Documents in the bus's object bucket."""
+
+    bus: Bus
+    patience_s: float
+
+    async def put(self, digest: str, data: bytes) -> None:
+        await ride_out(lambda: self.bus.put_object(digest, data), limit_s=self.patience_s)

@@ -1,0 +1,51 @@
+"""The handler port: one type of job as a function of (job, context) that gives an outcome.
+
+A handler knows nothing of queues, records or leases. It is cancelled like any task when its work must stop, and ends
+its children before it returns; what it raises is a bug, what it expects to go wrong is an outcome.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from forge_runtime.job import ErrorRecord, Job, JobState
+
+
+class Documents(Protocol):
+    """Where plans and discovery documents are kept, by digest."""
+
+    async def put(self, digest: str, data: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobContext:
+    """What an attempt is given. `scratch` is its own empty directory, removed afterwards.
+
+    `attempt` counts the starts of the job, from 1. `component` names us in error records ("worker.tasks").
+    `live` sends a piece of the log, whose first byte stands at `offset`, to whoever looks on; it may be lost.
+    """
+
+    worker: str
+    component: str
+    attempt: int
+    scratch: Path
+    documents: Documents
+    live: Callable[[bytes, int], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the work ended: succeeded, failed with an error, or cancelled. An error of class "infra" may be retried."""
+
+    status: JobState
+    data: Struct | None = None
+    exit_code: int | None = None
+    error: ErrorRecord | None = None
+    log_key: str | None = None
+
+
+class Handler(Protocol):
+    async def handle(self, job: Job, context: JobContext) -> Outcome: ...

@@ -1,0 +1,252 @@
+"""The dispatcher's leaves: what they submit, what they wait for, and how they exit."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from tests.runtime import samples
+from tests.runtime.conftest import OpenWorkshop
+from tests.runtime.workshop import PlannedDiscovery, Workshop, until
+
+from forge_runtime.dispatcher import BadConfiguration, Command, Exit, parse_command
+from forge_runtime.event import Event, EventKind, decode_event
+from forge_runtime.job import JobState, JobType
+from forge_runtime.run import CancelReason
+
+PASS = "true"
+FAIL = "exit 3"
+LONG = "sleep 60"
+
+
+async def test_unit_succeeds_when_all_its_jobs_do(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS, "lint": PASS}], "api": [{"unit": PASS}]}) as shop:
+        async with shop.worker():
+            code = await shop.dispatch()
+
+        assert code is Exit.SUCCEEDED
+        assert set((await shop.states()).values()) == {JobState.SUCCEEDED}
+        assert await shop.flag() is None
+
+
+async def test_waves_of_a_task_run_in_order(open_workshop: OpenWorkshop) -> None:
+    first = {"one": "echo first >> $OUT/order", "two": "echo first >> $OUT/order"}
+    async with open_workshop({"web": [first, {"last": "echo second >> $OUT/order"}]}) as shop:
+        async with shop.worker():
+            code = await shop.dispatch()
+
+        assert code is Exit.SUCCEEDED
+        assert shop.lines("order") == ["first", "first", "second"]
+
+
+async def test_failed_job_stops_its_siblings_within_two_seconds(open_workshop: OpenWorkshop) -> None:
+    projects = {"web": [{"unit": LONG}], "api": [{"unit": FAIL}], "docs": [{"unit": PASS}, {"later": PASS}]}
+    async with open_workshop(projects) as shop:
+        async with shop.worker(slots=2):
+            await shop.submit("web/unit")
+            await shop.reach("web/unit", JobState.LEASED)
+            started = time.monotonic()
+            code = await shop.dispatch()
+            took_s = time.monotonic() - started
+
+        assert code is Exit.FAILED
+        assert took_s < 2.0
+        states = await shop.states()
+        assert states["api/unit"] is JobState.FAILED
+        assert states["web/unit"] is JobState.CANCELLED
+        assert states["docs/later"] in (None, JobState.CANCELLED)
+        flag = await shop.flag()
+        assert flag is not None
+        assert (flag.reason, flag.job_id) == (CancelReason.FAILED, shop.jobs()["api/unit"].job_id)
+
+
+async def test_cancelled_run_stops_queued_and_running_jobs(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": LONG}], "api": [{"unit": LONG}]}) as shop, shop.worker(slots=1):
+        dispatching = asyncio.create_task(shop.dispatch())
+        await until(lambda: _one_leased(shop))
+        started = time.monotonic()
+        await shop.cancel()
+        code = await dispatching
+
+        assert code is Exit.STOPPED
+        assert time.monotonic() - started < 2.0
+        assert set((await shop.states()).values()) == {JobState.CANCELLED}
+
+
+async def test_run_that_was_cancelled_before_starts_nothing(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.cancel()
+
+        assert await shop.dispatch() is Exit.STOPPED
+        assert await shop.record("web/unit") is None
+
+
+async def test_dispatcher_exits_soon_after_the_last_record(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "sleep 0.5"}]}) as shop, shop.worker():
+        dispatching = asyncio.create_task(shop.dispatch())
+        await shop.reach("web/unit", JobState.SUCCEEDED)
+        ended = time.monotonic()
+        await dispatching
+
+        assert time.monotonic() - ended < 0.3
+
+
+async def test_two_dispatchers_at_once_run_each_job_once(open_workshop: OpenWorkshop) -> None:
+    scripts = {"unit": "echo ran >> $OUT/runs", "lint": "echo ran >> $OUT/runs"}
+    async with open_workshop({"web": [scripts], "api": [scripts]}) as shop, shop.worker():
+        codes = await asyncio.gather(shop.dispatch(), shop.dispatch())
+
+        assert codes == [Exit.SUCCEEDED, Exit.SUCCEEDED]
+        assert len(shop.lines("runs")) == 4
+
+
+async def test_dispatcher_started_again_takes_the_results_that_are_there(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "echo ran >> $OUT/runs"}]}) as shop:
+        async with shop.worker():
+            await shop.dispatch()
+
+        assert await shop.dispatch() is Exit.SUCCEEDED
+        assert shop.lines("runs") == ["ran"]
+
+
+async def test_dispatcher_told_to_go_leaves_its_jobs_running(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "until [ -e $OUT/go ]; do sleep 0.05; done"}]}) as shop, shop.worker():
+        dispatcher = shop.dispatcher()
+        dispatching = asyncio.create_task(dispatcher.perform(_command(shop)))
+        await shop.reach("web/unit", JobState.LEASED)
+        dispatcher.terminated.set()
+
+        assert await dispatching is Exit.INFRASTRUCTURE
+        (shop.folder / "go").touch()
+        assert await shop.dispatch() is Exit.SUCCEEDED
+
+
+async def test_run_beyond_its_deadline_is_stopped(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": LONG}]}) as shop, shop.worker():
+        await samples.store_run(shop.bus, samples.run_record(shop.run.run_id, deadline_at=time.time() + 0.5))
+
+        assert await shop.dispatch() is Exit.STOPPED
+        flag = await shop.flag()
+        assert flag is not None
+        assert flag.reason is CancelReason.DEADLINE
+
+
+async def test_discover_writes_the_outputs_of_its_plan(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        discovery = {JobType.DISCOVERY: PlannedDiscovery(shop.plan, shop.digest)}
+        async with shop.worker(shop.bench(handlers=discovery)):
+            code = await shop.dispatch("discover")
+
+        assert code is Exit.SUCCEEDED
+        outputs = {path.name: path.read_text() for path in (shop.folder / "outputs").iterdir()}
+        assert outputs.pop("plan") == shop.digest
+        assert json.loads(outputs.pop("release")) == ["release-s001"]
+        assert json.loads(outputs.pop("group-01")) == [samples.UNIT]
+        assert outputs == {f"group-{index:02d}": "[]" for index in range(2, 17)}
+
+
+async def test_finish_settles_what_no_dispatcher_holds_and_tells_the_end(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": LONG, "lint": PASS}]}) as shop, shop.worker(slots=1):
+        await shop.submit("web/unit")
+        await shop.reach("web/unit", JobState.LEASED)
+        await shop.submit("web/lint")
+        code = await shop.dispatch("finish", status="failed")
+
+        assert code is Exit.SUCCEEDED
+        assert set((await shop.states()).values()) == {JobState.CANCELLED}
+        events = await _events(shop, EventKind.FINISH)
+        assert [(event.status, event.plan_digest) for event in events] == [("failed", shop.digest)]
+
+
+async def test_finish_of_a_run_that_succeeded_raises_no_flag(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        async with shop.worker():
+            await shop.dispatch()
+
+        assert await shop.dispatch("finish") is Exit.SUCCEEDED
+        assert await shop.flag() is None
+
+
+async def test_plan_that_is_not_stored_is_a_configuration_error(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        shop.digest = "sha256:" + "0" * 64
+
+        assert await shop.dispatch() is Exit.CONFIGURATION
+
+
+@pytest.mark.parametrize("unit", ["g09-test-s001", "release-s001"])
+async def test_unit_that_cannot_be_run_is_a_configuration_error(open_workshop: OpenWorkshop, unit: str) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        assert await shop.dispatch(unit=unit) is Exit.CONFIGURATION
+
+
+async def test_run_without_record_is_a_configuration_error(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        shop.run = samples.run_record(samples.new_run_id())
+
+        assert await shop.dispatch() is Exit.CONFIGURATION
+
+
+def test_command_line_of_a_unit() -> None:
+    run_id = samples.new_run_id()
+
+    command = parse_command(["run", "--run", f"forge-{run_id}", "--plan", "sha256:0", "--unit", "g01-test-s001"])
+
+    assert command == Command(leaf="run", run_id=run_id, plan="sha256:0", unit="g01-test-s001")
+
+
+@pytest.mark.parametrize(
+    "line", [[], ["walk"], ["run", "--run", "forge-nonsense"], ["discover", "--run", "nonsense"], ["run", "--run", "x"]]
+)
+def test_command_line_that_is_not_understood_is_a_configuration_error(line: list[str]) -> None:
+    with pytest.raises(BadConfiguration):
+        parse_command(line)
+
+
+def test_process_without_a_bus_says_so_and_exits_with_78() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "forge_runtime.dispatcher", "discover", "--run", f"forge-{samples.new_run_id()}"],
+        env={key: value for key, value in os.environ.items() if key != "NATS_URL"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == Exit.CONFIGURATION
+    line = json.loads(ended.stderr)
+    assert line["component"] == "dispatcher"
+    assert "NATS_URL" in line["why"]
+
+
+def test_dispatcher_loads_base_dependencies_only() -> None:
+    heavy = ["lark", "yaml", "pydantic", "sqlalchemy", "fastapi", "boto3", "httpx2", "re2"]
+    script = f"import sys, forge_runtime.dispatcher; print([name for name in {heavy!r} if name in sys.modules])"
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+
+    assert ended.stdout.strip() == "[]"
+
+
+async def _one_leased(shop: Workshop) -> bool | None:
+    return JobState.LEASED in (await shop.states()).values() or None
+
+
+async def _events(shop: Workshop, kind: EventKind) -> list[Event]:
+    """All events of a kind so far, read until the finish event."""
+    found = []
+    async for delivery in shop.bus.events("test"):
+        await delivery.ack()
+        event = decode_event(delivery.data)
+        if event.kind is kind:
+            found.append(event)
+        if event.kind is EventKind.FINISH:
+            return found
+    raise AssertionError("events ended")
+
+
+def _command(shop: Workshop) -> Command:
+    return Command(leaf="run", run_id=shop.run.run_id, plan=shop.digest, unit=samples.UNIT)
