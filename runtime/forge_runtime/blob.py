@@ -1,0 +1,211 @@
+"""The object store: logs, large results and staged artifacts, by key. One protocol, a directory and S3.
+
+Keys are slash-separated names (`pipeline-runs/<run>/logs/<phase>/<project>/<step>.log`). An object is written whole,
+and seen whole or not at all. Its class is the tag `forge-class`, by which the store's lifecycle rules delete it: logs
+after 90 days, results after 7, staging after 1. A directory has no such rules, and keeps everything.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BlobClass = Literal["log", "result", "staging"]
+
+GET_BYTES_MAX: Final = 64 * 1024 * 1024
+"""What `get` reads at most unless told otherwise: the largest log."""
+
+KEY_BYTES_MAX: Final = 1024
+"""S3's own limit."""
+
+
+class BlobUnavailable(Exception):
+    """The store cannot be reached or refuses; trying again later may help."""
+
+
+class Blob(Protocol):
+    """Raises BlobUnavailable where the store fails, and ValueError for a key that is not one."""
+
+    async def put(self, key: str, data: bytes | Path, *, cls: BlobClass) -> None:
+        """Write or replace an object; a Path is a file whose content is taken."""
+
+    async def get(self, key: str, *, start: int = 0, length_max: int = GET_BYTES_MAX) -> bytes | None:
+        """At most `length_max` bytes from `start`; b"" past the end, None if there is no such object."""
+
+    async def exists(self, key: str) -> bool: ...
+
+    async def delete(self, key: str) -> None:
+        """An object that is not there is as good as deleted."""
+
+    async def url(self, key: str, expires_s: int) -> str:
+        """Where a person can read the object, for `expires_s` seconds at least."""
+
+
+class DirectoryBlob:
+    """Objects as files below `root`. Written beside their place, synced and renamed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def put(self, key: str, data: bytes | Path, *, cls: BlobClass) -> None:  # noqa: ARG002  # no lifecycle rules
+        await asyncio.to_thread(self._write, self._path(key), data)
+
+    async def get(self, key: str, *, start: int = 0, length_max: int = GET_BYTES_MAX) -> bytes | None:
+        return await asyncio.to_thread(self._read, self._path(key), start, length_max)
+
+    async def exists(self, key: str) -> bool:
+        return await asyncio.to_thread(self._path(key).is_file)
+
+    async def delete(self, key: str) -> None:
+        path = self._path(key)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            await asyncio.to_thread(path.unlink)
+
+    async def url(self, key: str, expires_s: int) -> str:  # noqa: ARG002  # a file does not expire
+        return self._path(key).absolute().as_uri()
+
+    def _path(self, key: str) -> Path:
+        return self._root / _checked(key)
+
+    def _write(self, path: Path, data: bytes | Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # The name begins with a dot, which no key's last name does.
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+                try:
+                    _fill(file, data)
+                    Path(file.name).replace(path)
+                except BaseException:
+                    Path(file.name).unlink()
+                    raise
+        except OSError as error:
+            raise BlobUnavailable(f"cannot write {path}: {error.strerror}") from error
+
+    def _read(self, path: Path, start: int, length_max: int) -> bytes | None:
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return file.read(length_max)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise BlobUnavailable(f"cannot read {path}: {error.strerror}") from error
+
+
+class S3Blob:
+    """Objects in an S3 bucket; the client's calls block and run in threads."""
+
+    def __init__(self, bucket: str, client: "S3Client") -> None:
+        self._bucket = bucket
+        self._client = client
+
+    async def put(self, key: str, data: bytes | Path, *, cls: BlobClass) -> None:
+        place = {"Bucket": self._bucket, "Key": _checked(key)}
+        extra = {"Tagging": f"forge-class={cls}", "ContentType": _CONTENT_TYPES[cls]}
+        if isinstance(data, Path):  # cut into parts where the file is large
+            await self._call(self._client.upload_file, Filename=str(data), ExtraArgs=extra, **place)
+        else:
+            await self._call(self._client.put_object, Body=data, **extra, **place)
+
+    async def get(self, key: str, *, start: int = 0, length_max: int = GET_BYTES_MAX) -> bytes | None:
+        if length_max == 0:
+            return b"" if await self.exists(key) else None
+        span = f"bytes={start}-{start + length_max - 1}"
+        try:
+            data: bytes = await self._call(self._read, _checked(key), span)
+        except _Answered as answered:
+            if answered.code == "NoSuchKey":
+                return None
+            if answered.code == "InvalidRange":
+                return b""
+            raise
+        return data
+
+    async def exists(self, key: str) -> bool:
+        try:
+            await self._call(self._client.head_object, Bucket=self._bucket, Key=_checked(key))
+        except _Answered as answered:
+            if answered.code == "404":  # the answer to HEAD has no body to say more
+                return False
+            raise
+        return True
+
+    async def delete(self, key: str) -> None:
+        await self._call(self._client.delete_object, Bucket=self._bucket, Key=_checked(key))
+
+    async def url(self, key: str, expires_s: int) -> str:
+        parameters = {"Bucket": self._bucket, "Key": _checked(key)}
+        sign = self._client.generate_presigned_url
+        url: str = await self._call(sign, "get_object", Params=parameters, ExpiresIn=expires_s)
+        return url
+
+    def _read(self, key: str, span: str) -> bytes:
+        return self._client.get_object(Bucket=self._bucket, Key=key, Range=span)["Body"].read()
+
+    async def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        from boto3.exceptions import Boto3Error  # here: 200 ms, and only S3 needs it
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return await asyncio.to_thread(function, *args, **kwargs)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            raise _Answered(f"bucket {self._bucket}: {error}", code) from error
+        except (BotoCoreError, Boto3Error) as error:
+            raise BlobUnavailable(f"bucket {self._bucket}: {error}") from error
+
+
+class _Answered(BlobUnavailable):
+    """The store's own refusal, with its code."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def s3_client(*, endpoint_url: str | None = None, region: str | None = None) -> "S3Client":
+    """A client whose calls and presigned URLs use signature version 4; credentials as boto3 finds them."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        signature_version="s3v4",
+        connect_timeout=5,
+        read_timeout=30,
+        retries={"total_max_attempts": 5, "mode": "standard"},
+    )
+    return boto3.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
+
+
+def _checked(key: str) -> str:
+    if len(key.encode()) > KEY_BYTES_MAX or not _KEY.fullmatch(key):
+        raise ValueError(f"not an object key: {key[:100]!r}")
+    return key
+
+
+def _fill(file: IO[bytes], data: bytes | Path) -> None:
+    if isinstance(data, Path):
+        with data.open("rb") as source:
+            shutil.copyfileobj(source, file)
+    else:
+        file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+_CONTENT_TYPES: Final = {
+    "log": "text/plain; charset=utf-8",
+    "result": "application/json",
+    "staging": "application/octet-stream",
+}
+
+_NAME: Final = r"[A-Za-z0-9_@+=:~-][A-Za-z0-9_@+=:~.-]*"
+_KEY: Final = re.compile(f"{_NAME}(?:/{_NAME})*")
+"""No name begins with a dot, so that `.` and `..` are none."""
