@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.diagnostic import ForgeError
 from forgec.discovery.model import Discovery, Phase, Project, Step
 from forgec.plan.check import check_plan
 from forgec.plan.model import (
@@ -45,13 +45,16 @@ _Item = TypeVar("_Item")
 
 
 def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT) -> Plan:
-    """The plan of a document; ForgeError with everything that is wrong with it.
+    """The plan of a document that discovery wrote or `read_document` accepted; ForgeError where it does not fit a run.
 
     `shard_size` is the number of tasks (in the release stage: projects) that one unit may hold, at least 1.
     """
     if shard_size < 1:
         raise ValueError(f"shard size must be at least 1, not {shard_size}")
-    _refuse_contradictions(discovery)
+    undeclared = {phase for project in discovery.projects for phase in project.phases} - set(
+        discovery.repository.phases
+    )
+    assert not undeclared, f"the document was not checked: it declares no phase {sorted(undeclared)}"
     projects = sorted(discovery.projects, key=lambda project: project.path)
     plan = Plan(
         groups=_groups(discovery.repository.phases, projects, shard_size),
@@ -148,29 +151,3 @@ def _step(step: Step, phase: Phase) -> PlanStep:
 def _plain(value: Any) -> Any:
     """As the plan's JSON will be read back: `to_builtins` would keep tuples, and the two would not be equal."""
     return msgspec.json.decode(msgspec.json.encode(value))
-
-
-def _refuse_contradictions(discovery: Discovery) -> None:
-    """What would make a phase or a limit of the plan a guess; a document that discovery wrote has none of it."""
-    phases = discovery.repository.phases
-    problems = [_bad_timeout(f'phase "{name}"', phase.timeout, None) for name, phase in phases.items()]
-    for project in discovery.projects:
-        for phase, steps in project.phases.items():
-            if phase not in phases:
-                message = f'project "{project.name}" has steps in phase "{phase}", which repository.phases lacks'
-                problems.append(Diagnostic(Code.PLAN_INCONSISTENT, message, project=project.name))
-            for step in steps:
-                if step.timeout is not None:
-                    where = f'project "{project.name}", phase "{phase}", step "{step.name}"'
-                    problems.append(_bad_timeout(where, step.timeout, project.name))
-    found = [problem for problem in problems if problem is not None]
-    if found:
-        raise ForgeError(found)
-
-
-def _bad_timeout(where: str, timeout: str, project: str | None) -> Diagnostic | None:
-    try:
-        parse_duration(timeout)
-    except ValueError as error:
-        return Diagnostic(Code.BAD_VALUE, f"{where}: timeout: {error}", project=project)
-    return None

@@ -1,0 +1,7 @@
+"""`python -m forgec`, the same as `forgec`."""
+
+import sys
+
+from forgec.cli import main
+
+sys.exit(main())

@@ -1,0 +1,63 @@
+"""The compiler on one page. Read this first: each stage is one function from one type to the next.
+
+    files of a commit --discover--+
+                                  v
+    JSON document -----read--> Discovery --plan--> Plan --lower--> Workflow --emit--> text
+
+Every stage is pure and gives the same output for the same input on every machine; what it cannot accept it raises as
+a ForgeError that carries every finding. Nothing here touches a file, a clock or the network: `forgec.adapter` brings
+the files, `forgec.cli` the arguments.
+"""
+
+import msgspec
+
+from forgec.diagnostic import ForgeError
+from forgec.discovery.check import read_document
+from forgec.discovery.model import Discovery
+from forgec.discovery.tree import Tree
+from forgec.discovery.trigger import Trigger
+from forgec.manifest.argo import Workflow, to_builtins
+from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
+from forgec.manifest.node import check_nodes
+from forgec.manifest.yaml import emit_yaml
+from forgec.plan.build import build_plan
+from forgec.plan.digest import canonical_json
+from forgec.plan.model import Plan
+from forgec.syntax.document import read_text
+
+
+def discover(tree: Tree, trigger: Trigger) -> Discovery:
+    """The `.forge` directories of a commit, evaluated for the event that brought it."""
+    from forgec.discovery.discover import discover as discover_tree
+
+    return discover_tree(tree, trigger)
+
+
+def read(name: str, data: bytes) -> Discovery:
+    """A discovery document from JSON; `name` is what findings call it."""
+    return read_document(read_text(name, data))
+
+
+def plan(discovery: Discovery, *, shard_size: int) -> Plan:
+    """What a run will do, in the order it will do it."""
+    return build_plan(discovery, shard_size=shard_size)
+
+
+def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool) -> Workflow:
+    """The plan as an Argo Workflow, or the workflow that finds its plan at run time and would become this one."""
+    if not dynamic:
+        return lower_plan(plan, options)
+    workflow = lower_dynamic(options)
+    collisions = check_nodes(workflow.metadata.name, plan, dynamic=True)
+    if collisions:
+        raise ForgeError(collisions)
+    return workflow
+
+
+def emit(workflow: Workflow) -> bytes:
+    return emit_yaml(to_builtins(workflow)).encode()
+
+
+def emit_plan(plan: Plan) -> bytes:
+    """For people: the canonical JSON with line breaks. The digest is of the form without them."""
+    return msgspec.json.format(canonical_json(plan), indent=2) + b"\n"
