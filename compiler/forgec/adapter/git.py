@@ -26,14 +26,14 @@ _INHERITED: Final = (
 
 
 def git_environment(
-    directory: Path, *, protocols: Sequence[str] = (), config: Mapping[str, str] | None = None
+    *directories: Path, protocols: Sequence[str] = (), config: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """The whole environment of a git command on a repository that strangers wrote to.
 
     No configuration but the repository's own and ours, no prompt, no hook, no filter of large files, English messages.
-    `protocols` are the transports git may use: none to read. `directory` is exempt from the check that its owner is us:
-    the caller named it, and what git could run from its configuration is switched off. Variables of this process pass
-    by name only, so a worker's secrets do not reach what git starts.
+    `protocols` are the transports git may use: none to read. `directories` are exempt from the check that their owner
+    is us: the caller named them, and what git could run from their configuration is switched off. Variables of this
+    process pass by name only, so a worker's secrets do not reach what git starts.
     """
     settings = {
         "core.hooksPath": os.devnull,
@@ -45,9 +45,9 @@ def git_environment(
         "maintenance.auto": "false",
         "transfer.fsckObjects": "true",
         "advice.detachedHead": "false",
-        "safe.directory": str(directory),
         **(config or {}),
     }
+    pairs = [*settings.items(), *(("safe.directory", str(directory)) for directory in directories)]
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     environment |= {
         "LC_ALL": "C",
@@ -58,9 +58,9 @@ def git_environment(
         "GIT_ALLOW_PROTOCOL": ":".join(protocols),
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_CONFIG_COUNT": str(len(settings)),
+        "GIT_CONFIG_COUNT": str(len(pairs)),
     }
-    for index, (key, value) in enumerate(settings.items()):
+    for index, (key, value) in enumerate(pairs):
         environment[f"GIT_CONFIG_KEY_{index}"] = key
         environment[f"GIT_CONFIG_VALUE_{index}"] = value
     return environment

@@ -7,6 +7,7 @@ Unknown fields are refused. Secrets are references, never values.
 
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 PROJECTS_MAX: Final = 100
@@ -82,7 +83,8 @@ class Secret(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     """A reference to a secret, relative to its scope's root.
 
     `name` is what the build calls it; `maps` gives several names, each for one key of a JSON secret; not both.
-    `path` is an accepted synonym of `secretName`.
+    `path` is an accepted synonym of `secretName`. `namespace`, `repository` and `version` belong to providers that are
+    understood but not enabled.
     """
 
     provider: Literal["aws", "env", "file", "static", "vault", "kubernetes", "github-oidc"]
@@ -90,6 +92,9 @@ class Secret(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tr
     path: ShortText | None = None
     key: ShortText | None = None
     region: ShortText | None = None
+    namespace: ShortText | None = None
+    repository: ShortText | None = None
+    version: ShortText | None = None
     name: ShortText | None = None
     maps: dict[ShortText, ShortText] = {}
     optional: bool = False
@@ -215,3 +220,16 @@ class Discovery(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     release_enabled: bool = False
     release_projects: tuple[ProjectName, ...] = ()
     warnings: tuple[Warning, ...] = field(default=())
+
+
+def phase_groups(repository: Repository) -> tuple[PhaseGroup, ...]:
+    """The groups of a repository's phases, ascending, the phases of each by name."""
+    groups: dict[int, list[str]] = {}
+    for name, phase in sorted(repository.phases.items()):
+        groups.setdefault(phase.group, []).append(name)
+    return tuple(PhaseGroup(group=number, phases=tuple(groups[number])) for number in sorted(groups))
+
+
+def to_json(discovery: Discovery) -> bytes:
+    """The document as it is stored, compared and shown: two spaces a level, a line break at the end."""
+    return msgspec.json.format(msgspec.json.encode(discovery), indent=2) + b"\n"

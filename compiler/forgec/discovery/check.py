@@ -1,0 +1,115 @@
+"""Discovery documents from outside: JSON to `Discovery`, or everything that is wrong with it.
+
+People write documents by hand, so they pass every rule that configuration passes, and must not contradict themselves.
+What follows from the rest may be left out: `phaseGroups` is computed where it is missing or empty.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TypeVar
+
+import msgspec
+
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors
+from forgec.discovery.model import DOCUMENT_BYTES_MAX, PROJECTS_MAX, Discovery, Project, phase_groups
+from forgec.discovery.place import find, key_place, place
+from forgec.discovery.rules import check_artifact, check_repository, check_step, suggestion
+from forgec.source import Source
+from forgec.syntax.data import Node
+from forgec.syntax.decode import decode
+from forgec.syntax.document import parse_json
+
+_K = TypeVar("_K", bound=Hashable)
+
+
+def read_document(source: Source) -> Discovery:
+    """Raises ForgeError with all errors at once."""
+    size = len(source.text.encode())
+    if size > DOCUMENT_BYTES_MAX:
+        message = f"the document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
+        raise ForgeError([Diagnostic(Code.OUTPUT_TOO_LARGE, message, source.span(0, 0))])
+    node = parse_json(source)
+    document, problems = decode(node, Discovery)
+    if document is None or has_errors(problems):
+        raise ForgeError(problems)
+    findings = check_document(document, node)
+    if has_errors(findings):
+        raise ForgeError(findings)
+    if not document.phase_groups:
+        document = msgspec.structs.replace(document, phase_groups=phase_groups(document.repository))
+    return document
+
+
+def check_document(document: Discovery, node: Node) -> list[Diagnostic]:
+    """What the types cannot say of a document; `node` is the tree that it was decoded from."""
+    findings = list(check_repository(document.repository, find(node, "repository") or node))
+    if len(document.projects) > PROJECTS_MAX:
+        message = f"the document has {len(document.projects)} projects; the limit is {PROJECTS_MAX}"
+        findings.append(Diagnostic(Code.TOO_MANY_PROJECTS, message, place(node, "projects", PROJECTS_MAX)))
+    findings += _check_names(document, node)
+    for index, project in enumerate(document.projects):
+        findings += _check_project(document, project, find(node, "projects", index) or node)
+    findings += _check_derived(document, node)
+    return findings
+
+
+def _check_names(document: Discovery, node: Node) -> Iterator[Diagnostic]:
+    for first, again in _repeated(project.name.casefold() for project in document.projects):
+        message = f'two projects are called "{document.projects[again].name}"'
+        related = Related(place(node, "projects", first, "name"), "first here")
+        yield Diagnostic(Code.PROJECT_DUPLICATE, message, place(node, "projects", again, "name"), (related,))
+    for first, again in _repeated(project.path for project in document.projects):
+        message = f'two projects have the path "{document.projects[again].path}"'
+        related = Related(place(node, "projects", first, "path"), "first here")
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "projects", again, "path"), (related,))
+
+
+def _check_project(document: Discovery, project: Project, node: Node) -> Iterator[Diagnostic]:
+    phases = document.repository.phases
+    for name, steps in project.phases.items():
+        where = ("phases", name)
+        if name not in phases:
+            message = f'project "{project.name}": phase "{name}" is not in repository.phases'
+            span = key_place(node, *where)
+            yield Diagnostic(Code.UNKNOWN_PHASE, message, span, help=suggestion(name, phases), project=project.name)
+        for first, again in _repeated(step.name for step in steps):
+            message = f'phase "{name}" of project "{project.name}" has two steps called "{steps[again].name}"'
+            related = Related(place(node, *where, first, "name"), "first here")
+            yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, *where, again, "name"), (related,))
+        for index, step in enumerate(steps):
+            yield from check_step(step, find(node, *where, index) or node)
+    for name, phase in phases.items():
+        if phase.required and not project.phases.get(name):
+            message = f'project "{project.name}" has no step in phase "{name}", which every project must take part in'
+            yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, place(node, "phases", name), project=project.name)
+    for name, artifact in project.artifacts.items():
+        yield from check_artifact(artifact, find(node, "artifacts", name) or node, document.repository.publishers)
+    if project.deployment_triggered and not project.release_triggered:
+        message = f'project "{project.name}" is to be deployed but not released'
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "deploymentTriggered"), project=project.name)
+
+
+def _check_derived(document: Discovery, node: Node) -> Iterator[Diagnostic]:
+    if document.branch is not None and document.tag is not None:
+        message = "the document has both a branch and a tag; a commit is known by one of them"
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "tag"))
+    if document.phase_groups and document.phase_groups != phase_groups(document.repository):
+        message = "phaseGroups is not what repository.phases says"
+        advice = "list every phase under its group, groups ascending and names sorted, or leave phaseGroups out"
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "phaseGroups"), help=advice)
+    released = sorted(project.name for project in document.projects if project.release_triggered)
+    if sorted(document.release_projects) != released:
+        message = "releaseProjects does not list just the projects whose releaseTriggered is true"
+        advice = f"they are {', '.join(released)}" if released else "there are none"
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "releaseProjects"), help=advice)
+    if document.release_enabled != bool(released):
+        wanted = "true" if released else "false"
+        message = f"releaseEnabled must be {wanted}, since {len(released)} projects are released"
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "releaseEnabled"))
+
+
+def _repeated(keys: Iterable[_K]) -> Iterator[tuple[int, int]]:
+    """The indexes of the first and of each further occurrence."""
+    first: dict[_K, int] = {}
+    for index, key in enumerate(keys):
+        if first.setdefault(key, index) != index:
+            yield first[key], index

@@ -1,0 +1,126 @@
+"""`.forge/repo.cue` and `.forge/project.cue`: text to configuration, with the place of every field."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+from msgspec import Meta, Struct
+
+from forgec.diagnostic import Code, Diagnostic, ForgeError, has_errors
+from forgec.discovery.model import (
+    ARTIFACTS_MAX,
+    Argument,
+    Artifact,
+    ArtifactName,
+    Duration,
+    PhaseName,
+    Priority,
+    ProjectName,
+    Repository,
+    Secret,
+    StepName,
+    Target,
+)
+from forgec.discovery.place import find, place
+from forgec.discovery.rules import check_repository, check_step
+from forgec.discovery.trigger import Release, pattern_problem
+from forgec.source import Source
+from forgec.syntax.data import StructNode
+from forgec.syntax.decode import decode
+from forgec.syntax.parse import parse_file
+from forgec.syntax.unify import evaluate
+
+RESOURCES_MAX: Final = 50
+
+_C = TypeVar("_C")
+
+
+class StepConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Earthfile target; no timeout means the phase's."""
+
+    action: Literal["earthly"]
+    target: Target
+    priority: Priority = 0
+    args: tuple[Argument, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    timeout: Duration | None = None
+
+
+class Ci(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    phases: dict[PhaseName, dict[StepName, StepConfig]] = {}
+
+
+class Deployment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a release runs as. Resources are rendered by the release, from the commit; nothing before looks inside."""
+
+    resources: Annotated[tuple[dict[str, Any], ...], Meta(max_length=RESOURCES_MAX)] = ()
+
+
+class ProjectConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: ProjectName
+    ci: Ci = Ci()
+    artifacts: Annotated[dict[ArtifactName, Artifact], Meta(max_length=ARTIFACTS_MAX)] = {}
+    release: Release = Release()
+    deployment: Deployment = Deployment()
+
+
+@dataclass(frozen=True, slots=True)
+class Configured(Generic[_C]):
+    """A configuration, the tree it was decoded from (for the places of fields), and warnings."""
+
+    config: _C
+    node: StructNode
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def read_repo(source: Source) -> Configured[Repository]:
+    """Raises ForgeError with everything that is wrong with the file."""
+    node, repository = _read(source, "repo", Repository)
+    return _configured(repository, node, list(check_repository(repository, node)))
+
+
+def read_project(source: Source) -> Configured[ProjectConfig]:
+    """Raises ForgeError with everything that is wrong with the file, apart from what only its repository can tell."""
+    node, project = _read(source, "project", ProjectConfig)
+    findings: list[Diagnostic] = []
+    for phase, steps in project.ci.phases.items():
+        for name, step in steps.items():
+            findings += check_step(step, find(node, "ci", "phases", phase, name) or node)
+    findings += _check_release(project.release, node)
+    return _configured(project, node, findings)
+
+
+def _read(source: Source, package: str, type_: type[_C]) -> tuple[StructNode, _C]:
+    file = parse_file(source)
+    problems = []
+    if file.package is None or file.package.name != package:
+        found = f'package "{file.package.name}"' if file.package else "no package clause"
+        span = file.package.span if file.package else source.span(0, 0)
+        message = f"this file belongs to package {package}, and has {found}"
+        problems.append(Diagnostic(Code.WRONG_PACKAGE, message, span, help=f'begin it with "package {package}"'))
+    try:
+        node = evaluate([file])
+    except ForgeError as error:
+        raise ForgeError([*problems, *error.diagnostics]) from None
+    value, findings = decode(node, type_)
+    problems += findings
+    if value is None or problems:
+        raise ForgeError(problems)
+    return node, value
+
+
+def _configured(config: _C, node: StructNode, findings: list[Diagnostic]) -> Configured[_C]:
+    if has_errors(findings):
+        raise ForgeError(findings)
+    return Configured(config, node, tuple(findings))
+
+
+def _check_release(release: Release, node: StructNode) -> list[Diagnostic]:
+    findings = []
+    for index, rule in enumerate(release.on):
+        where = ("release", "on", index)
+        if (rule.branch is None) == (rule.tag is None) or rule.tag is False:
+            message = 'a release rule is either {branch: "PATTERN"} or {tag: true}'
+            findings.append(Diagnostic(Code.BAD_VALUE, message, place(node, *where)))
+        elif rule.branch is not None and (problem := pattern_problem(rule.branch)):
+            findings.append(Diagnostic(Code.BAD_VALUE, problem, place(node, *where, "branch")))
+    return findings

@@ -1,0 +1,353 @@
+"""Discovery: a tree and a trigger to the discovery document.
+
+    list the tree ─▶ drop what .gitignore excludes ─▶ .forge/repo.cue, <project>/.forge/project.cue
+        ─▶ evaluate and decode each ─▶ check each against the repository and its Earthfile
+        ─▶ triggers ─▶ document, sorted
+
+Everything that is wrong is found in one run: a mistake in one project does not hide those of the others, and any
+mistake fails the whole, because a pipeline that silently leaves a project out looks like one that passed.
+Symbolic links and submodules are not followed. Other content of a `.forge` directory is ignored.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+import msgspec
+
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, Severity, fail, has_errors
+from forgec.discovery.config import Configured, ProjectConfig, StepConfig, read_project, read_repo
+from forgec.discovery.ignore import IgnoreRules
+from forgec.discovery.model import (
+    DOCUMENT_BYTES_MAX,
+    PROJECTS_MAX,
+    Discovery,
+    Project,
+    ProjectPath,
+    Repository,
+    Step,
+    phase_groups,
+    to_json,
+)
+from forgec.discovery.model import Warning as DocumentWarning
+from forgec.discovery.place import find, key_place, place
+from forgec.discovery.rules import check_artifact, suggestion
+from forgec.discovery.target import TargetUse, check_targets
+from forgec.discovery.tree import EntryKind, Tree, TreeEntry, blob_id
+from forgec.discovery.trigger import Trigger, release_reason
+from forgec.source import Source, whole_file
+from forgec.syntax.document import read_text
+
+FORGE_DIRECTORY: Final = ".forge"
+REPO_FILE: Final = ".forge/repo.cue"
+PROJECT_FILE: Final = ".forge/project.cue"
+
+EVALUATOR_VERSION: Final = "1"
+"""Part of every project's configHash: raise it when the same text comes to mean something else."""
+
+_C = TypeVar("_C")
+
+
+def discover(tree: Tree, trigger: Trigger) -> Discovery:
+    """Raises ForgeError with every problem of every file, each with its place and project."""
+    files = _Files(tree)
+    findings = list(_nested(files))
+    repo = _read_repo(files, findings)
+    projects = _read_projects(files, findings)
+    findings += _duplicates(projects)
+    if repo is not None:
+        for project in projects:
+            findings += _of_project(project.config.name, _check_project(project, repo, files))
+    if has_errors(findings) or repo is None:
+        raise ForgeError(findings)
+    document = _document(repo.config, [_project(p, repo.config, trigger, files) for p in projects], trigger, findings)
+    size = len(to_json(document))
+    if size > DOCUMENT_BYTES_MAX:
+        message = f"the discovery document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
+        raise fail(Code.OUTPUT_TOO_LARGE, message, help="split the repository, or describe less in its projects")
+    return document
+
+
+class _Files:
+    """The files of a tree that its ignore files leave, read at most once each."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._entries = {entry.path: entry for entry in tree.list()}
+        self._rules = IgnoreRules()
+        self.forge = [entry for entry in self._entries.values() if FORGE_DIRECTORY in entry.path.split("/")[:-1]]
+        """What lies in `.forge` directories, ignored or not; `visible` tells."""
+        directories = {""} | {parent for entry in self.forge for parent in _parents(entry.path)}
+        for directory in sorted(directories):
+            ignore_file = self._entries.get(f"{directory}/.gitignore" if directory else ".gitignore")
+            if ignore_file is not None and ignore_file.kind is EntryKind.FILE:
+                self._rules.add(directory, tree.read(ignore_file.path))
+
+    def visible(self, path: str) -> TreeEntry | None:
+        entry = self._entries.get(path)
+        if entry is None or entry.kind is not EntryKind.FILE or self._rules.ignores(path):
+            return None
+        return entry
+
+    def read(self, path: str) -> Source:
+        """Raises ForgeError where the file is no text or too large."""
+        return read_text(shown(path), self._tree.read(path))
+
+    def object_id(self, entry: TreeEntry) -> str:
+        return entry.object_id or blob_id(self._tree.read(entry.path))
+
+    def why_absent(self, path: str) -> str | None:
+        """Why a path that people may see is not there for us."""
+        entry = self._entries.get(path)
+        if entry is None:
+            return None
+        if entry.kind is EntryKind.SYMLINK:
+            return f"{shown(path)} is a symbolic link; discovery follows none"
+        return f"a .gitignore of the repository excludes {shown(path)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A project's directory and what its file says."""
+
+    path: str
+    configured: Configured[ProjectConfig]
+
+    @property
+    def config(self) -> ProjectConfig:
+        return self.configured.config
+
+
+def shown(path: str) -> str:
+    """A path as it can be printed: bytes that are no UTF-8 are replaced."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _parents(path: str) -> Iterator[str]:
+    slash = path.find("/")
+    while slash >= 0:
+        yield path[:slash]
+        slash = path.find("/", slash + 1)
+
+
+def _nested(files: _Files) -> Iterator[Diagnostic]:
+    reported: set[str] = set()
+    for entry in files.forge:
+        parts = entry.path.split("/")[:-1]
+        if parts.count(FORGE_DIRECTORY) < 2 or files.visible(entry.path) is None:
+            continue
+        outer = parts.index(FORGE_DIRECTORY)
+        inner = "/".join(parts[: parts.index(FORGE_DIRECTORY, outer + 1) + 1])
+        if inner not in reported:
+            reported.add(inner)
+            message = f"{shown(inner)} lies inside another {FORGE_DIRECTORY} directory, which holds no projects"
+            yield Diagnostic(Code.NESTED_FORGE, message, whole_file(shown(entry.path)), help="move or remove it")
+
+
+def _read_repo(files: _Files, findings: list[Diagnostic]) -> Configured[Repository] | None:
+    if files.visible(REPO_FILE) is None:
+        advice = files.why_absent(REPO_FILE) or (
+            f'write {REPO_FILE} at the root of the repository: package repo, forgeVersion: "v1.0.0", '
+            'tagging: strategy: "monorepo"'
+        )
+        message = f"the repository has no {REPO_FILE}"
+        findings.append(Diagnostic(Code.REPO_CONFIG_MISSING, message, whole_file(REPO_FILE), help=advice))
+        return None
+    repo = _collect(lambda: read_repo(files.read(REPO_FILE)), None, findings)
+    if repo is not None:
+        findings += repo.warnings
+    return repo
+
+
+def _read_projects(files: _Files, findings: list[Diagnostic]) -> list[_Found]:
+    """The projects whose file is right, by path."""
+    suffix = f"/{PROJECT_FILE}"
+    paths = sorted(
+        entry.path.removesuffix(PROJECT_FILE).rstrip("/") or "."
+        for entry in files.forge
+        if (entry.path == PROJECT_FILE or entry.path.endswith(suffix))
+        and entry.path.split("/").count(FORGE_DIRECTORY) == 1
+        and files.visible(entry.path)
+    )
+    if len(paths) > PROJECTS_MAX:
+        message = f"the repository has {len(paths)} projects; the limit is {PROJECTS_MAX}"
+        findings.append(Diagnostic(Code.TOO_MANY_PROJECTS, message, whole_file(shown(_file(paths[PROJECTS_MAX])))))
+        return []
+    found = []
+    for path in paths:
+        problem = _path_problem(path)
+        if problem is not None:
+            findings.append(problem)
+            continue
+        configured = _collect(lambda path=path: read_project(files.read(_file(path))), path, findings)  # type: ignore[misc]
+        if configured is not None:
+            found.append(_Found(path, configured))
+            findings += _of_project(configured.config.name, configured.warnings)
+    return found
+
+
+def _file(project_path: str) -> str:
+    return PROJECT_FILE if project_path == "." else f"{project_path}/{PROJECT_FILE}"
+
+
+def _path_problem(path: str) -> Diagnostic | None:
+    """A project's path is printed, and is part of the document: it must be text."""
+    try:
+        path.encode()
+        msgspec.convert(path, ProjectPath)
+    except (UnicodeEncodeError, msgspec.ValidationError):
+        message = f'"{shown(path)!r}" cannot be the path of a project: it must be UTF-8 without control characters'
+        return Diagnostic(Code.BAD_VALUE, message, whole_file(shown(_file(path))))
+    return None
+
+
+def _collect(
+    read: Callable[[], Configured[_C]], project: str | None, findings: list[Diagnostic]
+) -> Configured[_C] | None:
+    try:
+        return read()
+    except ForgeError as error:
+        findings += _of_project(project, error.diagnostics)
+        return None
+
+
+def _of_project(project: str | None, diagnostics: Iterator[Diagnostic] | Sequence[Diagnostic]) -> list[Diagnostic]:
+    return [replace(diagnostic, project=project) for diagnostic in diagnostics]
+
+
+def _duplicates(projects: Sequence[_Found]) -> Iterator[Diagnostic]:
+    first: dict[str, _Found] = {}
+    for project in projects:
+        name = project.config.name
+        other = first.setdefault(name.casefold(), project)
+        if other is not project:
+            related = Related(place(other.configured.node, "name"), f'project "{other.config.name}"')
+            yield Diagnostic(
+                Code.PROJECT_DUPLICATE,
+                f'another project is called "{other.config.name}"',
+                place(project.configured.node, "name"),
+                (related,),
+                help="names are unique in a repository, whatever their case",
+                project=name,
+            )
+
+
+def _check_project(project: _Found, repo: Configured[Repository], files: _Files) -> Iterator[Diagnostic]:
+    config, node = project.config, project.configured.node
+    phases = repo.config.phases
+    for name in config.ci.phases:
+        if name not in phases:
+            message = f'phase "{name}" is not in repo.cue'
+            span = key_place(node, "ci", "phases", name)
+            yield Diagnostic(Code.UNKNOWN_PHASE, message, span, help=suggestion(name, phases))
+    for name, phase in phases.items():
+        if phase.required and not config.ci.phases.get(name):
+            related = Related(key_place(repo.node, "phases", name), "required here")
+            message = f'project "{config.name}" has no step in phase "{name}", which every project must take part in'
+            yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, place(node, "ci", "phases", name), (related,))
+    for name, artifact in config.artifacts.items():
+        yield from check_artifact(artifact, find(node, "artifacts", name) or node, repo.config.publishers)
+    yield from _check_earthfile(project, files)
+
+
+def _check_earthfile(project: _Found, files: _Files) -> Iterator[Diagnostic]:
+    uses = list(_uses(project))
+    if not uses:
+        return
+    path = "Earthfile" if project.path == "." else f"{project.path}/Earthfile"
+    if files.visible(path) is None:
+        message = f'project "{project.config.name}" names targets, but {path} does not exist'
+        span = place(uses[0].node, "target")
+        yield Diagnostic(Code.EARTHFILE_MISSING, message, span, help=files.why_absent(path))
+        return
+    try:
+        source = files.read(path)
+    except ForgeError as error:
+        yield from error.diagnostics
+        return
+    yield from check_targets(uses, source)
+
+
+def _uses(project: _Found) -> Iterator[TargetUse]:
+    node = project.configured.node
+    for phase, steps in project.config.ci.phases.items():
+        for name, step in steps.items():
+            where = find(node, "ci", "phases", phase, name) or node
+            yield TargetUse(target=step.target, args=step.args, node=where)
+    for name, artifact in project.config.artifacts.items():
+        earthly = artifact.producer.earthly
+        where = find(node, "artifacts", name, "producer", "earthly") or node
+        yield TargetUse(target=earthly.target, args=earthly.args, node=where)
+
+
+def _project(project: _Found, repository: Repository, trigger: Trigger, files: _Files) -> Project:
+    config = project.config
+    strategy = repository.tagging.strategy
+    reason = release_reason(trigger, config.release, project=config.name, strategy=strategy)
+    return Project(
+        name=config.name,
+        path=project.path,
+        phases={name: _steps(steps) for name, steps in sorted(config.ci.phases.items()) if steps},
+        artifacts=dict(sorted(config.artifacts.items())),
+        release_triggered=reason is not None,
+        deployment_triggered=reason is not None and bool(config.deployment.resources),
+        release_reason=reason,
+        config_hash=_config_hash(project.path, files),
+    )
+
+
+def _steps(steps: dict[str, StepConfig]) -> tuple[Step, ...]:
+    named = (Step(name=name, **msgspec.structs.asdict(step)) for name, step in steps.items())
+    return tuple(sorted(named, key=lambda step: (-step.priority, step.name)))
+
+
+def _config_hash(path: str, files: _Files) -> str:
+    """Changes whenever the project's configuration may mean something else."""
+    root = FORGE_DIRECTORY if path == "." else f"{path}/{FORGE_DIRECTORY}"
+    entries = {
+        entry.path.removeprefix(root): files.object_id(entry)
+        for entry in files.forge
+        if entry.path.startswith(f"{root}/") and files.visible(entry.path)
+    }
+    repo = files.visible(REPO_FILE)
+    assert repo is not None
+    parts = [EVALUATOR_VERSION, files.object_id(repo), *(f"{entries[name]} {name}" for name in sorted(entries))]
+    return "sha256:" + hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _document(
+    repository: Repository, projects: list[Project], trigger: Trigger, findings: Sequence[Diagnostic]
+) -> Discovery:
+    released = tuple(sorted(project.name for project in projects if project.release_triggered))
+    return Discovery(
+        commit_sha=trigger.commit_sha,
+        ref=trigger.ref,
+        branch=trigger.branch,
+        tag=trigger.tag,
+        trigger_type=trigger.trigger_type,
+        repository=msgspec.structs.replace(
+            repository,
+            phases=dict(sorted(repository.phases.items())),
+            publishers=dict(sorted(repository.publishers.items())),
+        ),
+        projects=tuple(projects),
+        phase_groups=phase_groups(repository),
+        release_enabled=bool(released),
+        release_projects=released,
+        warnings=tuple(
+            _warning(d) for d in sorted(findings, key=Diagnostic.sort_key) if d.severity is Severity.WARNING
+        ),
+    )
+
+
+def _warning(diagnostic: Diagnostic) -> DocumentWarning:
+    at = diagnostic.span.position if diagnostic.span else None
+    return DocumentWarning(
+        code=diagnostic.code.id,
+        message=diagnostic.message,
+        project=diagnostic.project,
+        file=diagnostic.span.source.name if diagnostic.span else None,
+        line=at.line if at else None,
+        column=at.column if at else None,
+    )
