@@ -1,1 +1,1 @@
-"""HTTP routes: parse, authorise, call one service, reply."""
+"""The REST endpoints: parse, call one service, reply."""

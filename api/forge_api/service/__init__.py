@@ -1,1 +1,1 @@
-"""Use cases: one transaction each."""
+"""What the API does: one transaction per function, decisions from the state tables."""

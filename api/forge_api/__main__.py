@@ -1,0 +1,100 @@
+"""`python -m forge_api`: the API of one machine, from the environment.
+
+FORGE_DATA_DIR (.forge-data), FORGE_API_HOST (127.0.0.1), FORGE_API_PORT (8420), FORGE_TOKEN_FILE (api.token in the
+data directory), FORGE_DATABASE_URL (SQLite in the data directory), FORGE_ALLOW_FILE_CLONE (1: file:// repositories),
+FORGE_ENGINE (local), NATS_URL, NATS_CREDENTIALS (path of a file).
+"""
+
+import logging
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import uvicorn
+from fastapi import FastAPI
+
+from forge_api.app import create_app
+from forge_api.service.platform import Ports
+from forge_api.settings import ApiSettings, SettingsInvalid, read_settings
+from forge_runtime.blob import DirectoryBlob
+from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.port import Bus
+from forge_runtime.bus.provision import provision
+from forge_runtime.engine.local import LocalEngine
+from forge_runtime.settings import BusSettings
+from forge_runtime.telemetry import configure_logging
+
+SHUTDOWN_S = 5
+
+
+def main() -> int:
+    configure_logging("api")
+    try:
+        settings = read_settings(os.environ)
+        app = _local_app(settings)
+    except SettingsInvalid as error:
+        print(f"forge_api: {error}", file=sys.stderr)
+        return 2
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    return 0
+
+
+def _local_app(settings: ApiSettings) -> FastAPI:
+    """NATS, the local engine with its dispatchers, SQLite and a directory of objects."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    bus_settings = BusSettings(url=settings.nats_url, credentials=settings.nats_credentials, name="api-0")
+
+    async def connect_bus() -> Bus:
+        bus = await connect(bus_settings, on_closed=_end)
+        try:
+            await provision(bus)
+        except BaseException:
+            await bus.close()
+            raise
+        return bus
+
+    engine = LocalEngine(settings.data_dir / "engine", environment=_dispatcher_environment())
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        await engine.start()
+        try:
+            yield
+        finally:
+            await engine.close()
+
+    ports = Ports(
+        connect=connect_bus,
+        engine=engine,
+        blob=DirectoryBlob(settings.data_dir / "objects"),
+        now=lambda: datetime.now(UTC),
+        random=secrets.token_bytes,
+        running=running,
+    )
+    return create_app(settings, ports)
+
+
+def _end(reason: str) -> None:
+    """Without a connection that comes back by itself there is nothing to wait for; whoever supervises starts anew."""
+    logging.getLogger(__name__).error("the connection to NATS is gone for good: %s", reason)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _dispatcher_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The application: every part wired to every other, and nothing global.
+
+request -> Gate (id, token, media type) -> route -> service -> database and outbox
+background: bus connection -> outbox, projector, reconciler, each restarted when it fails
+"""
+
+import asyncio
+import logging
+import random
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from forge_api.auth.token import LocalToken, read_token
+from forge_api.db.session import Database
+from forge_api.problem import REQUEST_ID_HEADER, Problem, install_problems, problem_response
+from forge_api.routes import health, repositories, runs, steps
+from forge_api.service.outbox import run_outbox
+from forge_api.service.platform import Platform, Ports
+from forge_api.service.projector import run_projector
+from forge_api.service.reconcile import run_reconciler
+from forge_api.settings import BODY_BYTES_MAX, ApiSettings
+from forge_runtime.retry import backoff_s
+from forge_runtime.tasks import end_tasks
+
+BACKGROUND: Final = (run_outbox, run_projector, run_reconciler)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
+    """The API over these ports; SettingsInvalid where a token in a file would not be safe."""
+    settings.check()
+    token = read_token(settings.token_file)
+    platform = Platform(settings=settings, database=Database(settings.database_url), ports=ports)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await platform.database.migrate()
+        async with ports.running():
+            background = asyncio.create_task(_operate(platform))
+            try:
+                yield
+            finally:
+                platform.draining = True
+                await end_tasks(background)
+                if platform.bus is not None:
+                    await platform.bus.close()
+                await platform.database.close()
+
+    app = FastAPI(
+        title="Catalyst Forge",
+        version="1",
+        lifespan=lifespan,
+        max_body_size=BODY_BYTES_MAX,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # these pages load their scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.platform = platform
+    for module in (runs, steps, repositories, health):
+        app.include_router(module.router)
+    install_problems(app)
+    app.add_middleware(Gate, token=token)
+    return app
+
+
+class Gate:
+    """What every request passes before anything reads it: it gets an id, and needs the token unless it asks for health.
+
+    Here and not in the routes, so that without a token nothing is parsed and no address tells whether it exists.
+    """
+
+    def __init__(self, app: ASGIApp, token: LocalToken) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get(REQUEST_ID_HEADER, "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        principal = self._token.principal(headers.get("Authorization"))
+        scope.setdefault("state", {}).update(request_id=request_id, principal=principal)
+
+        async def identified(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
+            await send(message)
+
+        if principal is None and scope["path"] not in health.OPEN_PATHS:
+            await problem_response(Problem(401), request_id)(scope, receive, send)
+        elif _has_body(headers) and not _is_json(headers):
+            await problem_response(Problem(415), request_id)(scope, receive, send)
+        else:
+            await self._app(scope, receive, identified)
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+
+
+def _is_json(headers: Headers) -> bool:
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+async def _operate(platform: Platform) -> None:
+    """Connect to the bus, however long it takes, then work in the background until cancelled."""
+    failures = 0
+    while platform.bus is None:
+        try:
+            platform.bus = await platform.ports.connect()
+        except Exception as error:  # whatever it is: without its bus the API still shows what it knows
+            _log.warning("no bus yet: %s", error)
+            await asyncio.sleep(backoff_s(failures, random.random()))  # noqa: S311 - spreads load, guards nothing
+            failures = min(failures + 1, 3)
+    async with asyncio.TaskGroup() as group:
+        for service in BACKGROUND:
+            group.create_task(_keep(service, platform), name=service.__name__)
+
+
+async def _keep(service: Callable[[Platform], Awaitable[None]], platform: Platform) -> None:
+    """Run a service for ever: whatever ends it is logged, and it begins again where its durable state says."""
+    failures = 0
+    while True:
+        began = asyncio.get_running_loop().time()
+        try:
+            await service(platform)
+        except Exception:
+            _log.exception("%s failed and starts again", service.__name__)
+        lived_s = asyncio.get_running_loop().time() - began
+        failures = 0 if lived_s > 60 else failures + 1
+        await asyncio.sleep(backoff_s(failures, random.random()))  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,86 @@
+"""The database: sessions for reading and for writing, migrations, a ping.
+
+SQLite as it must be set up to be one: write-ahead log (readers do not wait for the writer), foreign keys, a wait of
+5 s for the lock, and `BEGIN IMMEDIATE` for writers. By default sqlite3 opens no transaction before the first write, so
+two tasks would read the same row and both write it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from forge_api.problem import unavailable
+
+_WRITES: Final = "forge_writes"
+_PRAGMAS: Final = ("journal_mode=WAL", "busy_timeout=5000", "foreign_keys=ON", "synchronous=NORMAL")
+
+
+class Database:
+    """One database. A session lives as long as its `async with`, and is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_async_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+        self._readers = async_sessionmaker(self._engine, expire_on_commit=False)
+        writing: AsyncEngine = self._engine.execution_options(**{_WRITES: True})
+        self._writers = async_sessionmaker(writing, expire_on_commit=False)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A consistent view; nothing written in it stays."""
+        try:
+            async with self._readers() as session:
+                yield session
+        except (OperationalError, InterfaceError) as error:
+            raise unavailable("the database") from error
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A transaction, committed at the end unless an exception leaves the block."""
+        try:
+            async with self._writers() as session, session.begin():
+                yield session
+        except (OperationalError, InterfaceError) as error:
+            raise unavailable("the database") from error
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date; nothing to do the second time."""
+        async with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+            await connection.run_sync(upgrade)
+
+    async def ping(self) -> None:
+        async with self.read() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the packaged migrations over an open connection, inside its transaction."""
+    config = Config()
+    config.set_main_option("script_location", "forge_api.db:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver shall begin nothing by itself
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,35 @@
+"""What every route takes from a request: the platform, the caller, ids in the path."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request, Security
+from fastapi.security import HTTPBearer
+
+from forge_api.problem import Problem
+from forge_api.service.audit import Actor
+from forge_api.service.platform import Platform
+from forge_api.wire import LIMIT_MAX, OFFSET_MAX, REPOSITORY_NAME, REPOSITORY_OWNER, UUID
+
+_bearer = HTTPBearer(auto_error=False, description="The token in the platform's api.token file.")
+
+
+def _platform(request: Request) -> Platform:
+    platform: Platform = request.app.state.platform
+    return platform
+
+
+def _actor(request: Request, _: Annotated[Any, Security(_bearer)]) -> Actor:
+    """The caller as the gate found him; a route that the gate let pass without one is a mistake of ours."""
+    principal = getattr(request.state, "principal", None)
+    if principal is None:
+        raise Problem(401)
+    return Actor(principal, request.state.request_id)
+
+
+OnPlatform = Annotated[Platform, Depends(_platform)]
+Caller = Annotated[Actor, Depends(_actor)]
+Id = Annotated[str, Path(pattern=UUID)]
+Owner = Annotated[str, Path(pattern=REPOSITORY_OWNER)]
+Name = Annotated[str, Path(pattern=REPOSITORY_NAME)]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX)]

@@ -1,0 +1,80 @@
+"""/v1/runs: create, read, list, cancel, and the jobs of a run."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+
+from forge_api.db.query import RunFilter
+from forge_api.routes.request import Caller, Id, Limit, Offset, OnPlatform
+from forge_api.service import job, run
+from forge_api.service.repository import fold
+from forge_api.wire import (
+    LIMIT_DEFAULT,
+    Branch,
+    CommitSha,
+    CreateRun,
+    JobList,
+    Repository,
+    RunPage,
+    RunSummary,
+    RunView,
+    TriggerName,
+)
+from forge_runtime.status import RunStatus
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+
+
+@router.post("", status_code=201, responses={200: {"model": RunSummary, "description": "there was one already"}})
+async def create_run(
+    platform: OnPlatform,
+    caller: Caller,
+    body: CreateRun,
+    response: Response,
+    idempotency_key: IdempotencyKey = None,
+) -> RunSummary:
+    found, created = await run.create_run(platform, caller, body, idempotency_key)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/v1/runs/{found.id}"
+    return found
+
+
+@router.get("")
+async def list_runs(  # noqa: PLR0913, PLR0917 - a query parameter each
+    platform: OnPlatform,
+    _: Caller,
+    repository: Annotated[Repository | None, Query()] = None,
+    branch: Annotated[Branch | None, Query()] = None,
+    commit_sha: Annotated[CommitSha | None, Query()] = None,
+    status: Annotated[RunStatus | None, Query()] = None,
+    trigger_type: Annotated[TriggerName | None, Query()] = None,
+    limit: Limit = LIMIT_DEFAULT,
+    offset: Offset = 0,
+) -> RunPage:
+    filters = RunFilter(
+        repository=fold(repository) if repository is not None else None,
+        branch=branch,
+        commit_sha=commit_sha,
+        status=status,
+        trigger_type=trigger_type,
+    )
+    return await run.list_runs(platform, filters, limit, offset)
+
+
+@router.get("/{run_id}")
+async def get_run(
+    platform: OnPlatform, _: Caller, run_id: Id, include: Annotated[Literal["discovery"] | None, Query()] = None
+) -> RunView:
+    return await run.get_run(platform, run_id, discovery=include == "discovery")
+
+
+@router.delete("/{run_id}", status_code=204)
+async def cancel_run(platform: OnPlatform, caller: Caller, run_id: Id) -> None:
+    await run.cancel_run(platform, caller, run_id)
+
+
+@router.get("/{run_id}/jobs")
+async def list_jobs(platform: OnPlatform, _: Caller, run_id: Id) -> JobList:
+    return await job.list_jobs(platform, run_id)

@@ -1,0 +1,54 @@
+"""Logs of steps: where the finished object lies, and its text."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from forge_api.db import query
+from forge_api.problem import not_found, unavailable
+from forge_api.service.platform import Platform
+from forge_api.wire import LogAddress
+from forge_runtime.blob import BlobUnavailable
+
+URL_S: Final = 3600
+TEXT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Of one reply; a longer log is read on from `next_offset`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogText:
+    """`next_offset` is where the rest begins, None at the end."""
+
+    data: bytes
+    next_offset: int | None
+
+
+async def log_address(platform: Platform, step_id: str) -> LogAddress:
+    key = await _key(platform, step_id)
+    try:
+        url = await platform.ports.blob.url(key, URL_S)
+    except BlobUnavailable:
+        raise unavailable("the object store") from None
+    return LogAddress(url=url, expires_at=platform.now() + timedelta(seconds=URL_S))
+
+
+async def log_text(platform: Platform, step_id: str, offset: int) -> LogText:
+    key = await _key(platform, step_id)
+    try:
+        data = await platform.ports.blob.get(key, start=offset, length_max=TEXT_BYTES_MAX + 1)
+    except BlobUnavailable:
+        raise unavailable("the object store") from None
+    if data is None:
+        raise not_found(f"log of step {step_id} any more; logs are kept 90 days")
+    more = len(data) > TEXT_BYTES_MAX
+    return LogText(data[:TEXT_BYTES_MAX], offset + TEXT_BYTES_MAX if more else None)
+
+
+async def _key(platform: Platform, step_id: str) -> str:
+    async with platform.database.read() as session:
+        step = await query.step(session, step_id)
+    if step is None:
+        raise not_found(f"step {step_id}")
+    if step.logs_s3_key is None:
+        raise not_found(f"log of step {step_id} yet ({step.status})")
+    return step.logs_s3_key

@@ -1,0 +1,206 @@
+"""The outbox: what a committed transaction still owes to the engine and the bus.
+
+An entry may be carried out twice (the process can die between doing and noting it), so each of its steps is harmless
+when repeated: the run record is created or found equal, a workflow's name is its run's, a flag's first reason stays.
+"""
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from forge_api.db import query
+from forge_api.db.tables import OutboxEntry, OutboxKind, Run
+from forge_api.problem import Problem
+from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
+from forge_api.service.rows import finish_step, roll_up
+from forge_runtime import subject
+from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
+from forge_runtime.engine.port import EngineUnavailable, ManifestRefused
+from forge_runtime.job import Git, encode, utc_text
+from forge_runtime.retry import backoff_s
+from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_run
+from forge_runtime.status import RUN, STEP, ChildStatus, RunStatus
+from forgec.diagnostic import ForgeError
+from forgec.manifest.argo import to_builtins
+from forgec.manifest.lower import ManifestOptions, lower_dynamic
+from forgec.manifest.yaml import emit_yaml
+
+POLL_S: Final = 1.0
+BATCH: Final = 20
+SUBMIT_TRIES_MAX: Final = 3
+TERMINATE_AFTER: Final = timedelta(seconds=60)
+"""A stopped workflow runs its exit handler, which settles every job; then there is nothing left to terminate."""
+
+RUN_S_MAX: Final = 24 * 3600.0
+BY: Final = "api"
+
+_log = logging.getLogger(__name__)
+
+
+class SubmitFailed(Exception):
+    """The engine did not take the workflow; `final` if it never will."""
+
+    def __init__(self, reason: str, *, final: bool) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+async def run_outbox(platform: Platform) -> None:
+    """Drain when woken, and every second without that."""
+    while True:
+        platform.work.clear()
+        await drain(platform)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_S):
+                await platform.work.wait()
+
+
+async def drain(platform: Platform) -> None:
+    """Carry out every entry that is due, in order; one that fails waits and stops nobody else's."""
+    async with platform.database.read() as session:
+        entries = await query.due_entries(session, platform.now(), BATCH)
+    for entry in entries:
+        try:
+            await _carry_out(platform, entry)
+            await _done(platform, entry)
+        except SubmitFailed as failure:
+            if failure.final or entry.tries + 1 >= SUBMIT_TRIES_MAX:
+                await _give_up(platform, entry, str(failure))
+            else:
+                await _later(platform, entry, str(failure))
+        except (BusUnavailable, EngineUnavailable, Problem) as error:
+            await _later(platform, entry, str(error))
+
+
+def run_record(run: Run) -> RunRecord:
+    """What dispatchers are told of a run: made from its row alone, so that it is the same each time."""
+    return RunRecord(
+        run_id=run.id,
+        repository=run.repository,
+        clone_url=run.clone_url,
+        commit_sha=run.commit_sha,
+        git=Git(ref=None if run.ref == run.commit_sha else run.ref, branch=run.branch, tag=run.tag),
+        trigger_type=run.trigger_type,
+        deadline_at=run.created_at.timestamp() + RUN_S_MAX,
+        traceparent=traceparent(run.id),
+    )
+
+
+def traceparent(run_id: str) -> str:
+    """W3C trace context of a run: one trace per run, named by the run's own 128 bits."""
+    trace = run_id.replace("-", "")
+    return f"00-{trace}-{trace[16:]}-01"
+
+
+async def _carry_out(platform: Platform, entry: OutboxEntry) -> None:
+    async with platform.database.read() as session:
+        run = await query.run(session, entry.run_id)
+    assert run is not None
+    match OutboxKind(entry.kind):
+        case OutboxKind.SUBMIT:
+            if not RUN.final(run.status):
+                await _submit(platform, run)
+        case OutboxKind.CANCEL:
+            await _cancel(platform, run)
+        case OutboxKind.TERMINATE:
+            await _terminate(platform, run)
+
+
+async def _submit(platform: Platform, run: Run) -> None:
+    await _create_record(platform.ledger(BACKGROUND_PATIENCE_S).bus, run_record(run))
+    options = ManifestOptions(nats_url=platform.settings.nats_url, run_id=run.id, traceparent=traceparent(run.id))
+    if platform.settings.nats_credentials is not None:
+        options = replace(options, credentials_path=str(platform.settings.nats_credentials.absolute()))
+    try:
+        await platform.ports.engine.submit(emit_yaml(to_builtins(lower_dynamic(options))))
+    except (ForgeError, ManifestRefused) as error:
+        raise SubmitFailed(str(error), final=True) from error
+    except EngineUnavailable as error:
+        raise SubmitFailed(str(error), final=False) from error
+
+
+async def _create_record(bus: Bus, record: RunRecord) -> None:
+    key = subject.run_key(record.run_id)
+    try:
+        await bus.runs.create(key, encode(record))
+    except Conflict:
+        entry = await bus.runs.get(key)
+        assert entry is None or decode_run(entry.value) == record, f"{key} holds another run"
+
+
+async def _cancel(platform: Platform, run: Run) -> None:
+    ledger = platform.ledger(BACKGROUND_PATIENCE_S)
+    reason = CancelReason.CANCELLED if run.status == RunStatus.CANCELLED else CancelReason.FAILED
+    await ledger.raise_flag(run.id, CancelFlag(reason=reason, by=BY, at=platform.now().timestamp()))
+    for queue in subject.QUEUES:
+        await ledger.bus.purge(queue, subject.run_subjects(queue, run.id))
+    await platform.ports.engine.stop(run.argo_workflow_name)
+
+
+async def _terminate(platform: Platform, run: Run) -> None:
+    status = await platform.ports.engine.status(run.argo_workflow_name)
+    if status is not None and not status.phase.terminal:
+        await platform.ports.engine.terminate(run.argo_workflow_name)
+
+
+async def _done(platform: Platform, entry: OutboxEntry) -> None:
+    now = platform.now()
+    async with platform.database.write() as session:
+        stored = await query.entry(session, entry.id)
+        assert stored is not None
+        stored.done_at = now
+        if stored.kind == OutboxKind.CANCEL:
+            session.add(
+                OutboxEntry(run_id=stored.run_id, kind=OutboxKind.TERMINATE, tries=0, next_at=now + TERMINATE_AFTER)
+            )
+
+
+async def _later(platform: Platform, entry: OutboxEntry, reason: str) -> None:
+    delay_s = backoff_s(entry.tries, random.random())  # noqa: S311 - spreads load, guards nothing
+    _log.warning(
+        "outbox entry waits: %s", reason, extra={"run_id": entry.run_id, "kind": entry.kind, "delay_s": delay_s}
+    )
+    async with platform.database.write() as session:
+        stored = await query.entry(session, entry.id)
+        assert stored is not None
+        stored.tries += 1
+        stored.last_error = reason
+        stored.next_at = platform.now() + timedelta(seconds=delay_s)
+
+
+async def _give_up(platform: Platform, entry: OutboxEntry, reason: str) -> None:
+    """The run failed before it began. Its workflow is stopped all the same: an answer may have been lost."""
+    now = platform.now()
+    _log.error("run not submitted: %s", reason, extra={"run_id": entry.run_id})
+    async with platform.database.write() as session:
+        run = await query.run(session, entry.run_id, lock=True)
+        stored = await query.entry(session, entry.id)
+        assert run is not None
+        assert stored is not None
+        stored.done_at, stored.last_error = now, reason
+        if RUN.final(run.status):
+            return
+        run.status, run.completed_at = RunStatus.FAILED, now
+        run.error = {
+            "code": "ARGO_SUBMIT_FAILED",
+            "message": f"the engine did not take the workflow: {reason}"[:2048],
+            "component": "api",
+            "class": "infra",
+            "timestamp": utc_text(now.timestamp()),
+            "context": {"workflow": run.argo_workflow_name},
+        }
+        await _skip_open(session, run.id, now)
+        session.add(OutboxEntry(run_id=run.id, kind=OutboxKind.CANCEL, tries=0, next_at=now))
+
+
+async def _skip_open(session: AsyncSession, run_id: str, now: datetime) -> None:
+    for step in await query.steps(session, run_id):
+        if not STEP.final(step.status):
+            finish_step(step, ChildStatus.SKIPPED, now)
+    await roll_up(session, run_id)

@@ -1,0 +1,155 @@
+"""Events into rows: in any order, any number of times, always the same rows in the end.
+
+An event is merged, not replayed. For each step the highest attempt counts, within it the last start, and the first
+final state; a state is only ever moved forward. Tasks and phases follow from steps, the run's error from the step
+that failed first. So merging is commutative and idempotent, and nobody has to deliver in order or only once.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from forge_api.db import query
+from forge_api.db.tables import Run, Step
+from forge_api.service.rows import plan_rows, roll_up_from
+from forge_runtime.bus.port import BadObject, Bus
+from forge_runtime.event import Event, EventKind, StepAddress
+from forge_runtime.status import RUN, STEP, Change, ChildStatus, RunStatus, reach
+from forgec import ids
+from forgec.plan.digest import read_plan
+from forgec.plan.model import Plan
+
+OBJECT_TIMEOUT_S: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """What an event refers to by digest, as far as it was asked for and found."""
+
+    plan: Plan | None = None
+    discovery: dict[str, Any] | None = None
+
+
+async def fetch_documents(bus: Bus, run: Run, events: Sequence[Event]) -> Documents:
+    """The plan and the discovery document, where the run has not got them yet; read before a transaction begins."""
+    plan = discovery = None
+    plan_digest = next((event.plan_digest for event in events if event.plan_digest), None)
+    if plan_digest is not None and run.plan_digest is None:
+        data = await _object(bus, plan_digest)
+        plan = read_plan(data) if data is not None else None
+    discovery_digest = next((d for event in events if (d := event.data.get("discovery_digest"))), None)
+    if discovery_digest is not None and run.discovery_output is None:
+        data = await _object(bus, discovery_digest)
+        discovery = msgspec.json.decode(data, type=dict[str, Any]) if data is not None else None
+    return Documents(plan=plan, discovery=discovery)
+
+
+async def project(session: AsyncSession, run: Run, events: Sequence[Event], documents: Documents) -> None:
+    """Merge events of one run, whose row is locked."""
+    plan_digest = next((event.plan_digest for event in events if event.plan_digest), None)
+    if documents.plan is not None and run.plan_digest is None:
+        await plan_rows(session, run.id, documents.plan)
+        run.plan_digest = plan_digest
+    if documents.discovery is not None and run.discovery_output is None:
+        run.discovery_output = documents.discovery
+    failed = False
+    for event in events:
+        failed |= await _project_step(session, run, event)
+    if failed:
+        run.error = await first_error(session, run.id)
+
+
+async def _project_step(session: AsyncSession, run: Run, event: Event) -> bool:
+    """Merge an event into its step's row; True if the step has failed."""
+    if event.address is None:
+        return False
+    step = await query.step(session, step_id_of(run.id, event.address))
+    if step is None:
+        _log.warning("event of a step that the run does not have", extra={"run_id": run.id, "job_id": event.job_id})
+        return False
+    if merge(step, event):
+        await session.flush()
+        await roll_up_from(session, step)
+    advance(run, event)
+    return step.status == ChildStatus.FAILED
+
+
+def merge(step: Step, event: Event) -> bool:
+    """Take over what the event adds to the step's row; False if that is nothing."""
+    if event.attempt < step.attempt:
+        return False
+    over = STEP.final(step.status)
+    if event.attempt > step.attempt:
+        if over:
+            return False
+        step.attempt, step.started_at, step.worker = event.attempt, None, None
+    at = datetime.fromisoformat(event.at)
+    if event.status == ChildStatus.RUNNING:
+        # A job that was handed back keeps its count, so an attempt can begin twice: the last beginning counts.
+        if step.started_at is None or at > step.started_at:
+            step.started_at = at
+            if not over:
+                step.worker = event.worker or step.worker
+        if isinstance(reach(STEP, step.status, event.status), Change):
+            step.status = event.status
+        return True
+    if over or not isinstance(reach(STEP, step.status, event.status), Change):
+        return False
+    step.status = event.status
+    step.completed_at = at
+    step.worker = event.worker or step.worker
+    step.exit_code = event.exit_code
+    step.logs_s3_key = event.log_key
+    step.error = msgspec.to_builtins(event.error) if event.error is not None else None
+    return True
+
+
+def advance(run: Run, event: Event) -> None:
+    """Move the run along: discovering while discovery runs, running once it is known what to run."""
+    if event.kind is EventKind.DISCOVERY:
+        wanted = RunStatus.RUNNING if event.status == ChildStatus.SUCCEEDED else RunStatus.DISCOVERING
+    else:
+        wanted = RunStatus.RUNNING
+    if not RUN.final(run.status) and isinstance(reach(RUN, run.status, wanted), Change):
+        run.status = wanted
+    at = datetime.fromisoformat(event.at)
+    if event.kind is EventKind.DISCOVERY and event.status == ChildStatus.RUNNING:
+        run.started_at = at if run.started_at is None else min(run.started_at, at)
+
+
+async def first_error(session: AsyncSession, run_id: str) -> dict[str, Any] | None:
+    """The error of the step that failed first, with its place in the run as context."""
+    found = await query.first_failure(session, run_id)
+    if found is None:
+        return None
+    step, task, phase = found
+    error = step.error or {
+        "code": "STEP_FAILED",
+        "message": f"step {step.name} failed" + (f" with exit code {step.exit_code}" if step.exit_code else ""),
+        "component": "api",
+        "class": "user",
+    }
+    place = {"phase": phase.name, "project": task.project_name, "step": step.name, "step_id": step.id}
+    return error | {"context": (error.get("context") or {}) | place}
+
+
+def step_id_of(run_id: str, address: StepAddress) -> str:
+    return ids.step_id(run_id, address.phase, address.project, address.step)
+
+
+async def _object(bus: Bus, digest: str) -> bytes | None:
+    try:
+        data = await bus.get_object(digest, OBJECT_TIMEOUT_S)
+    except BadObject as error:
+        _log.error("stored document is damaged: %s", error, extra={"digest": digest})
+        return None
+    if data is None:
+        _log.error("stored document is missing", extra={"digest": digest})
+    return data

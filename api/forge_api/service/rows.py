@@ -1,0 +1,132 @@
+"""A run's rows below it: made from the plan, ended, and rolled up from steps to tasks to phases."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from forge_api.db import query
+from forge_api.db.tables import Phase, Step, Task
+from forge_runtime.status import PHASE, TASK, ChildStatus, Machine, derive
+from forgec import ids
+from forgec.plan.model import PhasePlan, Plan
+from forgec.plan.model import Task as TaskPlan
+
+DISCOVERY_GROUP: Final = 0
+"""Groups of a repository count from 1."""
+
+
+async def discovery_rows(session: AsyncSession, run_id: str) -> None:
+    """Discovery is work like any other: a phase of one task of one step, there from the beginning."""
+    phase, project, step = ids.DISCOVERY_PHASE, ids.DISCOVERY_TASK, ids.DISCOVERY_STEP
+    session.add(_phase(run_id, phase, DISCOVERY_GROUP, ChildStatus.PENDING))
+    await session.flush()
+    session.add(_task(run_id, phase, project, "."))
+    await session.flush()
+    session.add(
+        Step(
+            id=ids.step_id(run_id, phase, project, step),
+            task_id=ids.task_id(run_id, phase, project),
+            name=step,
+            position=0,
+            action="discovery",
+            target="",
+            status=ChildStatus.PENDING,
+            attempt=0,
+        )
+    )
+    await session.flush()
+
+
+async def plan_rows(session: AsyncSession, run_id: str, plan: Plan) -> None:
+    """Every phase, task and step of the plan. A phase without tasks is skipped from the start, and shown so."""
+    phases = [(group.number, phase) for group in plan.groups for phase in group.phases]
+    for number, phase in phases:
+        status = ChildStatus.PENDING if phase.units else ChildStatus.SKIPPED
+        session.add(_phase(run_id, phase.name, number, status))
+    await session.flush()
+    for _, phase in phases:
+        session.add_all(_task(run_id, phase.name, task.project, task.path) for task in _tasks(phase))
+    await session.flush()
+    for _, phase in phases:
+        session.add_all(step for task in _tasks(phase) for step in _steps(run_id, phase.name, task))
+    await session.flush()
+
+
+def finish_step(step: Step, status: ChildStatus, at: datetime) -> None:
+    """End a step that nobody else will end any more."""
+    step.status = status
+    step.completed_at = at
+
+
+def follow(machine: Machine, parent: Task | Phase, children: Sequence[Step] | Sequence[Task]) -> None:
+    """Set a parent's status and times from its children's. One without children keeps what it was made with."""
+    if not children:
+        return
+    parent.status = derive(child.status for child in children)
+    started = [child.started_at for child in children if child.started_at is not None]
+    completed = [child.completed_at for child in children if child.completed_at is not None]
+    parent.started_at = min(started, default=None)
+    over = all(machine.final(child.status) for child in children)
+    parent.completed_at = max(completed, default=None) if over else None
+
+
+async def roll_up(session: AsyncSession, run_id: str) -> Sequence[Phase]:
+    """All tasks and phases of a run, from its steps."""
+    steps_of: defaultdict[str, list[Step]] = defaultdict(list)
+    for step in await query.steps(session, run_id):
+        steps_of[step.task_id].append(step)
+    tasks_of: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in await query.tasks(session, run_id):
+        follow(TASK, task, steps_of[task.id])
+        tasks_of[task.phase_id].append(task)
+    phases = await query.phases(session, run_id)
+    for phase in phases:
+        follow(PHASE, phase, tasks_of[phase.id])
+    return phases
+
+
+async def roll_up_from(session: AsyncSession, step: Step) -> None:
+    """The one task and phase above a step: a run of thousands of steps must not be read for each event."""
+    task = await query.task(session, step.task_id)
+    assert task is not None
+    follow(TASK, task, await query.steps_of_task(session, task.id))
+    phase = await query.phase(session, task.phase_id)
+    assert phase is not None
+    follow(PHASE, phase, await query.tasks_of_phase(session, phase.id))
+
+
+def _tasks(phase: PhasePlan) -> Iterator[TaskPlan]:
+    for unit in phase.units:
+        yield from unit.tasks
+
+
+def _phase(run_id: str, name: str, group_number: int, status: ChildStatus) -> Phase:
+    return Phase(id=ids.phase_id(run_id, name), run_id=run_id, name=name, group_number=group_number, status=status)
+
+
+def _task(run_id: str, phase: str, project: str, path: str) -> Task:
+    return Task(
+        id=ids.task_id(run_id, phase, project),
+        phase_id=ids.phase_id(run_id, phase),
+        project_name=project,
+        project_path=path,
+        status=ChildStatus.PENDING,
+    )
+
+
+def _steps(run_id: str, phase: str, task: TaskPlan) -> Iterator[Step]:
+    planned = [step for wave in task.waves for step in wave.steps]
+    for position, step in enumerate(planned):
+        yield Step(
+            id=ids.step_id(run_id, phase, task.project, step.name),
+            task_id=ids.task_id(run_id, phase, task.project),
+            name=step.name,
+            position=position,
+            action=step.action,
+            target=step.target,
+            status=ChildStatus.PENDING,
+            attempt=0,
+        )

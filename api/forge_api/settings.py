@@ -1,0 +1,70 @@
+"""The API's settings: read from the environment once, checked, then passed as a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+BODY_BYTES_MAX: Final = 64 * 1024
+"""Of a request; the longest legal body (an error record of a step) is a tenth of it."""
+
+RUNS_ACTIVE_MAX: Final = 1000
+"""Runs at once on the whole platform; the limit of one repository is a column of its row."""
+
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class SettingsInvalid(Exception):
+    """A variable is missing or wrong; the message names it and says what it may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiSettings:
+    """`file_clone`: repositories on this machine may be registered by a `file://` URL."""
+
+    data_dir: Path
+    token_file: Path
+    database_url: str
+    host: str = "127.0.0.1"
+    port: int = 8420
+    environment: str = "local"
+    file_clone: bool = False
+    nats_url: str = "nats://127.0.0.1:4222"
+    nats_credentials: Path | None = None
+
+    def check(self) -> None:
+        """A token in a file is one key to everything: it may open one machine, not a network, and never production."""
+        if self.environment == "production":
+            raise SettingsInvalid("FORGE_ENVIRONMENT is production, where a token in a file is not accepted")
+        if self.host not in _LOOPBACK:
+            raise SettingsInvalid(
+                f'FORGE_API_HOST is "{self.host}"; with a token in a file the API listens on loopback only (127.0.0.1)'
+            )
+
+
+def read_settings(environment: Mapping[str, str]) -> ApiSettings:
+    """Settings from `FORGE_*` and `NATS_*` variables; SettingsInvalid says which one is wrong."""
+    data_dir = Path(environment.get("FORGE_DATA_DIR", ".forge-data")).absolute()
+    engine = environment.get("FORGE_ENGINE", "local")
+    if engine != "local":
+        raise SettingsInvalid(f'FORGE_ENGINE is "{engine}"; this build knows "local"')
+    credentials = environment.get("NATS_CREDENTIALS")
+    settings = ApiSettings(
+        data_dir=data_dir,
+        token_file=Path(environment.get("FORGE_TOKEN_FILE", data_dir / "api.token")),
+        database_url=environment.get("FORGE_DATABASE_URL", f"sqlite+aiosqlite:///{data_dir / 'forge.db'}"),
+        host=environment.get("FORGE_API_HOST", "127.0.0.1"),
+        port=_port(environment.get("FORGE_API_PORT", "8420")),
+        environment=environment.get("FORGE_ENVIRONMENT", "local"),
+        file_clone=environment.get("FORGE_ALLOW_FILE_CLONE") == "1",
+        nats_url=environment.get("NATS_URL", "nats://127.0.0.1:4222"),
+        nats_credentials=Path(credentials) if credentials else None,
+    )
+    settings.check()
+    return settings
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise SettingsInvalid(f'FORGE_API_PORT is "{text}", not a port (1 to 65535)')
+    return int(text)

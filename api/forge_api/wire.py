@@ -1,0 +1,236 @@
+"""Requests and replies of the REST API. Names and types only; what they mean is decided by services.
+
+Requests refuse unknown fields, so that a misspelt one is not silently without effect. Texts that reach the database
+hold no control characters: PostgreSQL cannot store NUL, and nobody can read the others.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from forge_runtime.status import ChildStatus, RunStatus
+
+LIMIT_DEFAULT: Final = 20
+LIMIT_MAX: Final = 100
+OFFSET_MAX: Final = 100_000
+INTEGER_MAX: Final = 2**53 - 1
+"""The largest that every JSON reader keeps exact; below what a database column holds."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_REF_REFUSED = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f-\x9f~^:?*\[\\]|(^|/)\.|\.lock(/|\Z)|[./]\Z|\A/")
+
+
+def _plain(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _git_name(text: str) -> str:
+    if _REF_REFUSED.search(text):
+        raise ValueError("is not a name that git accepts for a reference")
+    return text
+
+
+REPOSITORY_OWNER: Final = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,38})$"
+REPOSITORY_NAME: Final = r"^\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$"
+UUID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+Repository = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")
+]
+CommitSha = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Branch = Annotated[str, StringConstraints(min_length=1, max_length=244), AfterValidator(_git_name)]
+Ref = Annotated[
+    str, StringConstraints(pattern=r"^refs/(heads|tags|pull)/.+$", max_length=255), AfterValidator(_git_name)
+]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_plain)]
+_KEY_PART = r"[A-Za-z0-9_@+=:~-][A-Za-z0-9_@+=:~.-]*"
+LogKey = Annotated[str, StringConstraints(pattern=f"^{_KEY_PART}(/{_KEY_PART})*$", max_length=1024)]
+TriggerName = Literal["push", "pull_request", "manual"]
+WantedStatus = Literal["running", "succeeded", "success", "failed", "skipped", "cancelled"]
+"""`success` is an older word for `succeeded`."""
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GithubContext(Request):
+    """`context` names the commit status; a check run's id is kept as text."""
+
+    pr_number: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
+    run_id: ShortText | None = None
+    context: ShortText = "ci/catalyst-forge"
+    check_run_id: ShortText | None = None
+
+
+class CreateRun(Request):
+    """Start a run of a commit. `ref` is the full name it is known by; `branch` a pull request's head branch."""
+
+    repository: Repository
+    commit_sha: CommitSha
+    branch: Branch | None = None
+    ref: Ref | None = None
+    trigger_type: TriggerName = "manual"
+    triggered_by: ShortText | None = None
+    github_context: GithubContext | None = None
+
+
+class RegisterRepository(Request):
+    clone_url: Annotated[str, StringConstraints(min_length=8, max_length=2048), AfterValidator(_plain)]
+    github_repository_id: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
+    enabled: bool = True
+    max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = 100
+
+
+class Location(Request):
+    file: Annotated[str, StringConstraints(max_length=4096), AfterValidator(_plain)]
+    line: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
+    column: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
+
+
+class StepError(Request):
+    """Why a step or task failed, as its caller tells it."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
+    message: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    component: ShortText
+    error_class: Annotated[
+        Literal["user", "config", "infra", "timeout", "cancelled", "policy", "internal"], Field(alias="class")
+    ]
+    retryable: bool = False
+    location: Location | None = None
+
+
+class PutTaskStatus(Request):
+    status: WantedStatus
+    error: StepError | None = None
+
+
+class PutStepStatus(Request):
+    """`attempt` counts the starts of the step's job from 1; one lower than stored is refused."""
+
+    status: WantedStatus
+    attempt: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    worker: ShortText | None = None
+    exit_code: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
+    logs_s3_key: LogKey | None = None
+    error: StepError | None = None
+
+
+class StepView(BaseModel):
+    id: str
+    name: str
+    action: str
+    target: str
+    status: ChildStatus
+    attempt: int
+    worker: str | None
+    exit_code: int | None
+    error: dict[str, Any] | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    logs_url: str | None
+
+
+class TaskView(BaseModel):
+    id: str
+    project_name: str
+    project_path: str
+    status: ChildStatus
+    error: dict[str, Any] | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    steps: list[StepView]
+
+
+class PhaseView(BaseModel):
+    id: str
+    name: str
+    group_number: int
+    status: ChildStatus
+    started_at: datetime | None
+    completed_at: datetime | None
+    tasks: list[TaskView]
+
+
+class RunSummary(BaseModel):
+    """A run without what is below it."""
+
+    id: str
+    repository: str
+    commit_sha: str
+    ref: str | None
+    branch: str | None
+    tag: str | None
+    trigger_type: TriggerName
+    triggered_by: str
+    status: RunStatus
+    attempt: int
+    github_context: dict[str, Any] | None
+    argo_workflow_name: str
+    error: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class RunView(RunSummary):
+    """A run with its phases; `discovery` only where it was asked for."""
+
+    plan_digest: str | None
+    phases: list[PhaseView]
+    discovery: dict[str, Any] | None = None
+
+
+class RunPage(BaseModel):
+    runs: list[RunSummary]
+    total: int
+    limit: int
+    offset: int
+
+
+class JobView(BaseModel):
+    """A job's record; `name` is `project/step`."""
+
+    job_id: str
+    type: str
+    phase: str
+    name: str
+    status: Literal["queued", "leased", "succeeded", "failed", "cancelled", "expired"]
+    attempt: int
+    worker: str | None
+    lease_until: datetime | None
+
+
+class JobList(BaseModel):
+    jobs: list[JobView]
+
+
+class LogAddress(BaseModel):
+    url: str
+    expires_at: datetime
+
+
+class RepositoryView(BaseModel):
+    full_name: str
+    clone_url: str
+    github_repository_id: int | None
+    enabled: bool
+    max_concurrent_runs: int
+    created_by: str
+    created_at: datetime
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Each part by name: "ok", or what is wrong with it."""
+
+    ready: bool
+    parts: dict[str, str]
