@@ -13,7 +13,7 @@ from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import PlannedDiscovery, Workshop, until
 
 from forge_runtime.dispatcher import BadConfiguration, Command, Exit, parse_command
-from forge_runtime.event import Event, EventKind, decode_event
+from forge_runtime.event import EventKind
 from forge_runtime.job import JobState, JobType
 from forge_runtime.run import CancelReason
 
@@ -157,8 +157,8 @@ async def test_finish_settles_what_no_dispatcher_holds_and_tells_the_end(open_wo
 
         assert code is Exit.SUCCEEDED
         assert set((await shop.states()).values()) == {JobState.CANCELLED}
-        events = await _events(shop, EventKind.FINISH)
-        assert [(event.status, event.plan_digest) for event in events] == [("failed", shop.digest)]
+        finish = (await shop.events("failed"))[-1]
+        assert (finish.kind, finish.plan_digest) == (EventKind.FINISH, shop.digest)
 
 
 async def test_finish_of_a_run_that_succeeded_raises_no_flag(open_workshop: OpenWorkshop) -> None:
@@ -233,19 +233,6 @@ def test_dispatcher_loads_base_dependencies_only() -> None:
 
 async def _one_leased(shop: Workshop) -> bool | None:
     return JobState.LEASED in (await shop.states()).values() or None
-
-
-async def _events(shop: Workshop, kind: EventKind) -> list[Event]:
-    """All events of a kind so far, read until the finish event."""
-    found = []
-    async for delivery in shop.bus.events("test"):
-        await delivery.ack()
-        event = decode_event(delivery.data)
-        if event.kind is kind:
-            found.append(event)
-        if event.kind is EventKind.FINISH:
-            return found
-    raise AssertionError("events ended")
 
 
 def _command(shop: Workshop) -> Command:

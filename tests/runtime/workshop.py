@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from forge_runtime.blob import DirectoryBlob
 from msgspec.json import decode
+from msgspec.structs import replace
 from tests.runtime import samples
 
 from forge_runtime import subject
+from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.port import Bus
 from forge_runtime.dispatcher import Command, Dispatcher, Exit
+from forge_runtime.event import Event, decode_event
 from forge_runtime.job import (
     CiPayload,
     DiscoveryData,
@@ -22,6 +24,7 @@ from forge_runtime.job import (
     JobRecord,
     JobState,
     JobType,
+    Limits,
     decode_record,
     encode,
 )
@@ -55,7 +58,8 @@ class ScriptHandler:
             cwd=context.scratch,
             environment={"PATH": "/usr/bin:/bin", "OUT": str(self.folder), "ATTEMPT": str(context.attempt)},
         )
-        end = await run_process(program, timeout_s=job.limits.start_to_close_s, output=ignore)
+        groups = self.folder / "groups"
+        end = await run_process(program, timeout_s=job.limits.start_to_close_s, output=ignore, groups=groups)
         if end.exit_code == 0:
             return Outcome(status=JobState.SUCCEEDED, exit_code=0)
         infrastructure = end.exit_code == 75
@@ -145,9 +149,10 @@ class Workshop:
             found[f"{payload.project}/{payload.step.name}"] = job
         return found
 
-    async def submit(self, name: str) -> Job:
-        """Queue a job as a dispatcher does."""
-        job = self.jobs()[name]
+    async def submit(self, name: str, *, lease_s: float = 30.0, schedule_to_start_s: float = 100.0) -> Job:
+        """Queue a job as a dispatcher does; one that comes later attaches to it."""
+        limits = Limits(schedule_to_start_s=schedule_to_start_s, start_to_close_s=60.0, heartbeat_s=lease_s)
+        job = replace(self.jobs()[name], limits=limits)
         await self.ledger.open(job)
         await self.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), encode(job))
         return job
@@ -169,6 +174,16 @@ class Workshop:
             return record if record is not None and record.state is state else None
 
         return await until(there)
+
+    async def events(self, status: str) -> list[Event]:
+        """The events of jobs so far, in order, until one with this status."""
+        found: list[Event] = []
+        async for delivery in self.bus.events("test"):
+            await delivery.ack()
+            found.append(decode_event(delivery.data))
+            if found[-1].status == status:
+                return found
+        raise AssertionError("events ended")
 
     def lines(self, name: str) -> list[str]:
         """What scripts appended to $OUT/<name>."""

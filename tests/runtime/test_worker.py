@@ -1,0 +1,271 @@
+"""The worker: one delivery from claim to ack, its lease, and what ends its work early."""
+
+import time
+
+from msgspec import Struct
+from msgspec.structs import replace
+from tests.runtime.conftest import OpenWorkshop
+from tests.runtime.workshop import Workshop, until
+
+from forge_runtime import lease, subject
+from forge_runtime.bus.memory import MemoryBus
+from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, encode
+from forge_runtime.lease import Holder
+from forge_runtime.run import CancelReason
+from forge_runtime.worker.handler import JobContext, Outcome
+from forgec.plan.digest import digest_of
+
+PASS = "true"
+LONG = "echo began >> $OUT/began; sleep 60; echo ended >> $OUT/ended"
+TASKS = subject.queue_of(JobType.CI)
+THIEF = Holder(worker="thief", nonce="t", component="worker.tasks")
+
+
+async def test_job_is_told_as_running_and_then_as_ended(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop, shop.worker():
+        job = await shop.submit("web/unit")
+
+        events = await shop.events("succeeded")
+
+    assert [(event.status, event.job_id, event.attempt) for event in events] == [
+        ("running", job.job_id, 1),
+        ("succeeded", job.job_id, 1),
+    ]
+    assert events[-1].exit_code == 0
+    assert events[-1].address is not None
+    assert (events[-1].address.project, events[-1].worker) == ("web", "worker-1")
+
+
+async def test_failed_job_raises_the_flag_of_its_run(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "exit 3"}]}) as shop, shop.worker():
+        job = await shop.submit("web/unit")
+        record = await shop.reach("web/unit", JobState.FAILED)
+        flag = await until(shop.flag)
+
+    assert record.result is not None
+    assert (record.result.exit_code, record.result.worker) == (3, "worker-1")
+    assert (flag.reason, flag.by, flag.job_id) == (CancelReason.FAILED, "worker-1", job.job_id)
+
+
+async def test_message_of_an_ended_job_repeats_its_event_and_goes(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "echo ran >> $OUT/runs"}]}) as shop, shop.worker():
+        job = await shop.submit("web/unit")
+        await shop.events("succeeded")
+        await until(lambda: _gone(shop))
+
+        await shop.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), encode(job))
+
+        assert [event.status for event in await shop.events("succeeded")] == ["succeeded"]
+        await until(lambda: _gone(shop))
+        assert shop.lines("runs") == ["ran"]
+
+
+async def test_unreadable_message_fails_its_job_and_is_kept(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop, shop.worker():
+        job = shop.jobs()["web/unit"]
+        await shop.ledger.open(job)
+        await shop.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), b"{nonsense")
+
+        record = await shop.reach("web/unit", JobState.FAILED)
+        await until(lambda: _gone(shop))
+
+    assert _code(record) == "JOB_POISON"
+    if isinstance(shop.bus, MemoryBus):
+        letter = (subject.dead_letter_subject("tasks", job.run_id, job.job_id), b"{nonsense")
+        assert shop.bus.server.dead_letters == [letter]
+
+
+async def test_job_that_three_workers_lost_is_not_started_again(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "echo ran >> $OUT/runs"}]}) as shop:
+        job = await shop.submit("web/unit")
+        await _write(shop, job, state=JobState.LEASED, starts=lease.STARTS_MAX, worker="gone", lease_until=1.0)
+        async with shop.worker():
+            record = await shop.reach("web/unit", JobState.FAILED)
+
+    assert _code(record) == "JOB_POISON"
+    assert shop.lines("runs") == []
+
+
+async def test_job_that_waited_too_long_expires(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.submit("web/unit", schedule_to_start_s=0.0)
+        async with shop.worker():
+            record = await shop.reach("web/unit", JobState.EXPIRED)
+
+    assert _code(record) == "JOB_EXPIRED"
+
+
+async def test_infrastructure_failure_is_tried_again(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "[ $ATTEMPT -gt 1 ] || exit 75"}]}) as shop, shop.worker():
+        await shop.submit("web/unit")
+        record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert record.starts == 2
+
+
+async def test_infrastructure_that_fails_each_time_fails_the_job(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "exit 75"}]}) as shop:
+        job = await shop.submit("web/unit")
+        await _write(shop, job, starts=lease.STARTS_MAX - 1)
+        async with shop.worker():
+            record = await shop.reach("web/unit", JobState.FAILED)
+
+    assert _code(record) == "RUNNER_UNAVAILABLE"
+
+
+async def test_worker_that_lost_its_lease_stops_and_records_nothing(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": LONG}]}) as shop, shop.worker():
+        job = await shop.submit("web/unit", lease_s=0.6)
+        await shop.reach("web/unit", JobState.LEASED)
+        stolen = await _write(shop, job, state=JobState.LEASED, worker="thief", attempt_nonce="t", lease_until=4e9)
+
+        await until(lambda: _idle(shop))
+
+        assert await shop.record("web/unit") == stolen
+
+
+async def test_lease_is_renewed_while_the_work_lasts(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "echo ran >> $OUT/runs; sleep 1.5"}]}) as shop, shop.worker():
+        await shop.submit("web/unit", lease_s=0.6)
+        record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert record.starts == 1
+    assert shop.lines("runs") == ["ran"]
+
+
+async def test_cancelled_run_stops_the_work_within_two_seconds(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": LONG}]}) as shop, shop.worker():
+        await shop.submit("web/unit")
+        await shop.reach("web/unit", JobState.LEASED)
+        started = time.monotonic()
+        await shop.cancel()
+        record = await shop.reach("web/unit", JobState.CANCELLED)
+
+    assert time.monotonic() - started < 2.0
+    assert _code(record) == "CANCELLED"
+
+
+async def test_draining_worker_hands_back_what_does_not_end_in_time(open_workshop: OpenWorkshop) -> None:
+    script = "echo began >> $OUT/began; until [ -e $OUT/go ]; do sleep 0.05; done"
+    async with open_workshop({"web": [{"unit": script}]}) as shop:
+        await shop.submit("web/unit")
+        async with shop.worker(grace_s=0.1):
+            await shop.reach("web/unit", JobState.LEASED)
+        handed_back = await shop.record("web/unit")
+        (shop.folder / "go").touch()
+        async with shop.worker(shop.bench("worker-2")):
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert handed_back is not None
+    assert (handed_back.state, handed_back.starts) == (JobState.QUEUED, 0)
+    assert (record.worker, record.starts) == ("worker-2", 1)
+
+
+async def test_draining_worker_lets_short_work_end(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "sleep 0.4"}]}) as shop:
+        await shop.submit("web/unit")
+        async with shop.worker(grace_s=10.0):
+            await shop.reach("web/unit", JobState.LEASED)
+
+        assert (await shop.states())["web/unit"] is JobState.SUCCEEDED
+
+
+async def test_large_result_lies_in_the_object_store(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        bench = shop.bench(handlers={JobType.CI: Verbose()})
+        async with shop.worker(bench):
+            await shop.submit("web/unit")
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+        assert record.result is not None
+        reference = record.result.result_ref
+        assert reference is not None
+        stored = await bench.blob.get(reference.key)
+
+    assert record.result.data is None
+    assert stored is not None
+    assert (len(stored), digest_of(stored)) == (reference.size, reference.sha256)
+
+
+async def test_handler_with_a_bug_fails_its_job_and_keeps_its_slot(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"one": PASS}], "api": [{"two": PASS}]}) as shop:
+        async with shop.worker(shop.bench(handlers={JobType.CI: Broken()}), slots=1):
+            await shop.submit("web/one")
+            record = await shop.reach("web/one", JobState.FAILED)
+            await shop.submit("api/two")
+            await shop.reach("api/two", JobState.CANCELLED)
+
+    assert _code(record) == "INTERNAL"
+
+
+async def test_attempt_leaves_no_scratch_directory(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "touch file"}]}) as shop:
+        async with shop.worker(grace_s=5.0):
+            await shop.submit("web/unit")
+            await shop.reach("web/unit", JobState.SUCCEEDED)
+
+        assert list((shop.folder / "scratch").iterdir()) == []
+
+
+async def test_slots_bound_what_runs_at_once(open_workshop: OpenWorkshop) -> None:
+    script = "echo began >> $OUT/began; until [ -e $OUT/go ]; do sleep 0.05; done"
+    async with open_workshop({name: [{"unit": script}] for name in ("one", "two", "three")}) as shop:
+        async with shop.worker(slots=2, grace_s=10.0):
+            for name in shop.jobs():
+                await shop.submit(name)
+            await until(lambda: _counted(shop, 2))
+            states = list((await shop.states()).values())
+            (shop.folder / "go").touch()
+            await until(lambda: _counted(shop, 3))
+
+    assert sorted(states) == [JobState.LEASED, JobState.LEASED, JobState.QUEUED]
+
+
+class Verbose:
+    """Its result does not fit into a record."""
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        return Outcome(status=JobState.SUCCEEDED, data=Text(text="x" * RESULT_INLINE_BYTES_MAX))
+
+
+class Broken:
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        raise KeyError("a bug")
+
+
+class Text(Struct):
+    text: str
+
+
+def _code(record: JobRecord) -> str | None:
+    return record.result.error.code if record.result is not None and record.result.error is not None else None
+
+
+async def _write(shop: Workshop, job: Job, **fields: object) -> JobRecord:
+    """Write a record past all rules, as a worker that is gone may have left it."""
+    record = await shop.ledger.read(job.run_id, job.job_id)
+    assert record is not None
+    written = replace(record, **fields)
+    await shop.bus.jobs.put(subject.job_key(job.run_id, job.job_id), encode(written))
+    return written
+
+
+async def _gone(shop: Workshop) -> bool | None:
+    """No message of the run is left."""
+    left = [name for name, job in shop.jobs().items() if await _still_queued(shop, job)]
+    return True if not left else None
+
+
+async def _still_queued(shop: Workshop, job: Job) -> bool:
+    if isinstance(shop.bus, MemoryBus):
+        return shop.bus.server.queues[TASKS.stream].holds(subject.job_subject(job.type, job.run_id, job.job_id))
+    info = await shop.bus.connection.jetstream.stream_info(TASKS.stream)
+    return info.state.messages > 0
+
+
+async def _idle(shop: Workshop) -> bool | None:
+    """No work is in hand: every attempt has removed its directory."""
+    return not list((shop.folder / "scratch").iterdir()) or None
+
+
+async def _counted(shop: Workshop, number: int) -> bool | None:
+    return len(shop.lines("began")) == number or None
