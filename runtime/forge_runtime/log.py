@@ -1,0 +1,123 @@
+"""The log of one step: lines in, one object out, and batches for those who watch.
+
+    write(line) -> masked, stamped -> spool file ------------- finish() --> object store
+                        |                                                   pipeline-runs/<run>/logs/...
+                        '-> batch (64 KiB or 0.2 s) -> send(offset, bytes)  live, lossy
+
+The spool keeps memory small however much a step prints. Offsets are bytes of the finished object, so a reader can go
+from the live lines to the object without a gap and without a line twice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from forge_runtime.blob import Blob
+
+LOG_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of one step; then a line says that the rest is not kept. A step that prints more is broken, not informative."""
+
+BATCH_BYTES_MAX: Final = 64 * 1024
+BATCH_S: Final = 0.2
+
+TAIL_LINES_MAX: Final = 200
+TAIL_LINE_CHARS_MAX: Final = 500
+"""The tail goes into error records, which have to stay small."""
+
+MASK: Final = "***"
+
+LiveSink = Callable[[int, bytes], Awaitable[None]]
+"""Takes the offset of a batch and its bytes. It drops what it cannot deliver, and does not raise."""
+
+
+def log_key(run_id: str, phase: str, project: str, step: str, attempt: int) -> str:
+    """Where a step's log lies in the object store; `attempt` counts the starts from 1."""
+    suffix = "" if attempt == 1 else f".{attempt}"
+    return f"pipeline-runs/{run_id}/logs/{phase}/{project}/{step}{suffix}.log"
+
+
+class StepLog:
+    """Not for several writers at once: the order of lines is the order of calls."""
+
+    def __init__(
+        self,
+        spool: Path,
+        send: LiveSink,
+        *,
+        secrets: Iterable[str] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        bytes_max: int = LOG_BYTES_MAX,
+    ) -> None:
+        """`spool` is a file that is not there yet; `secrets` are values that no line may show."""
+        self._spool = spool
+        self._file = spool.open("xb")
+        self._send = send
+        self._masks = _masks(secrets)
+        self._clock = clock
+        self._bytes_max = bytes_max
+        self._size = 0
+        self._full = False
+        self._batch = bytearray()
+        self._sent = 0
+        self._sending = asyncio.Lock()
+        self._timer: asyncio.Task[None] | None = None
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES_MAX)
+
+    async def write(self, line: str) -> None:
+        """One line without its line break."""
+        for secret in self._masks:
+            line = line.replace(secret, MASK)
+        self._tail.append(line[:TAIL_LINE_CHARS_MAX])
+        if self._full:
+            return
+        record = self._record(line)
+        if self._size + len(record) > self._bytes_max:
+            self._full = True
+            record = self._record(f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
+        self._file.write(record)
+        self._size += len(record)
+        if len(self._batch) + len(record) > BATCH_BYTES_MAX:
+            await self._flush()
+        self._batch += record
+        if self._timer is None or self._timer.done():
+            self._timer = asyncio.create_task(self._flush_soon())
+
+    def tail(self, count: int) -> tuple[str, ...]:
+        """The last lines, masked and without times, also those that a full log no longer kept."""
+        return tuple(self._tail)[-count:]
+
+    async def finish(self, blob: Blob, key: str) -> None:
+        """Send what is left, store the object and remove the spool. Raises BlobUnavailable; then the spool stays, and
+        this may be called again."""
+        if self._timer:
+            self._timer.cancel()
+            await asyncio.wait({self._timer})
+        await self._flush()
+        self._file.close()
+        await blob.put(key, self._spool, cls="log")
+        self._spool.unlink()
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(BATCH_S)
+        await self._flush()
+
+    async def _flush(self) -> None:
+        async with self._sending:
+            batch, offset = bytes(self._batch), self._sent
+            self._batch.clear()
+            self._sent += len(batch)
+            for start in range(0, len(batch), BATCH_BYTES_MAX):
+                await self._send(offset + start, batch[start : start + BATCH_BYTES_MAX])
+
+    def _record(self, line: str) -> bytes:
+        stamp = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return f"{stamp} {line}\n".encode(errors="replace")
+
+
+def _masks(secrets: Iterable[str]) -> tuple[str, ...]:
+    """The longest first, so that a secret within another leaves no rest; a secret of several lines by each of them."""
+    lines = {line for secret in secrets for line in secret.splitlines() if line.strip()}
+    return tuple(sorted(lines, key=lambda line: (-len(line), line)))
