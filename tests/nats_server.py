@@ -57,15 +57,27 @@ class NatsServer:
         """SIGKILL: no farewell to clients, no flush."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Connections stay open, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is not None:
             self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
+        process = self._signal(number)
+        process.send_signal(signal.SIGCONT)
+        process.wait(timeout=10)
+        self._process = None
+
+    def _signal(self, number: signal.Signals) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "the server does not run"
         self._process.send_signal(number)
-        self._process.wait(timeout=10)
-        self._process = None
+        return self._process
 
     def _answers(self) -> bool:
         try:

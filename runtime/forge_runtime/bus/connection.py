@@ -47,16 +47,18 @@ class Connection:
         self._on_closed = on_closed
         self._closing = False
         self._last_error = "no answer"
-        self._refused = asyncio.Event()
+        self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._up = asyncio.Event()
 
     async def open(self, settings: BusSettings) -> None:
         """BusUnavailable after 10 s, or at once when the server refuses the credentials."""
         options = _credentials(settings.credentials)
         attempt = asyncio.create_task(self._connect(settings, options))
-        refusal = asyncio.create_task(self._refused.wait())
+        either: set[asyncio.Future[Any]] = {attempt, self._refusal}
         try:
-            await asyncio.wait({attempt, refusal}, timeout=CONNECT_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=CONNECT_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            if self._refusal.done():
+                raise BusUnavailable(f"cannot connect to {self.url}: {self._refusal.result()}")
             if not attempt.done():
                 raise BusUnavailable(f"cannot connect to {self.url} within {CONNECT_LIMIT_S:g} s: {self._last_error}")
             try:
@@ -67,12 +69,13 @@ class Connection:
                 raise BusUnavailable(f"cannot connect to {self.url}: {_reason(error)}") from error
         except BaseException:
             self._closing = True
-            await _end(attempt)
-            with suppress(Exception):  # half open: nothing that goes wrong here says more than the failure at hand
+            attempt.cancel()
+            # Half open: nothing that goes wrong while it ends says more than the failure at hand.
+            with suppress(asyncio.CancelledError, Exception):
+                await attempt
+            with suppress(Exception):
                 await self.client.close()
             raise
-        finally:
-            await _end(refusal)
 
     async def close(self) -> None:
         self._closing = True
@@ -155,8 +158,8 @@ class Connection:
 
     async def _note_error(self, error: Exception) -> None:
         self._last_error = _reason(error)
-        if "authorization" in self._last_error.lower():
-            self._refused.set()
+        if "authorization" in self._last_error.lower() and not self._refusal.done():
+            self._refusal.set_result(self._last_error)
         if self._up.is_set():  # until then the caller of `open` hears of it, and while it is lost once is enough
             _log.warning("bus %s: %s", self.url, self._last_error)
 
@@ -204,9 +207,3 @@ def _credentials(path: Path | None) -> dict[str, Any]:
 def _reason(error: Exception) -> str:
     """The message without the library's prefix; the kind of error where it has none."""
     return re.sub(r"^nats: ", "", str(error)).strip().strip("'") or type(error).__name__
-
-
-async def _end(task: "asyncio.Task[Any]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await task

@@ -74,7 +74,11 @@ class Delivery(Protocol):
         ...
 
     async def ack(self) -> None:
-        """Done: the message leaves the queue. Confirmed by the server."""
+        """Done: the message leaves the queue. Confirmed by the server.
+
+        BusUnavailable also when the server was killed within about a second of handing the message out: it then
+        does not know of it, ignores the ack, and hands it out again, as a first delivery.
+        """
         ...
 
     async def retry(self, delay_s: float) -> None:

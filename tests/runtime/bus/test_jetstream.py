@@ -1,0 +1,96 @@
+"""Events and hints against a server that is killed and started again."""
+
+import asyncio
+
+from tests.nats_server import NatsServer
+from tests.runtime.bus.conftest import OpenBus, restart, until
+
+from forge_runtime.bus.jetstream import JetStreamBus, connect
+from forge_runtime.bus.provision import provision
+from forge_runtime.subject import CANCEL_KEYS, EVENTS_STREAM, PROJECTOR, cancel_key, event_subject
+
+STEP = event_subject("run-1", "step")
+
+
+async def test_reading_events_goes_on_after_the_server_was_killed(nats_server: NatsServer, open_bus: OpenBus) -> None:
+    async with open_bus() as api:
+        seen: asyncio.Queue[bytes] = asyncio.Queue()
+        reading = asyncio.create_task(_read(api, seen))
+        await api.publish_event(STEP, b"before")
+        first = await asyncio.wait_for(seen.get(), 10)
+        await restart(nats_server, api)
+        await api.publish_event(STEP, b"after")
+        async with asyncio.timeout(10):
+            while (second := await seen.get()) == b"before":
+                continue  # it may come again: a killed server can forget the last acks
+        reading.cancel()
+
+    assert (first, second) == (b"before", b"after")
+
+
+async def test_reading_events_waits_for_a_stream_that_is_not_there_yet(nats_server: NatsServer) -> None:
+    bus = await connect(nats_server.settings("api"))
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+    reading = asyncio.create_task(_read(bus, seen))
+    done, _ = await asyncio.wait({reading}, timeout=0.3)
+    assert not done
+    await provision(bus)
+    await bus.publish_event(STEP, b"event")
+
+    assert await asyncio.wait_for(seen.get(), 10) == b"event"
+    reading.cancel()
+    await bus.close()
+
+
+async def test_reading_events_makes_a_deleted_consumer_anew(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        seen: asyncio.Queue[bytes] = asyncio.Queue()
+        reading = asyncio.create_task(_read(bus, seen))
+        await bus.publish_event(STEP, b"first")
+        await asyncio.wait_for(seen.get(), 10)
+        await bus.connection.jetstream.delete_consumer(EVENTS_STREAM, PROJECTOR)
+
+        assert await asyncio.wait_for(seen.get(), 10) == b"first"
+        reading.cancel()
+
+
+async def test_hints_arrive_again_after_the_server_was_killed(nats_server: NatsServer, open_bus: OpenBus) -> None:
+    async with open_bus() as bus, bus.runs.changes(CANCEL_KEYS) as hints:
+        await restart(nats_server, bus)
+        await bus.runs.create(cancel_key("run-1"), b"")
+
+        assert await hints.next(10) == cancel_key("run-1")
+
+
+async def test_leaving_hints_while_the_server_is_gone_does_not_wait(nats_server: NatsServer, open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        async with asyncio.timeout(2):
+            async with bus.runs.changes(CANCEL_KEYS):
+                nats_server.kill()
+
+        assert bus.connection.client._subs.keys() == {1}, "only the inbox for answers is left"
+
+
+async def test_lines_are_dropped_while_the_server_is_gone(nats_server: NatsServer, open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        nats_server.kill()
+        await until(lambda: not bus.connection.connected)
+        await bus.publish_line("forge.logs.run-1.job-1", b"line\n", 0)
+
+        assert bus.connection.client.pending_data_size == 0
+
+
+async def test_a_record_deleted_by_hand_is_missing_and_can_be_created_anew(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        first = await bus.jobs.create("state.run-1.job-1", b"queued")
+        await (await bus.connection.jetstream.key_value("forge-jobs")).delete("state.run-1.job-1")
+
+        assert await bus.jobs.get("state.run-1.job-1") is None
+        assert await bus.jobs.list("state.run-1.>") == []
+        assert await bus.jobs.create("state.run-1.job-1", b"queued") > first
+
+
+async def _read(bus: JetStreamBus, seen: asyncio.Queue[bytes]) -> None:
+    async for event in bus.events(PROJECTOR):
+        await event.ack()
+        await seen.put(event.data)
