@@ -4,7 +4,8 @@ Nodes compare by identity, since the same text at two places is two things.
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from forgec.source import Source, Span
 
@@ -189,8 +190,19 @@ Declaration = Field | Let | Ellipsis | Embedding | Attribute
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StructLiteral:
+    """`{...}`, or a file without its package clause. `names`: what the expressions inside can refer to by name."""
+
     declarations: tuple[Declaration, ...]
     span: Span
+    names: Mapping[str, Field | Let] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names: dict[str, Field | Let] = {}
+        for declaration in self.declarations:
+            match declaration:
+                case Field(label=Label(name=name, is_identifier=True)) | Let(name=name):
+                    names[name] = declaration
+        object.__setattr__(self, "names", names)
 
 
 Expr = (
@@ -224,3 +236,26 @@ class File:
     source: Source
     package: Package | None
     body: StructLiteral
+
+
+def parts(expr: Expr) -> tuple[Expr, ...]:
+    """The expressions directly inside one that is not a struct."""
+    match expr:
+        case Interpolation(parts=pieces):
+            return tuple(piece for piece in pieces if not isinstance(piece, str))
+        case Selector(base=base):
+            return (base,)
+        case Index(base=base, index=index):
+            return (base, index)
+        case Bound(operand=operand) | Negation(operand=operand):
+            return (operand,)
+        case Arithmetic(first=first, rest=rest):
+            return (first, *(operand for _, operand in rest))
+        case Conjunction(terms=terms):
+            return terms
+        case Disjunction(terms=disjuncts):
+            return tuple(disjunct.value for disjunct in disjuncts)
+        case ListLiteral(items=items, rest=rest_type):
+            return items if rest_type is None else (*items, rest_type)
+        case _:
+            return ()

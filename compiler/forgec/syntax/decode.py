@@ -8,6 +8,7 @@ of what is allowed. Structs refuse unknown fields always.
 import difflib
 import functools
 import re
+from collections.abc import Hashable
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -26,7 +27,7 @@ _SHOWN_MAX: Final = 60
 def decode(node: Node, type_: type[T]) -> tuple[T | None, list[Diagnostic]]:
     """The value, or None and what is wrong."""
     decoder = _Decoder()
-    value = decoder.decode(node, _schema(type_), "")
+    value = decoder.decode(node, _schema(cast(Hashable, type_)), "")
     return (None if decoder.problems else cast(T, value)), decoder.problems
 
 

@@ -40,7 +40,7 @@ def parser(*, strict: bool = False) -> Lark:
         grammar_text("cue.lark"),
         parser="lalr",
         lexer=CueLexer,
-        postlex=AutomaticCommas(),  # type: ignore[arg-type]  # lark wants its PostLex as a base class
+        postlex=AutomaticCommas(),
         maybe_placeholders=False,
         strict=strict,
     )
@@ -82,7 +82,8 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
                     what = "a field name with an interpolation"
                 case _:
                     what = "a field name computed by an expression"
-            return self._unsupported(what, [first])
+            self._unsupported(what, [first])
+            return None
         if value is None:  # its construct is reported
             return None
         attributes = tuple(item for item in rest if isinstance(item, ast.Attribute))
@@ -244,14 +245,13 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
     # Parsed to be named
 
     def imports(self, items: list[Item]) -> None:
-        return self._unsupported("an import", items)
+        self._unsupported("an import", items)
 
     def comprehension(self, items: list[Item]) -> None:
-        word = str(items[0])
-        return self._unsupported(f"a comprehension ({word} ...)", items[:1])
+        self._unsupported(f"a comprehension ({items[0]} ...)", items[:1])
 
     def field_alias(self, items: list[Item]) -> None:
-        return self._unsupported("an alias (X=...)", items[:2])
+        self._unsupported("an alias (X=...)", items[:2])
 
     def value_alias(self, items: list[Item]) -> ast.Top:
         return self._stand_in("an alias (X=...)", items[:2])

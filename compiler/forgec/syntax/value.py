@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from forgec.syntax.data import Scalar
+from forgec.syntax.literal import checked_number
 
 
 class Kind(enum.Flag):
@@ -167,7 +168,7 @@ def kind_of(value: Scalar) -> Kind:
 
 def matches(pattern: str, text: str) -> bool:
     """RE2 search, in linear time, since neither pattern nor text is trusted; ValueError where it is no pattern."""
-    import re2  # noqa: PLC0415  # most configurations have no pattern
+    import re2  # here, since most configurations have no pattern
 
     options = re2.Options()
     options.log_errors = False
@@ -191,7 +192,37 @@ def show(value: Scalar) -> str:
             return str(value)
 
 
+def calculate(left: Scalar, operator: str, right: Scalar) -> Scalar:
+    """`+ - * /` on numbers and `+` on strings; TypeError or ValueError with a message fit for a person."""
+    if operator == "+" and isinstance(left, str) and isinstance(right, str):
+        return checked_text(left + right)
+    if isinstance(left, bool | str | None) or isinstance(right, bool | str | None):
+        raise TypeError(f"{show(left)} {operator} {show(right)} is not arithmetic on numbers")
+    try:
+        match operator:
+            case "+":
+                return checked_number(left + right)
+            case "-":
+                return checked_number(left - right)
+            case "*":
+                return checked_number(left * right)
+            case _:
+                return checked_number(left / right)
+    except ZeroDivisionError:
+        raise ValueError("division by zero") from None
+    except OverflowError:
+        raise ValueError("the number is too large") from None
+
+
+def checked_text(text: str) -> str:
+    """The text itself; ValueError where it has grown beyond 1 MB, as repeated doubling does."""
+    if len(text) > _TEXT_LENGTH_MAX:
+        raise ValueError(f"the string is longer than {_TEXT_LENGTH_MAX} characters")
+    return text
+
+
 _SHOWN_MAX: Final = 60
+_TEXT_LENGTH_MAX: Final = 1024 * 1024
 
 
 def _kinds(kinds: Kind) -> str:

@@ -6,13 +6,18 @@ http: #Step & {timeout: "2m"}                             vertex http, conjuncts
                                                             └ timeout  conjuncts [*"1m" | string, "2m"]
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from forgec.diagnostic import Diagnostic
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.value import ANY, Basic
+
+
+T = TypeVar("T")
 
 
 class Closing:
@@ -39,7 +44,8 @@ class Conjunct:
     """An expression that a vertex must agree with, and the scope of its names.
 
     `hosts` are the literals that embed it: their fields are allowed beside its own. `trail` holds the literals inside
-    which it came about, each with its scope: one that comes again inside itself has no end.
+    which it came about, each with its scope: one that comes again inside itself has no end. `unpacked` says that what
+    the literal embeds has become conjuncts of its own.
     """
 
     expr: ast.Expr
@@ -47,10 +53,11 @@ class Conjunct:
     closings: frozenset[Closing] = frozenset()
     hosts: tuple[ast.StructLiteral, ...] = ()
     trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
+    unpacked: bool = False
 
     def of(self, expr: ast.Expr) -> "Conjunct":
-        """Another expression in the same role."""
-        return Conjunct(expr, self.scope, self.closings, self.hosts, self.trail)
+        """A part of the expression in the same role: a term of `a & b`, an alternative."""
+        return replace(self, expr=expr)
 
     def inside(self, expr: ast.Expr, scope: Scope) -> "Conjunct":
         """A part of the literal that this conjunct is: a field's value or an item."""
@@ -81,6 +88,12 @@ class Key:
     closings: frozenset[Closing]
 
 
+class State(enum.Enum):
+    NEW = enum.auto()
+    EXPANDING = enum.auto()
+    EXPANDED = enum.auto()
+
+
 @dataclass(slots=True, eq=False)
 class Vertex:
     """A field, list item, let or intermediate value. Filled by its parent, then expanded once, on demand."""
@@ -92,8 +105,10 @@ class Vertex:
     presence: ast.Presence = ast.Presence.OPTIONAL
 
     # Results of expansion
-    state: str = "new"  # then "expanding", then "expanded"
+    state: State = State.NEW
     basic: Basic = ANY
+    leaves: list[Conjunct] = field(default_factory=list)  # what the conjuncts came down to, disjunctions apart
+    disjunctions: list[Conjunct] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
     structs: list[Conjunct] = field(default_factory=list)
     lists: list[Conjunct] = field(default_factory=list)
@@ -124,6 +139,20 @@ class Vertex:
         return text.removeprefix(".")
 
     @property
+    def name(self) -> str:
+        """The path, for messages."""
+        return self.path or "the package"
+
+    def table(self, name: str) -> "dict[str, Vertex]":
+        """Where a field written as this identifier is found."""
+        return self.hidden if name.startswith(("#", "_")) else self.fields
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Several alternatives fit and the defaults single out none of them."""
+        return len(self.alternatives) > 1 and sum(default for _, default in self.alternatives) != 1
+
+    @property
     def place(self) -> Span:
         """Where its user, rather than a definition, wrote it; else where the struct around it is written."""
         for vertex in (self, *self.ancestors()):
@@ -138,3 +167,8 @@ class Vertex:
         self.structs, self.lists = other.structs, other.lists
         self.fields, self.hidden, self.items = other.fields, other.hidden, other.items
         self.problems, self.unknown, self.unreported = other.problems, other.unknown, other.unreported
+
+
+def own(entries: Sequence[T], closings: Callable[[T], frozenset[Closing]]) -> T:
+    """The entry that its user wrote, rather than a definition; else the first."""
+    return next((entry for entry in entries if not closings(entry)), entries[0])

@@ -1,0 +1,54 @@
+"""Names that mean nothing: found in the text alone, so also where no evaluation comes by.
+
+A name is looked up in the struct literals around it, from the inside out, then among the fields of all files of the
+package, then among the predeclared types. Only fields written as identifiers have a name in this sense.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from forgec.diagnostic import Code, Diagnostic
+from forgec.syntax import ast
+from forgec.syntax.problem import suggestion
+from forgec.syntax.value import PREDECLARED
+
+_Names = tuple[Mapping[str, object], "_Names | None"]
+"""The names of a literal, and those around it."""
+
+
+def unresolved(files: Sequence[ast.File]) -> list[Diagnostic]:
+    """A problem for every reference to a name that is not defined."""
+    names_by_file = ((name, found) for file in files for name, found in file.body.names.items())
+    outermost = PREDECLARED.keys() | {name for name, found in names_by_file if isinstance(found, ast.Field)}
+    problems = []
+    # A stack of our own: the depth of a text is not bounded by its brackets alone.
+    pending: list[tuple[ast.Expr, _Names | None]] = [(file.body, None) for file in files]
+    while pending:
+        expr, names = pending.pop()
+        match expr:
+            case ast.Reference(name=name, span=span):
+                visible = _visible(names)
+                if name not in visible and name not in outermost:
+                    advice = suggestion(name, sorted(visible | outermost))
+                    problems.append(Diagnostic(Code.UNRESOLVED, f'"{name}" is not defined', span, help=advice))
+            case ast.StructLiteral(declarations=declarations):
+                inner = (expr.names, names)
+                pending += [(each, inner) for each in map(_value, declarations) if each is not None]
+            case _:
+                pending += [(part, names) for part in ast.parts(expr)]
+    return problems
+
+
+def _visible(names: _Names | None) -> set[str]:
+    visible: set[str] = set()
+    while names is not None:
+        own, names = names
+        visible |= own.keys()
+    return visible
+
+
+def _value(declaration: ast.Declaration) -> ast.Expr | None:
+    match declaration:
+        case ast.Field(value=value) | ast.Let(value=value) | ast.Embedding(value=value):
+            return value
+        case _:
+            return None

@@ -1,0 +1,89 @@
+"""What can be wrong with a vertex, in words and places.
+
+The main place is where the user wrote the value; a definition that asks for something else is related.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+from forgec.diagnostic import Code, Diagnostic, Related
+from forgec.syntax import ast
+from forgec.syntax.vertex import Closing, Conjunct, Fact, Vertex, own
+
+
+def conflict(vertex: Vertex, first: Fact, second: Fact) -> Diagnostic:
+    """Two facts that have no value in common."""
+    rank = [(bool(fact.conjunct.closings), fact.basic.atom is None) for fact in (first, second)]
+    main, other = (first, second) if rank[0] < rank[1] else (second, first)
+    message = f"{vertex.name}: {main.basic} conflicts with {other.basic}"
+    return Diagnostic(Code.CONFLICT, message, main.span, (Related(other.span, f"{other.basic} is asked for here"),))
+
+
+def list_lengths(vertex: Vertex, longest: Conjunct, shorter: Conjunct, lengths: tuple[int, int]) -> Diagnostic:
+    message = f"{vertex.name}: a list of {lengths[0]} items conflicts with a list of {lengths[1]}"
+    related = Related(shorter.expr.span, f"a list of {lengths[1]} is asked for here")
+    return Diagnostic(Code.CONFLICT, message, longest.expr.span, (related,))
+
+
+def no_alternative(vertex: Vertex, conjunct: Conjunct, terms: list[str], failures: list[Diagnostic]) -> Diagnostic:
+    """Every alternative of a disjunction failed."""
+    alternatives = Related(conjunct.expr.span, "the alternatives")
+    atoms = [fact for fact in vertex.facts if fact.basic.atom]
+    if atoms:
+        fact = own(atoms, lambda each: each.conjunct.closings)
+        message = f"{vertex.name}: {fact.basic} is none of {', '.join(terms)}"
+        advice = suggestion(str(fact.basic), terms)
+        return Diagnostic(Code.CONFLICT, message, fact.span, (alternatives,), help=advice)
+    related = [Related(failure.span, failure.message) for failure in failures[:4] if failure.span]
+    message = f"{vertex.name} fits none of its alternatives"
+    return Diagnostic(Code.CONFLICT, message, vertex.place, (alternatives, *related))
+
+
+def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allowed: set[str]) -> Diagnostic:
+    key = next((key for key in child.keys if closing not in key.closings), child.keys[0])
+    where = f"{vertex.path}: " if vertex.path else ""
+    message = f'{where}the field "{name}" is not allowed'
+    related = Related(closing.span, "closed by this definition")
+    return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=suggestion(name, allowed))
+
+
+def missing(vertex: Vertex, child: Vertex) -> Diagnostic:
+    related = Related(child.keys[0].span, "required here")
+    return Diagnostic(Code.MISSING_FIELD, f"{child.path} is required but not given", vertex.place, (related,))
+
+
+def incomplete(vertex: Vertex) -> Diagnostic:
+    """Data is asked for, and the vertex still has more than one possible value."""
+    if vertex.cyclic:
+        return Diagnostic(Code.CYCLE, f"{vertex.name} is defined by itself alone", vertex.place)
+    declared = vertex.conjuncts[0].expr.span
+    related = () if declared == vertex.place else (Related(declared, "declared here"),)
+    message = f"{vertex.name} has no concrete value: it can be {possibilities(vertex)}"
+    return Diagnostic(Code.INCOMPLETE, message, vertex.place, related)
+
+
+def contains_itself(vertex: Vertex) -> Diagnostic:
+    return Diagnostic(Code.CYCLE, f"{vertex.name} contains itself: it refers to a value around it", vertex.place)
+
+
+def needed_early(vertex: Vertex, label: ast.Label) -> Diagnostic:
+    return Diagnostic(Code.CYCLE, f"{vertex.name} is needed to find out what it is itself", label.span)
+
+
+def marked(vertex: Vertex, bottom: ast.Bottom) -> Diagnostic:
+    return Diagnostic(Code.CONFLICT, f"{vertex.name} is marked as an error (_|_)", bottom.span)
+
+
+def possibilities(vertex: Vertex) -> str:
+    """What a vertex can still be."""
+    if not vertex.is_ambiguous:
+        return str(vertex.basic)
+    texts = [str(alternative.basic) for alternative, _ in vertex.alternatives]
+    if len(set(texts)) < len(texts):
+        return f"any of {len(texts)} alternatives, none of them the default"
+    return " or ".join(texts[:8])
+
+
+def suggestion(name: str, known: Iterable[str]) -> str | None:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}?" if close else None
