@@ -82,7 +82,7 @@ def _check(arguments: argparse.Namespace) -> None:
         (len(discovery.warnings), "warning"),
     )
     summary = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    _write(f"{arguments.input}: no errors ({summary})\n".encode(), None)
+    _write(f"{_shown(arguments.input)}: no errors ({summary})\n".encode(), None)
 
 
 def _compile(arguments: argparse.Namespace) -> None:
@@ -114,7 +114,7 @@ def _discovery(arguments: argparse.Namespace) -> "Discovery":
     if arguments.input != STDIN and path.is_dir():
         return _discovery_of_directory(path, arguments)
     _refuse_trigger(arguments)
-    name = "<stdin>" if arguments.input == STDIN else str(path)
+    name = _shown(arguments.input)
     try:
         data = sys.stdin.buffer.read() if arguments.input == STDIN else path.read_bytes()
     except OSError as error:
@@ -122,6 +122,10 @@ def _discovery(arguments: argparse.Namespace) -> "Discovery":
     discovery = pipeline.read(name, data)
     _warn(discovery)
     return discovery
+
+
+def _shown(argument: str) -> str:
+    return "<stdin>" if argument == STDIN else argument
 
 
 def _discovery_of_directory(path: Path, arguments: argparse.Namespace) -> "Discovery":

@@ -21,7 +21,6 @@ from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.manifest.node import check_nodes
 from forgec.manifest.yaml import emit_yaml
 from forgec.plan.build import build_plan
-from forgec.plan.digest import canonical_json
 from forgec.plan.model import Plan
 from forgec.syntax.document import read_text
 
@@ -59,5 +58,5 @@ def emit(workflow: Workflow) -> bytes:
 
 
 def emit_plan(plan: Plan) -> bytes:
-    """For people: the canonical JSON with line breaks. The digest is of the form without them."""
-    return msgspec.json.format(canonical_json(plan), indent=2) + b"\n"
+    """For people: fields in the order of their meaning, with line breaks. The digest is of the canonical form."""
+    return msgspec.json.format(msgspec.json.encode(plan, order="deterministic"), indent=2) + b"\n"
