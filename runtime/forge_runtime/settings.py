@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, cast, get_args
+
+RunnerSetting = Literal["auto", "earthly", "host"]
 
 
 class BadSettings(ValueError):
@@ -33,3 +36,46 @@ def read_bus_settings(environ: Mapping[str, str]) -> BusSettings:
         credentials=Path(credentials) if credentials else None,
         name=environ.get("NATS_CLIENT_NAME", "").strip() or "forge",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """Where a worker keeps things and how it runs steps. Everything that is not in the store lies below `data_dir`.
+
+    `runner` is auto, host or earthly; `engine` local or argo (the host runner is refused on a cluster).
+    `allow_file_clone` lets jobs name repositories of this machine. `grace_s` is what running work gets when the
+    worker is told to stop.
+    """
+
+    data_dir: Path
+    runner: RunnerSetting = "auto"
+    engine: str = "local"
+    buildkit_host: str | None = None
+    allow_file_clone: bool = False
+    grace_s: float = 10.0
+
+
+def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
+    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1) and _GRACE_S, all optional."""
+    runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
+    if runner not in get_args(RunnerSetting):
+        raise BadSettings(f"FORGE_RUNNER is {runner!r}: it must be one of {', '.join(get_args(RunnerSetting))}")
+    return WorkerSettings(
+        data_dir=Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute(),
+        runner=cast("RunnerSetting", runner),
+        engine=environ.get("FORGE_ENGINE", "").strip() or "local",
+        buildkit_host=environ.get("FORGE_BUILDKIT_HOST", "").strip() or None,
+        allow_file_clone=environ.get("FORGE_ALLOW_FILE_CLONE", "") == "1",
+        grace_s=_seconds(environ, "FORGE_GRACE_S", 10.0),
+    )
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise BadSettings(f"{name} is {text!r}: it must be a number of seconds, 0 or more")
+    return value

@@ -188,7 +188,8 @@ async def test_large_result_lies_in_the_object_store(open_workshop: OpenWorkshop
 
 async def test_handler_with_a_bug_fails_its_job_and_keeps_its_slot(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"one": PASS}], "api": [{"two": PASS}]}) as shop:
-        async with shop.worker(shop.bench(handlers={JobType.CI: Broken()}), slots=1):
+        broken = shop.bench(handlers={JobType.CI: Broken()})
+        async with shop.worker(broken, slots=1):
             await shop.submit("web/one")
             record = await shop.reach("web/one", JobState.FAILED)
             await shop.submit("api/two")
@@ -208,14 +209,14 @@ async def test_attempt_leaves_no_scratch_directory(open_workshop: OpenWorkshop) 
 
 async def test_slots_bound_what_runs_at_once(open_workshop: OpenWorkshop) -> None:
     script = "echo began >> $OUT/began; until [ -e $OUT/go ]; do sleep 0.05; done"
-    async with open_workshop({name: [{"unit": script}] for name in ("one", "two", "three")}) as shop:
-        async with shop.worker(slots=2, grace_s=10.0):
-            for name in shop.jobs():
-                await shop.submit(name)
-            await until(lambda: _counted(shop, 2))
-            states = list((await shop.states()).values())
-            (shop.folder / "go").touch()
-            await until(lambda: _counted(shop, 3))
+    projects = {name: [{"unit": script}] for name in ("one", "two", "three")}
+    async with open_workshop(projects) as shop, shop.worker(slots=2, grace_s=10.0):
+        for name in shop.jobs():
+            await shop.submit(name)
+        await until(lambda: _counted(shop, 2))
+        states = list((await shop.states()).values())
+        (shop.folder / "go").touch()
+        await until(lambda: _counted(shop, 3))
 
     assert sorted(states) == [JobState.LEASED, JobState.LEASED, JobState.QUEUED]
 

@@ -16,19 +16,21 @@ import asyncio
 import logging
 import random
 import secrets
-import shutil
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from forge_runtime import lease, subject
 from forge_runtime.blob import Blob, BlobUnavailable
 from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
+from forge_runtime.envelope import address_of
+from forge_runtime.folder import remove_folder
 from forge_runtime.job import (
     RESULT_INLINE_BYTES_MAX,
     ErrorRecord,
@@ -44,6 +46,7 @@ from forge_runtime.job import (
 )
 from forge_runtime.lease import Holder, Refusal, Refused
 from forge_runtime.ledger import Ledger, NoRecord
+from forge_runtime.log import StepLog, log_key
 from forge_runtime.outage import ride_out
 from forge_runtime.retry import Retry, after_failure
 from forge_runtime.run import CancelFlag, CancelReason
@@ -58,6 +61,9 @@ from forgec.plan.digest import digest_of
 
 BEAT_RETRY_S: Final = 1.0
 """After a beat that failed: several tries fit into what is left of the lease."""
+
+LOG_STORE_S: Final = 60.0
+"""For the largest log of 64 MiB over a slow line."""
 
 RUN_LENGTH_S: Final = 24 * 3600.0
 
@@ -158,23 +164,18 @@ class Attempt:
         job = record.job
         scratch = self._bench.scratch / f"{job.job_id}-{self._holder.nonce}"
         limit_s = job.limits.start_to_close_s + START_ALLOWANCE_S
-        live_subject = subject.log_subject(job.run_id, job.job_id)
-
-        async def live(data: bytes, offset: int) -> None:
-            with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored elsewhere
-                await self._bench.bus.publish_line(live_subject, data, offset)
-
         try:
-            scratch.mkdir(parents=True)
-            context = JobContext(
-                worker=self._bench.worker,
-                component=self._component,
-                attempt=record.starts,
-                scratch=scratch,
-                documents=_BusDocuments(self._bench.bus, self._ledger.patience_s),
-                live=live,
-            )
-            async with asyncio.timeout(limit_s):
+            async with self._log(record, scratch) as log, asyncio.timeout(limit_s):
+                context = JobContext(
+                    worker=self._bench.worker,
+                    component=self._component,
+                    attempt=record.starts,
+                    scratch=scratch / "files",
+                    documents=_BusDocuments(self._bench.bus, self._ledger.patience_s),
+                    log=log,
+                    clock=self._ledger.clock,
+                )
+                context.scratch.mkdir()
                 return await self._bench.handlers[job.type].handle(job, context)
         except TimeoutError:
             message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
@@ -185,7 +186,28 @@ class Attempt:
             _log.exception("handler failed")
             return self._failed("INTERNAL", f"the worker failed: {type(error).__name__}: {error}", "internal")
         finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, scratch)
+
+    @asynccontextmanager
+    async def _log(self, record: JobRecord, folder: Path) -> AsyncIterator[StepLog]:
+        """The attempt's log; stored before the job ends, so that whoever hears of the end can read it."""
+        job = record.job
+        live_subject = subject.log_subject(job.run_id, job.job_id)
+
+        async def send(offset: int, data: bytes) -> None:
+            with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored
+                await self._bench.bus.publish_line(live_subject, data, offset)
+
+        folder.mkdir(parents=True)  # noqa: ASYNC240 - a directory of ours, on a local disk
+        log = StepLog(folder / "log", send)
+        try:
+            yield log
+        finally:
+            try:
+                async with asyncio.timeout(LOG_STORE_S):
+                    await log.finish(self._bench.blob, _log_key(record))
+            except (BlobUnavailable, TimeoutError) as error:  # what the work came to counts more than its log
+                _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
 
     async def _beat(self, record: JobRecord) -> None:
         """Renew lease and ack wait, three times a lease; returns when the lease is another's or has run out."""
@@ -313,6 +335,8 @@ class Attempt:
 
     async def _result(self, record: JobRecord, outcome: Outcome) -> JobResult:
         assert record.started_at is not None
+        trace_id = trace_id_of(record.job.traceparent)
+        error = None if outcome.error is None else replace(outcome.error, trace_id=trace_id)
         data = reference = None
         if outcome.data is not None:
             encoded = encode(outcome.data)
@@ -325,12 +349,12 @@ class Attempt:
             status=outcome.status,
             data=data,
             result_ref=reference,
-            error=outcome.error,
+            error=error,
             worker=self._bench.worker,
             started_at=utc_text(record.started_at),
             completed_at=utc_text(self._ledger.clock()),
             exit_code=outcome.exit_code,
-            log_key=outcome.log_key,
+            log_key=_log_key(record),
         )
 
     async def _store(self, job: Job, data: bytes) -> ResultReference:
@@ -351,6 +375,11 @@ class Attempt:
             timestamp=utc_text(self._ledger.clock()),
         )
         return Outcome(status=JobState.FAILED, error=error)
+
+
+def _log_key(record: JobRecord) -> str:
+    address = address_of(record.job)
+    return log_key(record.job.run_id, address.phase, address.project, address.step, record.starts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,16 @@ A handler knows nothing of queues, records or leases. It is cancelled like any t
 its children before it returns; what it raises is a bug, what it expects to go wrong is an outcome.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
 
-from forge_runtime.job import ErrorRecord, Job, JobState
+from forge_runtime.git.command import GitError
+from forge_runtime.job import ERROR_MESSAGE_CHARS_MAX, ErrorRecord, Job, JobState, utc_text
+from forge_runtime.log import StepLog
 
 
 class Documents(Protocol):
@@ -25,7 +27,7 @@ class JobContext:
     """What an attempt is given. `scratch` is its own empty directory, removed afterwards.
 
     `attempt` counts the starts of the job, from 1. `component` names us in error records ("worker.tasks").
-    `live` sends a piece of the log, whose first byte stands at `offset`, to whoever looks on; it may be lost.
+    What is written to `log` is sent to whoever looks on, and stored when the attempt ends, however it ends.
     """
 
     worker: str
@@ -33,7 +35,8 @@ class JobContext:
     attempt: int
     scratch: Path
     documents: Documents
-    live: Callable[[bytes, int], Awaitable[None]]
+    log: StepLog
+    clock: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +47,20 @@ class Outcome:
     data: Struct | None = None
     exit_code: int | None = None
     error: ErrorRecord | None = None
-    log_key: str | None = None
 
 
 class Handler(Protocol):
     async def handle(self, job: Job, context: JobContext) -> Outcome: ...
+
+
+def git_failure(error: GitError, context: JobContext) -> Outcome:
+    """A commit that cannot be had, as every handler that needs one tells it."""
+    record = ErrorRecord(
+        code=error.code,
+        message=str(error)[:ERROR_MESSAGE_CHARS_MAX],
+        component=context.component,
+        error_class=error.error_class,
+        retryable=error.retryable,
+        timestamp=utc_text(context.clock()),
+    )
+    return Outcome(status=JobState.FAILED, error=record)

@@ -1,0 +1,109 @@
+"""The sweeper: ends what nobody will end, for runs that go on. Started by the API process.
+
+    job queued beyond its limit        -> expired, event, the run's flag
+    job queued, its message gone       -> published again (refused by the queue while the message is there)
+    job leased, its lease long over    -> the same: whoever gets the message claims it, or finds it poisoned
+    run beyond its 24 h                -> flag, reason deadline
+
+Each is somebody's duty already; the sweeper covers for the one who died. Doing it twice, or in two processes at once,
+changes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from forge_runtime import subject
+from forge_runtime.bus.port import BusUnavailable, QueueFull
+from forge_runtime.job import JobRecord, JobState, encode
+from forge_runtime.lease import Refused, expire
+from forge_runtime.ledger import Ledger, NoRecord
+from forge_runtime.run import CancelFlag, CancelReason
+
+COMPONENT: Final = "sweeper"
+PERIOD_S: Final = 30.0
+QUIET_S: Final = 60.0
+"""A record that changed later is in somebody's hands: twice the lease, and above a retry's delay."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Nobody began the job in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Republish:
+    """Nobody seems to have the job's message."""
+
+
+def decide(record: JobRecord, now: float) -> Expire | Republish | None:
+    """What a job needs. Pure."""
+    match record.state:
+        case JobState.QUEUED:
+            if not isinstance(expire(record, COMPONENT, now), Refused):
+                return Expire()
+            return Republish() if now >= record.submitted_at + QUIET_S else None
+        case JobState.LEASED:
+            return Republish() if now >= (record.lease_until or 0.0) + QUIET_S else None
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """`active_runs` gives the ids of the runs that have not ended."""
+
+    ledger: Ledger
+    active_runs: Callable[[], Awaitable[Sequence[str]]]
+
+    async def run(self, period_s: float = PERIOD_S) -> None:
+        """Sweep for ever; an outage of the bus costs a round, nothing more."""
+        while True:
+            try:
+                for run_id in await self.active_runs():
+                    await self.sweep(run_id)
+            except (BusUnavailable, QueueFull) as error:
+                _log.warning("sweep put off", extra={"why": str(error)})
+            await asyncio.sleep(period_s)
+
+    async def sweep(self, run_id: str) -> None:
+        """One round over one run; raises QueueFull when its queue takes no more."""
+        try:
+            run = await self.ledger.run(run_id)
+        except NoRecord:
+            return  # not submitted yet, or so old that its records are gone
+        now = self.ledger.clock()
+        if now >= run.deadline_at:
+            await self._raise_flag(run_id, CancelReason.DEADLINE, None)
+        if await self.ledger.flag(run_id) is not None:
+            return  # its dispatchers, workers and `finish` settle it
+        for record in await self.ledger.records(run_id):
+            match decide(record, now):
+                case Expire():
+                    await self._expire(record)
+                case Republish():
+                    await self._republish(record)
+
+    async def _expire(self, record: JobRecord) -> None:
+        job = record.job
+        decided = await self.ledger.change(
+            job.run_id, job.job_id, lambda standing, now: expire(standing, COMPONENT, now)
+        )
+        if isinstance(decided, Refused):
+            return
+        _log.warning("job expired", extra={"run_id": job.run_id, "job_id": job.job_id, "job_type": job.type})
+        await self._raise_flag(job.run_id, CancelReason.FAILED, job.job_id)
+        await self.ledger.publish_end(decided)
+
+    async def _republish(self, record: JobRecord) -> None:
+        job = record.job
+        if await self.ledger.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), encode(job)):
+            _log.warning("job's message was gone", extra={"run_id": job.run_id, "job_id": job.job_id})
+
+    async def _raise_flag(self, run_id: str, reason: CancelReason, job_id: str | None) -> None:
+        flag = CancelFlag(reason=reason, by=COMPONENT, at=self.ledger.clock(), job_id=job_id)
+        await self.ledger.raise_flag(run_id, flag)

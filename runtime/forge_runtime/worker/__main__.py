@@ -1,0 +1,137 @@
+"""The worker process: `python -m forge_runtime.worker --pools discovery,tasks --slots 4 --name worker-ci-0`.
+
+Exit codes: 0 drained after SIGTERM, 2 usage, 75 the bus is not reachable or its connection closed for good, 78 a
+setting or the bus's configuration is wrong.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from forge_runtime import subject
+from forge_runtime.blob import DirectoryBlob
+from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.provision import Misprovisioned, verify
+from forge_runtime.folder import remove_folder
+from forge_runtime.git.cache import GitCache
+from forge_runtime.job import JobType
+from forge_runtime.ledger import Ledger
+from forge_runtime.outage import ride_out
+from forge_runtime.process import kill_stale_groups
+from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
+from forge_runtime.settings import (
+    BadSettings,
+    BusSettings,
+    WorkerSettings,
+    read_bus_settings,
+    read_worker_settings,
+)
+from forge_runtime.telemetry import configure_logging
+from forge_runtime.watch import Watch
+from forge_runtime.worker.attempt import Bench
+from forge_runtime.worker.ci import CiHandler
+from forge_runtime.worker.discovery import DiscoveryHandler
+from forge_runtime.worker.handler import Handler
+from forge_runtime.worker.loop import Worker
+
+POOLS: Final = {"discovery": JobType.DISCOVERY, "tasks": JobType.CI}
+
+PATIENCE_S: Final = 600.0
+"""A result is worth waiting for the bus: another worker would do the same work again."""
+
+VERIFY_S: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    pools: tuple[str, ...]
+    slots: int
+    name: str
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    arguments = parse_arguments(argv)
+    configure_logging(f"worker.{arguments.pools[0]}")
+    try:
+        bus = replace(read_bus_settings(environ), name=arguments.name)
+        return asyncio.run(serve(arguments, bus, read_worker_settings(environ)))
+    except (BadSettings, RunnerRefused, Misprovisioned) as error:
+        _log.error("cannot start", extra={"why": str(error)})
+        return 78
+    except BusUnavailable as error:
+        _log.error("cannot reach the bus", extra={"why": str(error)})
+        return 75
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    parser = argparse.ArgumentParser(prog="forge-worker", description="Pull jobs and do them, until SIGTERM.")
+    parser.add_argument("--pools", required=True, help=f"comma-separated, of: {', '.join(POOLS)}")
+    parser.add_argument("--slots", type=int, default=1, help="jobs at once (default 1)")
+    parser.add_argument("--name", required=True, help='unique among workers, "worker-<pool>-<number>" by custom')
+    line = parser.parse_args(argv)
+    pools = tuple(line.pools.split(","))
+    if unknown := [pool for pool in pools if pool not in POOLS]:
+        parser.error(f"there is no pool {unknown[0]!r}; pools of this version: {', '.join(POOLS)}")
+    if line.slots < 1:
+        parser.error("--slots must be at least 1")
+    return Arguments(pools=pools, slots=line.slots, name=line.name)
+
+
+async def serve(arguments: Arguments, bus_settings: BusSettings, settings: WorkerSettings) -> int:
+    """0 when told to stop, 75 when the bus closed the connection for good."""
+    own = settings.data_dir / "workers" / arguments.name
+    groups = own / "groups"
+    killed = kill_stale_groups(groups)
+    await asyncio.to_thread(remove_folder, own / "scratch")
+    cache = GitCache(settings.data_dir / "git", allow_file=settings.allow_file_clone)
+    surroundings = RunnerSurroundings(engine=settings.engine, buildkit_host=settings.buildkit_host, groups=groups)
+    runner = choose_runner(settings.runner, surroundings)
+    stop = asyncio.Event()
+    closed: list[str] = []
+
+    def on_closed(reason: str) -> None:
+        closed.append(reason)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    bus = await connect(bus_settings, on_closed=on_closed)
+    try:
+        queues = [subject.queue_of(POOLS[pool]) for pool in arguments.pools]
+        for queue in queues:
+            await ride_out(partial(verify, bus, queue), limit_s=VERIFY_S)
+        handlers: dict[JobType, Handler] = {
+            JobType.DISCOVERY: DiscoveryHandler(cache),
+            JobType.CI: CiHandler(cache, runner),
+        }
+        bench = Bench(
+            worker=arguments.name,
+            bus=bus,
+            ledger=Ledger(bus, PATIENCE_S),
+            watch=Watch((bus.runs, subject.CANCEL_KEYS)),
+            blob=DirectoryBlob(settings.data_dir / "objects"),
+            handlers=handlers,
+            scratch=own / "scratch",
+        )
+        worker = Worker(bench=bench, queues=queues, slots=arguments.slots, grace_s=settings.grace_s)
+        facts = {"pools": ",".join(arguments.pools), "slots": arguments.slots, "runner": runner.name}
+        _log.info("worker ready", extra={**facts, "worker": arguments.name, "stale_groups": killed or None})
+        await worker.serve(stop)
+    finally:
+        await bus.close()
+    _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
+    return 75 if closed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,67 @@
+"""CI jobs: one Earthfile target of one project, on a checkout of the run's commit."""
+
+import logging
+
+from msgspec.json import decode
+from msgspec.structs import replace
+
+from forge_runtime.git.cache import GitCache
+from forge_runtime.git.command import GitError
+from forge_runtime.job import CiPayload, Job, JobState
+from forge_runtime.runner.port import StepOutcome, StepRequest, StepRunner
+from forge_runtime.worker.handler import JobContext, Outcome, git_failure
+
+TAIL_LINES = 20
+"""Of the log, in the error record: enough to see the cause of most failures without opening the log."""
+
+_log = logging.getLogger(__name__)
+
+
+class CiHandler:
+    def __init__(self, cache: GitCache, runner: StepRunner) -> None:
+        self._cache = cache
+        self._runner = runner
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        payload = decode(job.payload, type=CiPayload)
+        ended: StepOutcome | None = None
+        try:
+            async with self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace") as workspace:
+                scratch = context.scratch / "step"
+                scratch.mkdir()
+                request = StepRequest(
+                    workspace=workspace,
+                    project_path=payload.project_path,
+                    target=payload.step.target,
+                    args=payload.step.args,
+                    scratch=scratch,
+                    timeout_s=job.limits.start_to_close_s,
+                    environment=_environment(job, payload),
+                )
+                ended = await self._runner.run(request, context.log.write)
+        except GitError as error:
+            if ended is None:
+                await context.log.write(str(error))
+                return git_failure(error, context)
+            _log.warning("checkout not removed", extra={"why": str(error)})  # the step's end stands
+        return _outcome(ended, payload, context)
+
+
+def _environment(job: Job, payload: CiPayload) -> dict[str, str]:
+    environment = {
+        "FORGE_RUN_ID": job.run_id,
+        "FORGE_PROJECT": payload.project,
+        "FORGE_PHASE": payload.phase,
+        "FORGE_COMMIT": job.commit_sha,
+    }
+    return environment | ({"TRACEPARENT": job.traceparent} if job.traceparent else {})
+
+
+def _outcome(ended: StepOutcome, payload: CiPayload, context: JobContext) -> Outcome:
+    """The runner's outcome; a failure tells where it happened and what was printed last."""
+    error = ended.error
+    if ended.status is JobState.FAILED and error is not None:
+        command = " ".join((payload.step.target, *payload.step.args))
+        facts = {"command": command, **error.context, "tail": list(context.log.tail(TAIL_LINES))}
+        error = replace(error, component=context.component, context=facts)
+    return Outcome(status=ended.status, exit_code=ended.exit_code, error=error)

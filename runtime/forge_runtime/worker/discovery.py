@@ -1,0 +1,115 @@
+"""Discovery jobs: a commit's `.forge` directories to a plan, both documents stored, their digests the result."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from forge_runtime.git.cache import GitCache
+from forge_runtime.git.command import GitError
+from forge_runtime.job import (
+    ERROR_MESSAGE_CHARS_MAX,
+    DiscoveryData,
+    DiscoveryPayload,
+    ErrorRecord,
+    Job,
+    JobState,
+    utc_text,
+)
+from forge_runtime.worker.handler import JobContext, Outcome, git_failure
+from forgec import ids, pipeline
+from forgec.adapter.git import GitTree
+from forgec.diagnostic import ForgeError, Severity
+from forgec.discovery.model import Discovery
+from forgec.discovery.trigger import Trigger
+from forgec.manifest.node import check_nodes
+from forgec.plan.digest import canonical_json, digest_of
+from forgec.plan.model import Plan
+from forgec.render import error_record, render_text
+
+DIAGNOSTICS_CHARS_MAX: Final = 64 * 1024
+"""Of the text in the error record, which travels in records and events; the log has all of it."""
+
+
+class DiscoveryHandler:
+    def __init__(self, cache: GitCache) -> None:
+        self._cache = cache
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        payload = msgspec.json.decode(job.payload, type=DiscoveryPayload)
+        await context.log.write(f"discovering {job.repository} at {job.commit_sha}")
+        try:
+            repository = await self._cache.repository(job.clone_url, job.commit_sha)
+            discovery, plan = await asyncio.to_thread(_compile, repository, job, payload)
+        except GitError as error:
+            await context.log.write(str(error))
+            return git_failure(error, context)
+        except ForgeError as error:
+            return await _refused(error, context)
+        data = DiscoveryData(
+            discovery_digest=await _store(discovery, context),
+            plan_digest=await _store(plan, context),
+            groups=tuple(group.unit_ids for group in plan.working_groups),
+            release=plan.release_ids,
+            projects=len(discovery.projects),
+            warnings=len(discovery.warnings),
+        )
+        await _report(discovery, data, context)
+        return Outcome(status=JobState.SUCCEEDED, data=data)
+
+
+def _compile(repository: Path, job: Job, payload: DiscoveryPayload) -> tuple[Discovery, Plan]:
+    """Raises ForgeError with everything that is wrong."""
+    trigger = msgspec.convert(
+        {
+            "commit_sha": job.commit_sha,
+            "ref": job.git.ref,
+            "branch": job.git.branch,
+            "tag": job.git.tag,
+            "trigger_type": payload.trigger_type,
+        },
+        Trigger,
+    )
+    tree = GitTree(repository, job.commit_sha)
+    try:
+        discovery = pipeline.discover(tree, trigger)
+    finally:
+        tree.close()
+    plan = pipeline.plan(discovery, shard_size=payload.shard_size)
+    collisions = check_nodes(ids.workflow_name(job.run_id), plan, dynamic=True)
+    if collisions:
+        raise ForgeError(collisions)
+    return discovery, plan
+
+
+async def _store(document: Discovery | Plan, context: JobContext) -> str:
+    """The document's digest, once it is stored."""
+    data = canonical_json(document)
+    digest = digest_of(data)
+    await context.documents.put(digest, data)
+    return digest
+
+
+async def _refused(error: ForgeError, context: JobContext) -> Outcome:
+    """The first error is the job's; all of them are in the log and beside it."""
+    text = render_text(error.diagnostics, color=False)
+    for line in text.splitlines():
+        await context.log.write(line)
+    first = next(each for each in error.diagnostics if each.severity is Severity.ERROR)
+    record = msgspec.convert(error_record(first), ErrorRecord)
+    record = msgspec.structs.replace(
+        record,
+        message=record.message[:ERROR_MESSAGE_CHARS_MAX],
+        timestamp=utc_text(context.clock()),
+        context={**record.context, "diagnostics": text[:DIAGNOSTICS_CHARS_MAX]},
+    )
+    return Outcome(status=JobState.FAILED, error=record)
+
+
+async def _report(discovery: Discovery, data: DiscoveryData, context: JobContext) -> None:
+    for warning in discovery.warnings:
+        place = f"{warning.file}:{warning.line}:{warning.column}: " if warning.file else ""
+        await context.log.write(f"warning[{warning.code}]: {place}{warning.message}")
+    units = sum(map(len, data.groups))
+    await context.log.write(f"{data.projects} projects, {len(data.groups)} groups, {units} units: {data.plan_digest}")
