@@ -1,7 +1,7 @@
 """Discovery documents for tests: small ones by hand, and a strategy that gives any legal one."""
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,13 +12,13 @@ from forgec.discovery.model import (
     Discovery,
     EarthlyProducer,
     Phase,
-    PhaseGroup,
     Producer,
     Project,
     Repository,
     Secret,
     Step,
     Tagging,
+    phase_groups,
 )
 
 HOSTILE_TEXTS = (
@@ -52,9 +52,11 @@ def document(
     return complete(declared, projects)
 
 
-def project(name: str, *, path: str = "", release: bool = False, **phases: Any) -> Project:
-    """A project whose steps are lists of names (or of whole steps) by phase; each runs the target of its name."""
-    steps = {phase: tuple(step(given) for given in listed) for phase, listed in phases.items()}
+def project(
+    name: str, phases: Mapping[str, Sequence[str | Step]] | None = None, *, path: str = "", release: bool = False
+) -> Project:
+    """A project with the steps of each phase: names, which run the target of that name, or whole steps."""
+    steps = {phase: tuple(step(given) for given in listed) for phase, listed in (phases or {}).items()}
     return Project(name=name, path=path or f"projects/{name}", phases=steps, release_triggered=release)
 
 
@@ -62,21 +64,17 @@ def step(given: str | Step, **fields: Any) -> Step:
     return given if isinstance(given, Step) else Step(name=given, action="earthly", target=f"+{given}", **fields)
 
 
-def many(count: int, *, release: bool = False, **phases: Any) -> list[Project]:
-    return [project(f"p{at:03d}", release=release, **phases) for at in range(count)]
+def many(count: int, phases: Mapping[str, Sequence[str]] | None = None, *, release: bool = False) -> list[Project]:
+    return [project(f"p{at:03d}", phases, release=release) for at in range(count)]
 
 
 def complete(phases: dict[str, Phase], projects: Sequence[Project]) -> Discovery:
-    numbers = sorted({phase.group for phase in phases.values()})
-    groups = [
-        PhaseGroup(group=number, phases=tuple(sorted(name for name in phases if phases[name].group == number)))
-        for number in numbers
-    ]
+    repository = Repository(forge_version="v1.0.0", tagging=Tagging(strategy="monorepo"), phases=phases)
     released = tuple(sorted(project.name for project in projects if project.release_triggered))
     return Discovery(
-        repository=Repository(forge_version="v1.0.0", tagging=Tagging(strategy="monorepo"), phases=phases),
+        repository=repository,
         projects=tuple(sorted(projects, key=lambda project: project.path)),
-        phase_groups=tuple(groups),
+        phase_groups=phase_groups(repository),
         release_enabled=bool(released),
         release_projects=released,
     )

@@ -15,7 +15,14 @@ import pytest
 import yaml
 
 WORKFLOWS = "argoproj.io_workflows.yaml"
-_JSON_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool}
+_JSON_TYPES: dict[str, Any] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+}
 
 
 def workflow_schema() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from forgec.plan.build import build_plan
 
 OPTIONS = ManifestOptions()
 DYNAMIC = lower_dynamic(OPTIONS)
-STATIC = lower_plan(build_plan(document({"test": 1}, [project("api", test=["x"])])), OPTIONS)
+STATIC = lower_plan(build_plan(document({"test": 1}, [project("api", {"test": ["x"]})])), OPTIONS)
 
 
 def changed(workflow: Workflow, *path: Any, value: Any) -> Workflow:
@@ -86,7 +86,7 @@ def test_a_name_that_is_no_dns_label_is_refused() -> None:
 
 def test_a_workflow_that_argo_could_not_keep_is_refused_with_its_size() -> None:
     phases = {f"p{at}": 1 for at in range(60)}
-    plan = build_plan(document(phases, many(100, **{name: ["x"] for name in phases})), shard_size=100)
+    plan = build_plan(document(phases, many(100, {name: ["x"] for name in phases})), shard_size=100)
 
     with pytest.raises(ForgeError) as raised:
         lower_plan(plan, OPTIONS)
@@ -98,6 +98,6 @@ def test_a_workflow_that_argo_could_not_keep_is_refused_with_its_size() -> None:
 
 def test_the_largest_ordinary_repository_is_far_below_the_limit() -> None:
     phases = {f"p{at}": at for at in range(1, 17)}
-    plan = build_plan(document(phases, many(100, release=True, **{name: ["x"] for name in phases})))
+    plan = build_plan(document(phases, many(100, {name: ["x"] for name in phases}, release=True)))
 
     assert estimate_bytes(lower_plan(plan, OPTIONS)) < OBJECT_BYTES_MAX / 20

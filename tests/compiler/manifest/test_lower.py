@@ -34,7 +34,7 @@ def plan_of(phases: dict[str, int], *projects: Any) -> Plan:
     return build_plan(document(phases, projects))
 
 
-SMALL = plan_of({"lint": 1, "test": 2, "unit": 2}, project("api", test=["t"], unit=["u"], release=True))
+SMALL = plan_of({"lint": 1, "test": 2, "unit": 2}, project("api", {"test": ["t"], "unit": ["u"]}, release=True))
 
 
 def template(workflow: Workflow, name: str) -> dict[str, Any]:
@@ -90,7 +90,9 @@ def test_a_plan_without_work_has_one_empty_group() -> None:
 
 
 def test_the_number_of_templates_does_not_depend_on_the_repository() -> None:
-    large = build_plan(document({f"p{n}": n for n in range(1, 17)}, many(100, p1=["x"], p16=["y"], release=True)))
+    large = build_plan(
+        document({f"p{n}": n for n in range(1, 17)}, many(100, {"p1": ["x"], "p16": ["y"]}, release=True))
+    )
 
     assert len(lower_plan(large, OPTIONS).spec.templates) == len(lower_plan(SMALL, OPTIONS).spec.templates) == 3
     assert [found.name for found in lower_dynamic(OPTIONS).spec.templates] == ["main", "discovery", "shard", "finish"]
@@ -212,9 +214,12 @@ def test_without_a_run_the_name_depends_on_the_plan_alone() -> None:
     ],
 )
 def test_options_that_do_not_fit_a_manifest_are_refused_in_both_forms(options: ManifestOptions, message: str) -> None:
-    for lower in (lambda: lower_plan(SMALL, options), lambda: lower_dynamic(options)):
-        with pytest.raises(ForgeError) as raised:
-            lower()
+    with pytest.raises(ForgeError) as static:
+        lower_plan(SMALL, options)
+    with pytest.raises(ForgeError) as dynamic:
+        lower_dynamic(options)
+
+    for raised in (static, dynamic):
         assert {found.code for found in raised.value.diagnostics} == {Code.NAME_INVALID}
         assert message in str(raised.value)
         assert "hunter2" not in str(raised.value)

@@ -10,7 +10,7 @@ from forgec.plan.build import build_plan
 from forgec.plan.model import GroupPlan, PhasePlan, Plan, Unit
 
 NAME = "forge-0190c6d2-5a58-7c1b-9d6b-8e0b1c7f4a52"
-SMALL = build_plan(document({"test": 1}, [project("api", test=["unit"], release=True)]))
+SMALL = build_plan(document({"test": 1}, [project("api", {"test": ["unit"]}, release=True)]))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_dynamic_workflow_has_discovery_before_and_skipped_nodes_for_empty_lis
 
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_a_hundred_projects_collide_nowhere(dynamic: bool) -> None:
-    plan = build_plan(document({f"p{n}": n for n in range(1, 6)}, many(100, **{f"p{n}": ["x"] for n in range(1, 6)})))
+    plan = build_plan(document({f"p{n}": n for n in range(1, 6)}, many(100, {f"p{n}": ["x"] for n in range(1, 6)})))
 
     assert check_nodes(NAME, plan, dynamic=dynamic) == []
 

@@ -15,7 +15,9 @@ def unit_ids(plan: Plan) -> list[list[str]]:
 
 
 def test_phases_of_a_group_stand_together_and_groups_ascend() -> None:
-    found = document({"zeta": 7, "build": 20, "alpha": 7}, [project("api", zeta=["x"], alpha=["x"], build=["x"])])
+    found = document(
+        {"zeta": 7, "build": 20, "alpha": 7}, [project("api", {"zeta": ["x"], "alpha": ["x"], "build": ["x"]})]
+    )
 
     plan = build_plan(found)
 
@@ -27,7 +29,7 @@ def test_phases_of_a_group_stand_together_and_groups_ascend() -> None:
 
 
 def test_a_phase_without_tasks_stays_in_the_plan_and_takes_no_group_index() -> None:
-    found = document({"lint": 1, "test": 2}, [project("api", test=["unit"])])
+    found = document({"lint": 1, "test": 2}, [project("api", {"test": ["unit"]})])
 
     plan = build_plan(found)
 
@@ -37,7 +39,7 @@ def test_a_phase_without_tasks_stays_in_the_plan_and_takes_no_group_index() -> N
 
 
 def test_a_project_that_lists_no_step_for_a_phase_takes_no_part() -> None:
-    found = document({"test": 1}, [project("api", test=[]), project("web", test=["unit"])])
+    found = document({"test": 1}, [project("api", {"test": []}), project("web", {"test": ["unit"]})])
 
     plan = build_plan(found)
 
@@ -46,7 +48,7 @@ def test_a_project_that_lists_no_step_for_a_phase_takes_no_part() -> None:
 
 
 def test_tasks_are_in_path_order() -> None:
-    found = document({"test": 1}, [project("a", path="z", test=["t"]), project("z", path="a", test=["t"])])
+    found = document({"test": 1}, [project("a", {"test": ["t"]}, path="z"), project("z", {"test": ["t"]}, path="a")])
 
     plan = build_plan(found)
 
@@ -55,7 +57,7 @@ def test_tasks_are_in_path_order() -> None:
 
 def test_waves_fall_in_priority_and_steps_of_a_wave_are_sorted_by_name() -> None:
     steps = [step("b"), step("deps", priority=10), step("a"), step("late", priority=-1)]
-    found = document({"test": 1}, [project("api", test=steps)])
+    found = document({"test": 1}, [project("api", {"test": steps})])
 
     plan = build_plan(found)
 
@@ -65,7 +67,9 @@ def test_waves_fall_in_priority_and_steps_of_a_wave_are_sorted_by_name() -> None
 
 
 def test_time_limits_come_from_the_step_else_from_the_phase() -> None:
-    found = document({"test": 1}, [project("api", test=[step("own", timeout="1h30m"), step("phases")])], timeout="90s")
+    found = document(
+        {"test": 1}, [project("api", {"test": [step("own", timeout="1h30m"), step("phases")]})], timeout="90s"
+    )
 
     plan = build_plan(found)
 
@@ -74,14 +78,14 @@ def test_time_limits_come_from_the_step_else_from_the_phase() -> None:
 
 
 def test_a_phase_that_gives_no_time_limit_has_thirty_minutes() -> None:
-    plan = build_plan(document({"test": 1}, [project("api", test=["unit"])]))
+    plan = build_plan(document({"test": 1}, [project("api", {"test": ["unit"]})]))
 
     assert plan.groups[0].phases[0].units[0].tasks[0].waves[0].steps[0].timeout_s == 1800.0
 
 
 def test_arguments_and_secret_references_reach_the_step() -> None:
     secret = Secret(provider="env", name="TOKEN", maps={"a": "b"})
-    found = document({"test": 1}, [project("api", test=[step("unit", args=("--x=1",), secrets=(secret,))])])
+    found = document({"test": 1}, [project("api", {"test": [step("unit", args=("--x=1",), secrets=(secret,))]})])
 
     (planned,) = build_plan(found).groups[0].phases[0].units[0].tasks[0].waves[0].steps
 
@@ -135,7 +139,7 @@ def test_a_release_carries_artifacts_and_whether_it_is_deployed() -> None:
 
 def test_the_longest_phase_name_gives_a_unit_id_within_the_limit() -> None:
     name = "p" * 63
-    plan = build_plan(document({name: 1}, [project("api", **{name: ["x"]})]))
+    plan = build_plan(document({name: 1}, [project("api", {name: ["x"]})]))
 
     (unit_id,) = plan.groups[0].unit_ids
     assert unit_id == f"g01-{name}-s001"
@@ -146,7 +150,7 @@ def test_sixteen_groups_with_work_fit_and_idle_ones_do_not_count() -> None:
     phases = {f"p{at}": at for at in range(1, 21)}
     busy = {f"p{at}": ["x"] for at in range(1, 17)}
 
-    plan = build_plan(document(phases, [project("api", **busy)]))
+    plan = build_plan(document(phases, [project("api", busy)]))
 
     assert len(plan.working_groups) == 16
     assert plan.working_groups[-1].unit_ids == ("g16-p16-s001",)
@@ -155,7 +159,7 @@ def test_sixteen_groups_with_work_fit_and_idle_ones_do_not_count() -> None:
 def test_a_seventeenth_group_with_work_is_refused_with_the_numbers() -> None:
     phases = {f"p{at}": at for at in range(1, 18)}
 
-    problem = only_problem(document(phases, [project("api", **{name: ["x"] for name in phases})]))
+    problem = only_problem(document(phases, [project("api", {name: ["x"] for name in phases})]))
 
     assert problem == (
         Code.TOO_MANY_GROUPS,
@@ -165,11 +169,11 @@ def test_a_seventeenth_group_with_work_is_refused_with_the_numbers() -> None:
 
 def test_steps_of_an_undeclared_phase_are_never_dropped_silently() -> None:
     with pytest.raises(AssertionError, match="lint"):
-        build_plan(document({"test": 1}, [project("api", lint=["x"])]))
+        build_plan(document({"test": 1}, [project("api", {"lint": ["x"]})]))
 
 
 def test_a_project_that_is_there_twice_is_refused() -> None:
-    twice = [project("api", path="a", test=["x"]), project("api", path="b", test=["x"])]
+    twice = [project("api", {"test": ["x"]}, path="a"), project("api", {"test": ["x"]}, path="b")]
 
     problem = only_problem(document({"test": 1}, twice))
 

@@ -25,7 +25,7 @@ def task(*waves: Wave) -> Task:
 
 
 def test_a_built_plan_has_no_problem() -> None:
-    plan = build_plan(document({"test": 1}, [project("api", test=["unit"])]))
+    plan = build_plan(document({"test": 1}, [project("api", {"test": ["unit"]})]))
 
     assert check_plan(plan) == []
 
