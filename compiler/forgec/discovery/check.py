@@ -5,6 +5,7 @@ What follows from the rest may be left out: `phaseGroups` is computed where it i
 """
 
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -47,7 +48,8 @@ def check_document(document: Discovery, node: Node) -> list[Diagnostic]:
         findings.append(Diagnostic(Code.TOO_MANY_PROJECTS, message, place(node, "projects", PROJECTS_MAX)))
     findings += _check_names(document, node)
     for index, project in enumerate(document.projects):
-        findings += _check_project(document, project, find(node, "projects", index) or node)
+        problems = _check_project(document, project, find(node, "projects", index) or node)
+        findings += [replace(problem, project=project.name) for problem in problems]
     findings += _check_derived(document, node)
     return findings
 
@@ -68,24 +70,24 @@ def _check_project(document: Discovery, project: Project, node: Node) -> Iterato
     for name, steps in project.phases.items():
         where = ("phases", name)
         if name not in phases:
-            message = f'project "{project.name}": phase "{name}" is not in repository.phases'
+            message = f'phase "{name}" is not in repository.phases'
             span = key_place(node, *where)
-            yield Diagnostic(Code.UNKNOWN_PHASE, message, span, help=suggestion(name, phases), project=project.name)
+            yield Diagnostic(Code.UNKNOWN_PHASE, message, span, help=suggestion(name, phases))
         for first, again in _repeated(step.name for step in steps):
-            message = f'phase "{name}" of project "{project.name}" has two steps called "{steps[again].name}"'
+            message = f'two steps of phase "{name}" are called "{steps[again].name}"'
             related = Related(place(node, *where, first, "name"), "first here")
             yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, *where, again, "name"), (related,))
         for index, step in enumerate(steps):
             yield from check_step(step, find(node, *where, index) or node)
     for name, phase in phases.items():
         if phase.required and not project.phases.get(name):
-            message = f'project "{project.name}" has no step in phase "{name}", which every project must take part in'
-            yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, place(node, "phases", name), project=project.name)
+            message = f'no step in phase "{name}", which every project must take part in'
+            yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, place(node, "phases", name))
     for name, artifact in project.artifacts.items():
         yield from check_artifact(artifact, find(node, "artifacts", name) or node, document.repository.publishers)
     if project.deployment_triggered and not project.release_triggered:
-        message = f'project "{project.name}" is to be deployed but not released'
-        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "deploymentTriggered"), project=project.name)
+        message = "the project is to be deployed but not released"
+        yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "deploymentTriggered"))
 
 
 def _check_derived(document: Discovery, node: Node) -> Iterator[Diagnostic]:

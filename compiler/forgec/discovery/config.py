@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, has_errors
+from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.discovery.model import (
     ARTIFACTS_MAX,
     Argument,
@@ -65,37 +65,37 @@ class ProjectConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, slots=True)
 class Configured(Generic[_C]):
-    """A configuration, the tree it was decoded from (for the places of fields), and warnings."""
+    """A configuration, the tree it was decoded from (for the places of fields), and what its rules complain of."""
 
     config: _C
     node: StructNode
-    warnings: tuple[Diagnostic, ...] = ()
+    findings: tuple[Diagnostic, ...]
 
 
 def read_repo(source: Source) -> Configured[Repository]:
-    """Raises ForgeError with everything that is wrong with the file."""
+    """Raises ForgeError where the file gives no configuration at all."""
     node, repository = _read(source, "repo", Repository)
-    return _configured(repository, node, list(check_repository(repository, node)))
+    return Configured(repository, node, tuple(check_repository(repository, node)))
 
 
 def read_project(source: Source) -> Configured[ProjectConfig]:
-    """Raises ForgeError with everything that is wrong with the file, apart from what only its repository can tell."""
+    """Raises ForgeError where the file gives no configuration at all. What its repository must tell is not checked."""
     node, project = _read(source, "project", ProjectConfig)
     findings: list[Diagnostic] = []
     for phase, steps in project.ci.phases.items():
         for name, step in steps.items():
             findings += check_step(step, find(node, "ci", "phases", phase, name) or node)
     findings += _check_release(project.release, node)
-    return _configured(project, node, findings)
+    return Configured(project, node, tuple(findings))
 
 
 def _read(source: Source, package: str, type_: type[_C]) -> tuple[StructNode, _C]:
     file = parse_file(source)
     problems = []
     if file.package is None or file.package.name != package:
-        found = f'package "{file.package.name}"' if file.package else "no package clause"
+        found = f'is of package "{file.package.name}"' if file.package else "names no package"
         span = file.package.span if file.package else source.span(0, 0)
-        message = f"this file belongs to package {package}, and has {found}"
+        message = f'{package}.cue must be of package "{package}"; this one {found}'
         problems.append(Diagnostic(Code.WRONG_PACKAGE, message, span, help=f'begin it with "package {package}"'))
     try:
         node = evaluate([file])
@@ -106,12 +106,6 @@ def _read(source: Source, package: str, type_: type[_C]) -> tuple[StructNode, _C
     if value is None or problems:
         raise ForgeError(problems)
     return node, value
-
-
-def _configured(config: _C, node: StructNode, findings: list[Diagnostic]) -> Configured[_C]:
-    if has_errors(findings):
-        raise ForgeError(findings)
-    return Configured(config, node, tuple(findings))
 
 
 def _check_release(release: Release, node: StructNode) -> list[Diagnostic]:

@@ -156,12 +156,12 @@ def _read_repo(files: _Files, findings: list[Diagnostic]) -> Configured[Reposito
         return None
     repo = _collect(lambda: read_repo(files.read(REPO_FILE)), None, findings)
     if repo is not None:
-        findings += repo.warnings
+        findings += repo.findings
     return repo
 
 
 def _read_projects(files: _Files, findings: list[Diagnostic]) -> list[_Found]:
-    """The projects whose file is right, by path."""
+    """The projects whose file gives a configuration, by path."""
     suffix = f"/{PROJECT_FILE}"
     paths = sorted(
         entry.path.removesuffix(PROJECT_FILE).rstrip("/") or "."
@@ -183,7 +183,7 @@ def _read_projects(files: _Files, findings: list[Diagnostic]) -> list[_Found]:
         configured = _collect(lambda path=path: read_project(files.read(_file(path))), path, findings)  # type: ignore[misc]
         if configured is not None:
             found.append(_Found(path, configured))
-            findings += _of_project(configured.config.name, configured.warnings)
+            findings += _of_project(configured.config.name, configured.findings)
     return found
 
 
@@ -244,8 +244,9 @@ def _check_project(project: _Found, repo: Configured[Repository], files: _Files)
     for name, phase in phases.items():
         if phase.required and not config.ci.phases.get(name):
             related = Related(key_place(repo.node, "phases", name), "required here")
-            message = f'project "{config.name}" has no step in phase "{name}", which every project must take part in'
-            yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, place(node, "ci", "phases", name), (related,))
+            message = f'no step in phase "{name}", which every project must take part in'
+            where = ("ci", "phases") if find(node, "ci", "phases") else ("name",)
+            yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, key_place(node, *where), (related,))
     for name, artifact in config.artifacts.items():
         yield from check_artifact(artifact, find(node, "artifacts", name) or node, repo.config.publishers)
     yield from _check_earthfile(project, files)
@@ -257,7 +258,7 @@ def _check_earthfile(project: _Found, files: _Files) -> Iterator[Diagnostic]:
         return
     path = "Earthfile" if project.path == "." else f"{project.path}/Earthfile"
     if files.visible(path) is None:
-        message = f'project "{project.config.name}" names targets, but {path} does not exist'
+        message = f"{path}, whose targets this project names, does not exist"
         span = place(uses[0].node, "target")
         yield Diagnostic(Code.EARTHFILE_MISSING, message, span, help=files.why_absent(path))
         return

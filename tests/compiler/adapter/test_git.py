@@ -1,33 +1,19 @@
 """Trees of commits and of working directories, on real repositories."""
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from tests.git_repository import git, new_repository
 
 from forgec.adapter.git import GitTree, git_environment, open_tree
 from forgec.diagnostic import Code, ForgeError
 from forgec.discovery.tree import EntryKind, blob_id
 
 
-def git(root: Path, *arguments: str) -> str:
-    environment = git_environment(root, protocols=["file"]) | {
-        f"GIT_{role}_{what}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for what, value in (("NAME", "t"), ("EMAIL", "t@example.org"), ("DATE", "1700000000 +0000"))
-    }
-    done = subprocess.run(
-        ["git", "-C", str(root), *arguments], env=environment, capture_output=True, check=True, timeout=30
-    )
-    return done.stdout.decode().strip()
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    root = tmp_path / "repository"
-    root.mkdir()
-    git(root, "init", "-q", "-b", "main")
+    root = new_repository(tmp_path / "repository")
     (root / "web" / ".forge").mkdir(parents=True)
     (root / "web" / ".forge" / "project.cue").write_bytes(b"package project\n")
     (root / "web" / "naïve name\n.txt").write_bytes(b"\0binary\r\n")
@@ -71,7 +57,7 @@ def test_files_are_read_byte_for_byte(repository: Path) -> None:
 def test_directory_of_a_repository_is_a_root_like_any_other(repository: Path) -> None:
     tree, _ = open_tree(repository / "web", "HEAD")
 
-    assert [entry.path for entry in tree.list()][0] == ".forge/project.cue"
+    assert next(entry.path for entry in tree.list()) == ".forge/project.cue"
     assert tree.read(".forge/project.cue") == b"package project\n"
 
 
@@ -161,7 +147,7 @@ def test_environment_of_git_holds_none_of_our_secrets(monkeypatch: pytest.Monkey
 
 
 def test_closed_tree_can_be_read_again(repository: Path) -> None:
-    tree, commit = open_tree(repository, "HEAD")
+    tree, _commit = open_tree(repository, "HEAD")
     assert isinstance(tree, GitTree)
     tree.read("web/.forge/project.cue")
 

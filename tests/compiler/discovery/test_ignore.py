@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.git_repository import new_repository
 
 from forgec.adapter.git import git_environment
 from forgec.discovery.ignore import IgnoreRules
@@ -26,9 +27,7 @@ IGNORE_FILES = st.dictionaries(st.sampled_from(["", "a", "foo", "a/b"]), st.list
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("repository")
-    subprocess.run(["git", "init", "-q", str(root)], env=git_environment(root), check=True, timeout=30)
-    return root
+    return new_repository(tmp_path_factory.mktemp("ignore") / "repository")
 
 
 @settings(max_examples=400, deadline=None)

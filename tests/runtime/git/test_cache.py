@@ -1,0 +1,245 @@
+"""The git cache, on real repositories."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from tests.git_repository import commit_all, git, new_repository
+
+from forge_runtime.git.cache import GitCache
+from forge_runtime.git.command import CommitNotFound, GitError, UrlRefused
+
+T = TypeVar("T")
+
+
+def run(work: Awaitable[T]) -> T:
+    async def limited() -> T:
+        return await asyncio.wait_for(work, 60)
+
+    return asyncio.run(limited())
+
+
+def commit(root: Path, text: str) -> str:
+    (root / "src").mkdir(exist_ok=True)
+    (root / "src" / "file").write_text(text)
+    return commit_all(root)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    root = new_repository(tmp_path / "origin")
+    commit(root, "first\n")
+    return root
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> GitCache:
+    return GitCache(tmp_path / "cache", allow_file=True)
+
+
+def test_checkout_holds_the_files_of_the_commit_and_goes_away(cache: GitCache, origin: Path, tmp_path: Path) -> None:
+    old = git(origin, "rev-parse", "HEAD")
+    commit(origin, "second\n")
+    into = tmp_path / "work"
+
+    async def work() -> tuple[str, str]:
+        async with cache.checkout(f"file://{origin}", old, into) as root:
+            return (root / "src" / "file").read_text(), git(root, "rev-parse", "HEAD")
+
+    text, head = run(work())
+
+    assert text == "first\n"
+    assert head == old
+    assert not into.exists()
+    assert git(run(cache.repository(f"file://{origin}", old)), "worktree", "list").count("\n") == 0
+
+
+def test_commit_of_another_branch_is_found(cache: GitCache, origin: Path) -> None:
+    git(origin, "checkout", "-q", "-b", "topic")
+    sha = commit(origin, "second\n")
+    git(origin, "checkout", "-q", "main")
+
+    repository = run(cache.repository(f"file://{origin}", sha))
+
+    assert git(repository, "cat-file", "-t", sha) == "commit"
+
+
+def test_commit_stays_when_its_branch_is_gone_and_garbage_is_collected(cache: GitCache, origin: Path) -> None:
+    git(origin, "checkout", "-q", "-b", "topic")
+    sha = commit(origin, "second\n")
+    repository = run(cache.repository(f"file://{origin}", sha))
+    git(origin, "checkout", "-q", "main")
+    git(origin, "branch", "-q", "-D", "topic")
+
+    git(repository, "gc", "-q", "--prune=now")
+
+    assert run(cache.repository(f"file://{origin}", sha)) == repository
+    assert git(repository, "cat-file", "-t", sha) == "commit"
+
+
+def test_commit_that_is_there_is_not_fetched_again(cache: GitCache, origin: Path) -> None:
+    sha = git(origin, "rev-parse", "HEAD")
+    repository = run(cache.repository(f"file://{origin}", sha))
+    origin.rename(origin.with_name("gone"))
+
+    assert run(cache.repository(f"file://{origin}", sha)) == repository
+
+
+def test_unknown_commit_is_no_fault_of_the_network(cache: GitCache, origin: Path) -> None:
+    with pytest.raises(CommitNotFound) as caught:
+        run(cache.repository(f"file://{origin}", "f" * 40))
+
+    assert not caught.value.retryable
+    assert "f" * 40 in str(caught.value)
+
+
+def test_object_that_is_no_commit_is_not_found(cache: GitCache, origin: Path) -> None:
+    git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
+
+    with pytest.raises(CommitNotFound):
+        run(cache.repository(f"file://{origin}", git(origin, "rev-parse", "HEAD^{tree}")))
+
+
+def test_missing_repository_may_be_tried_again(cache: GitCache, tmp_path: Path) -> None:
+    with pytest.raises(GitError) as caught:
+        run(cache.repository(f"file://{tmp_path}/absent", "f" * 40))
+
+    assert caught.value.retryable
+    assert caught.value.code == "GIT_FETCH_FAILED"
+
+
+def test_half_made_repository_is_left_aside(cache: GitCache, origin: Path, tmp_path: Path) -> None:
+    building = tmp_path / "cache" / "building"
+    (building / "left-by-a-killed-worker").mkdir(parents=True)
+    with pytest.raises(CommitNotFound):
+        run(cache.repository(f"file://{origin}", "f" * 40))
+
+    sha = git(origin, "rev-parse", "HEAD")
+
+    assert run(cache.repository(f"file://{origin}", sha)).is_dir()
+    assert [path.name for path in building.iterdir()] == ["left-by-a-killed-worker"]
+
+
+def test_failing_job_leaves_no_worktree(cache: GitCache, origin: Path, tmp_path: Path) -> None:
+    sha = git(origin, "rev-parse", "HEAD")
+
+    async def work() -> None:
+        async with cache.checkout(f"file://{origin}", sha, tmp_path / "work"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        run(work())
+
+    assert not (tmp_path / "work").exists()
+    assert not list((run(cache.repository(f"file://{origin}", sha)) / "worktrees").glob("*"))
+
+
+def test_spellings_of_one_repository_share_an_entry(cache: GitCache, origin: Path) -> None:
+    sha = git(origin, "rev-parse", "HEAD")
+
+    assert run(cache.repository(f"file://{origin}/", sha)) == run(cache.repository(f"file://{origin}", sha))
+
+
+def test_checkouts_of_three_processes_side_by_side_all_succeed(origin: Path, tmp_path: Path) -> None:
+    sha = commit(origin, "second\n")
+    script = Path(__file__).with_name("worktrees.py")
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                str(script),
+                str(tmp_path / "cache"),
+                f"file://{origin}",
+                sha,
+                str(tmp_path / str(n)),
+                "8",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(3)
+    ]
+
+    outputs = [worker.communicate(timeout=100) for worker in workers]
+
+    assert outputs == [("0\n", "")] * 3
+    repositories = list((tmp_path / "cache" / "repositories").iterdir())
+    assert len(repositories) == 1
+    assert not list((repositories[0] / "worktrees").glob("*"))
+
+
+def test_cancelled_checkout_leaves_nothing(cache: GitCache, origin: Path, tmp_path: Path) -> None:
+    sha = git(origin, "rev-parse", "HEAD")
+
+    async def work() -> None:
+        started = asyncio.Event()
+
+        async def job() -> None:
+            async with cache.checkout(f"file://{origin}", sha, tmp_path / "work"):
+                started.set()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(job())
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(work())
+
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ext::sh -c touch% /tmp/x",
+        "http://example.org/a",
+        "git://example.org/a",
+        "https://user:token@example.org/a",
+        "https://token@example.org/a",
+        "ssh://-oProxyCommand=x/a",
+        "ssh://git@-host/a",
+        "https://example.org/a b",
+        "https:///a",
+        "file://host/a",
+        "--upload-pack=x",
+        "/etc",
+        "",
+        "https://example.org/a\n",
+    ],
+)
+def test_unsafe_clone_url_never_reaches_git(cache: GitCache, url: str) -> None:
+    with pytest.raises(UrlRefused) as caught:
+        run(cache.repository(url, "f" * 40))
+
+    assert "token" not in str(caught.value)
+
+
+def test_file_urls_are_for_local_use_only(origin: Path, tmp_path: Path) -> None:
+    with pytest.raises(UrlRefused):
+        run(GitCache(tmp_path / "cache").repository(f"file://{origin}", "f" * 40))
+
+
+def test_hooks_and_filters_of_a_repository_do_not_run(cache: GitCache, origin: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    (origin / ".gitattributes").write_text("* filter=lfs\n")
+    (origin / ".gitmodules").write_text(f'[submodule "x"]\n\tpath = x\n\turl = file://{tmp_path}/x\n')
+    sha = commit(origin, "second\n")
+    repository = run(cache.repository(f"file://{origin}", sha))
+    hook = repository / "hooks" / "post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {witness}\n")
+    hook.chmod(0o755)
+
+    async def work() -> str:
+        async with cache.checkout(f"file://{origin}", sha, tmp_path / "work") as root:
+            return (root / "src" / "file").read_text()
+
+    assert run(work()) == "second\n"
+    assert not witness.exists()
