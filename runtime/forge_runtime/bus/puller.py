@@ -15,7 +15,7 @@ import json
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
@@ -28,6 +28,9 @@ from forge_runtime.bus.port import BusUnavailable
 
 EXPIRES_S: Final = 5.0
 """How long one request waits at the server; the loop renews it."""
+
+_EXPIRES_MIN_S: Final = 0.001
+"""The server takes none at all for "for ever"."""
 
 _HEARTBEAT_S: Final = 1.0
 _SILENCE_S: Final = 2.5 * _HEARTBEAT_S
@@ -99,20 +102,21 @@ class Puller:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        while (left := deadline - loop.time()) > 0:
-            if not await self._connection.wait_connected(left):
-                continue
-            answer = await self._ask(min(max(deadline - loop.time(), 0.001), EXPIRES_S))
-            if answer is None:
-                continue
-            if answer.reply.startswith(_ACK_PREFIX):
+        try:
+            while (left := deadline - loop.time()) > 0:
+                if not await self._connection.wait_connected(left):
+                    continue
+                answer = await self._ask(min(max(deadline - loop.time(), _EXPIRES_MIN_S), EXPIRES_S))
+                if answer is None:
+                    continue
+                if _status(answer) is not None and _status(answer) not in _EXPIRED:
+                    raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
                 self._failures = 0
-                return PulledMessage(self._connection, answer)
-            if _status(answer) in _EXPIRED:
-                self._failures = 0
-                continue
+                if answer.reply.startswith(_ACK_PREFIX):
+                    return PulledMessage(self._connection, answer)
+        except BusUnavailable:
             await self._pause(deadline - loop.time())
-            raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
+            raise
         return None
 
     async def close(self) -> None:
@@ -144,8 +148,8 @@ class Puller:
             if subscription is not None:
                 self._begin(self._end(subscription, inbox, used_up=answer is not None))
 
-    def _begin(self, ending: Any) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(ending)
+    def _begin(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(ending)
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
