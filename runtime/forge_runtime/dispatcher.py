@@ -39,7 +39,7 @@ from forge_runtime.settings import BadSettings, read_bus_settings
 from forge_runtime.settle import Settlement
 from forge_runtime.submit import GaveUp, Submitter
 from forge_runtime.tasks import end_tasks
-from forge_runtime.telemetry import configure_logging, log_fields
+from forge_runtime.telemetry import configure_logging, log_fields, trace_id_of
 from forge_runtime.watch import Watch, watch_run
 from forgec import ids
 from forgec.plan.digest import read_plan
@@ -191,6 +191,7 @@ class Dispatcher:
         """Bring tasks (lists of waves of jobs) to their end, or settle them when the run must end before."""
         jobs = [job for waves in tasks for wave in waves for job in wave]
         async with watch_run(self.bus, self.run_id) as watch:
+            _log.info("jobs to bring to their end", extra={"jobs": len(jobs), "trace_id": trace_id_of(run.traceparent)})
             if await self._ledger.flag(self.run_id) is None:
                 code = await self._await_jobs(watch, run, tasks)
                 if code is not None:

@@ -32,7 +32,7 @@ from forge_runtime.ledger import Ledger
 from forge_runtime.process import Program, run_process
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_cancel
 from forge_runtime.watch import Watch
-from forge_runtime.worker.attempt import Bench
+from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.handler import Handler, JobContext, Outcome
 from forge_runtime.worker.loop import Worker
 from forgec.plan.model import Plan

@@ -36,9 +36,9 @@ from forge_runtime.settings import (
 )
 from forge_runtime.telemetry import configure_logging
 from forge_runtime.watch import Watch
-from forge_runtime.worker.attempt import Bench
 from forge_runtime.worker.ci import CiHandler
 from forge_runtime.worker.discovery import DiscoveryHandler
+from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.handler import Handler
 from forge_runtime.worker.loop import Worker
 
@@ -61,7 +61,7 @@ class Arguments:
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     arguments = parse_arguments(argv)
-    configure_logging(f"worker.{arguments.pools[0]}")
+    configure_logging("worker")
     try:
         bus = replace(read_bus_settings(environ), name=arguments.name)
         return asyncio.run(serve(arguments, bus, read_worker_settings(environ)))

@@ -17,23 +17,18 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
 from forge_runtime import lease, subject
-from forge_runtime.blob import Blob, BlobUnavailable
-from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
+from forge_runtime.blob import BlobUnavailable
+from forge_runtime.bus.port import BusUnavailable, Delivery
 from forge_runtime.envelope import address_of
-from forge_runtime.folder import remove_folder
 from forge_runtime.job import (
     RESULT_INLINE_BYTES_MAX,
-    ErrorRecord,
     Job,
     JobRecord,
     JobResult,
@@ -45,43 +40,24 @@ from forge_runtime.job import (
     utc_text,
 )
 from forge_runtime.lease import Holder, Refusal, Refused
-from forge_runtime.ledger import Ledger, NoRecord
-from forge_runtime.log import StepLog, log_key
+from forge_runtime.ledger import NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.retry import Retry, after_failure
 from forge_runtime.run import CancelFlag, CancelReason
 from forge_runtime.settle import cancelled_error
 from forge_runtime.subject import WorkQueue
-from forge_runtime.submit import START_ALLOWANCE_S
 from forge_runtime.tasks import end_tasks
 from forge_runtime.telemetry import log_fields, trace_id_of
-from forge_runtime.watch import Watch
-from forge_runtime.worker.handler import Handler, JobContext, Outcome
+from forge_runtime.worker.execution import Bench, execute, failed, log_key_of
+from forge_runtime.worker.handler import Outcome
 from forgec.plan.digest import digest_of
 
 BEAT_RETRY_S: Final = 1.0
 """After a beat that failed: several tries fit into what is left of the lease."""
 
-LOG_STORE_S: Final = 60.0
-"""For the largest log of 64 MiB over a slow line."""
-
 RUN_LENGTH_S: Final = 24 * 3600.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What all attempts of a worker share. `drain` is set when work must be handed back."""
-
-    worker: str
-    bus: Bus
-    ledger: Ledger
-    watch: Watch
-    blob: Blob
-    handlers: Mapping[JobType, Handler]
-    scratch: Path
-    drain: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Attempt:
@@ -103,12 +79,28 @@ class Attempt:
         except msgspec.DecodeError as error:
             await self._bury_unreadable(str(error))
             return
-        fields = {"run_id": job.run_id, "job_id": job.job_id, "job_type": job.type, "worker": self._bench.worker}
-        with log_fields(**fields, delivery=self._delivery.deliveries, trace_id=trace_id_of(job.traceparent)):
+        with log_fields(**self._fields(job)):
             record = await self._claim(job)
             if record is not None:
                 with log_fields(attempt=record.starts):
                     await self._hold(record)
+
+    def _fields(self, job: Job) -> dict[str, object]:
+        address = address_of(job)
+        return {
+            "component": self._component,
+            "run_id": job.run_id,
+            "job_id": job.job_id,
+            "job_type": job.type,
+            "repository": job.repository,
+            "commit_sha": job.commit_sha,
+            "phase": address.phase,
+            "project": address.project,
+            "step": address.step,
+            "worker": self._bench.worker,
+            "delivery": self._delivery.deliveries,
+            "trace_id": trace_id_of(job.traceparent),
+        }
 
     async def _claim(self, job: Job) -> JobRecord | None:
         """The leased record; None where there is nothing for us to do."""
@@ -139,7 +131,7 @@ class Attempt:
     async def _hold(self, record: JobRecord) -> None:
         """Work, and whatever ends it."""
         _log.info("job started")
-        work = asyncio.create_task(self._work(record))
+        work = asyncio.create_task(execute(self._bench, record, self._component))
         beats = asyncio.create_task(self._beat(record))
         flagged = asyncio.create_task(self._flag(record.job.run_id))
         drained = asyncio.create_task(self._bench.drain.wait())
@@ -158,56 +150,6 @@ class Attempt:
                 await self._requeue(record, after_s=0.0, counted=False)
         finally:
             await end_tasks(work, beats, flagged, drained)
-
-    async def _work(self, record: JobRecord) -> Outcome:
-        """The handler's outcome within the job's limits; what it raises becomes an error of ours."""
-        job = record.job
-        scratch = self._bench.scratch / f"{job.job_id}-{self._holder.nonce}"
-        limit_s = job.limits.start_to_close_s + START_ALLOWANCE_S
-        try:
-            async with self._log(record, scratch) as log, asyncio.timeout(limit_s):
-                context = JobContext(
-                    worker=self._bench.worker,
-                    component=self._component,
-                    attempt=record.starts,
-                    scratch=scratch / "files",
-                    documents=_BusDocuments(self._bench.bus, self._ledger.patience_s),
-                    log=log,
-                    clock=self._ledger.clock,
-                )
-                context.scratch.mkdir()
-                return await self._bench.handlers[job.type].handle(job, context)
-        except TimeoutError:
-            message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
-            return self._failed("STEP_TIMEOUT", message, "timeout")
-        except BusUnavailable as error:
-            return self._failed("INTERNAL", f"the bus was not available: {error}", "infra")
-        except Exception as error:
-            _log.exception("handler failed")
-            return self._failed("INTERNAL", f"the worker failed: {type(error).__name__}: {error}", "internal")
-        finally:
-            await asyncio.to_thread(remove_folder, scratch)
-
-    @asynccontextmanager
-    async def _log(self, record: JobRecord, folder: Path) -> AsyncIterator[StepLog]:
-        """The attempt's log; stored before the job ends, so that whoever hears of the end can read it."""
-        job = record.job
-        live_subject = subject.log_subject(job.run_id, job.job_id)
-
-        async def send(offset: int, data: bytes) -> None:
-            with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored
-                await self._bench.bus.publish_line(live_subject, data, offset)
-
-        folder.mkdir(parents=True)  # noqa: ASYNC240 - a directory of ours, on a local disk
-        log = StepLog(folder / "log", send)
-        try:
-            yield log
-        finally:
-            try:
-                async with asyncio.timeout(LOG_STORE_S):
-                    await log.finish(self._bench.blob, _log_key(record))
-            except (BlobUnavailable, TimeoutError) as error:  # what the work came to counts more than its log
-                _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
 
     async def _beat(self, record: JobRecord) -> None:
         """Renew lease and ack wait, three times a lease; returns when the lease is another's or has run out."""
@@ -263,7 +205,8 @@ class Attempt:
         try:
             await self._complete(record, outcome)
         except BlobUnavailable as unavailable:
-            again = self._failed("INTERNAL", f"the result cannot be stored: {unavailable}", "infra")
+            message = f"the result cannot be stored: {unavailable}"
+            again = failed("INTERNAL", "infra", message, component=self._component, now=self._ledger.clock())
             await self._conclude(record, again)
 
     async def _complete(self, record: JobRecord, outcome: Outcome) -> None:
@@ -354,7 +297,7 @@ class Attempt:
             started_at=utc_text(record.started_at),
             completed_at=utc_text(self._ledger.clock()),
             exit_code=outcome.exit_code,
-            log_key=_log_key(record),
+            log_key=log_key_of(record),
         )
 
     async def _store(self, job: Job, data: bytes) -> ResultReference:
@@ -365,29 +308,3 @@ class Attempt:
     def _cancelled(self, flag: CancelFlag) -> Outcome:
         error = cancelled_error(flag, self._component, self._ledger.clock())
         return Outcome(status=JobState.CANCELLED, error=error)
-
-    def _failed(self, code: str, message: str, error_class: str) -> Outcome:
-        error = ErrorRecord(
-            code=code,
-            message=message,
-            component=self._component,
-            error_class=error_class,
-            timestamp=utc_text(self._ledger.clock()),
-        )
-        return Outcome(status=JobState.FAILED, error=error)
-
-
-def _log_key(record: JobRecord) -> str:
-    address = address_of(record.job)
-    return log_key(record.job.run_id, address.phase, address.project, address.step, record.starts)
-
-
-@dataclass(frozen=True, slots=True)
-class _BusDocuments:
-    """Documents in the bus's object bucket."""
-
-    bus: Bus
-    patience_s: float
-
-    async def put(self, digest: str, data: bytes) -> None:
-        await ride_out(lambda: self.bus.put_object(digest, data), limit_s=self.patience_s)

@@ -12,7 +12,8 @@ from typing import Final
 
 from forge_runtime.bus.port import BusUnavailable, Delivery
 from forge_runtime.subject import WorkQueue
-from forge_runtime.worker.attempt import Attempt, Bench
+from forge_runtime.worker.attempt import Attempt
+from forge_runtime.worker.execution import Bench
 
 PULL_S: Final = 30.0
 AFTER_ERROR_S: Final = 1.0
