@@ -19,14 +19,13 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
-import stat
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from forge_runtime.folder import remove_folder
 from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, git
 
 FETCH_TIMEOUT_S: Final = 600.0
@@ -76,7 +75,7 @@ class GitCache:
             await git(into, "reset", "--hard", "--quiet", timeout_s=CHECKOUT_TIMEOUT_S, known=(repository,))
             yield into
         finally:
-            await asyncio.to_thread(_remove, into)
+            await asyncio.to_thread(remove_folder, into)
             async with self._locked(repository):
                 await git(repository, "worktree", "prune", timeout_s=COMMAND_TIMEOUT_S)
 
@@ -86,7 +85,7 @@ class GitCache:
 
     async def _bring(self, url: CloneUrl, commit_sha: str, repository: Path) -> None:
         """Fetch the commit; the lock is ours."""
-        if _exists(repository):
+        if _is_there(repository):
             await _fetch(url, commit_sha, repository)
             return
         building = self._root / "building"
@@ -98,7 +97,7 @@ class GitCache:
             await _fetch(url, commit_sha, fresh)
             await asyncio.to_thread(fresh.rename, repository)
         finally:
-            await asyncio.to_thread(_remove, fresh)
+            await asyncio.to_thread(remove_folder, fresh)
 
     @asynccontextmanager
     async def _locked(self, repository: Path) -> AsyncIterator[None]:
@@ -129,7 +128,7 @@ async def _lock(descriptor: int) -> None:
         raise GitError(message) from None
 
 
-def _exists(repository: Path) -> bool:
+def _is_there(repository: Path) -> bool:
     """A bare repository is renamed into place complete, so its name is enough."""
     return repository.exists()
 
@@ -140,7 +139,7 @@ def _keep(commit_sha: str) -> str:
 
 async def _holds(repository: Path, commit_sha: str) -> bool:
     """Whether the commit is there, and kept: one without a reference may be collected."""
-    if not _exists(repository):
+    if not _is_there(repository):
         return False
     try:
         await git(repository, "cat-file", "-e", f"{_keep(commit_sha)}^{{commit}}", timeout_s=COMMAND_TIMEOUT_S)
@@ -177,17 +176,3 @@ async def _fetch_refs(url: CloneUrl, repository: Path, *refspecs: str) -> None:
     source = Path(url.path)
     known = (source, source / ".git") if url.protocol == "file" else ()
     await git(repository, "fetch", *flags, "--", url.text, *refspecs, timeout_s=FETCH_TIMEOUT_S, url=url, known=known)
-
-
-def _remove(path: Path) -> None:
-    """A directory, whatever it holds; what cannot be removed stays for whoever owns the directory above."""
-    try:
-        shutil.rmtree(path)
-    except FileNotFoundError:
-        return
-    except OSError:
-        # Builds leave directories that even their owner may not write to (a module cache, for one).
-        for directory, _, _ in os.walk(path):
-            with suppress(OSError):
-                os.chmod(directory, stat.S_IRWXU)  # noqa: PTH101  # os.walk speaks of names
-        shutil.rmtree(path, ignore_errors=True)
