@@ -156,20 +156,19 @@ class Puller:
     async def _end(self, subscription: Subscription, inbox: "_Inbox", *, used_up: bool) -> None:
         """End a pull; if it is not used up, the server may be sending a message to it right now."""
         try:
-            async with self._connection.limit(self._name):
-                if not used_up and self._connection.connected:
-                    # First at the server alone: `unsubscribe` and `drain` forget the subscription before or while
-                    # the last message is under way, and drop that one. The flush between them is what orders them.
+            if not used_up and self._connection.connected:
+                async with self._connection.limit(self._name):
+                    # First at the server alone: `unsubscribe` and `drain` forget the subscription while the last
+                    # message may still be under way, and drop that one.
                     await self._connection.client._send_unsubscribe(subscription._id)
-                    await self._connection.client.flush()
-                    await subscription.drain()  # type: ignore[no-untyped-call]
+                    await self._connection.barrier()
+                    await subscription._pending_queue.join()
                     for message in inbox.take_messages():
                         await message.nak()
-                else:
-                    await subscription.unsubscribe()
         except BusUnavailable as error:
             # The server ends the pulls of a connection that is gone; what it had sent comes back after the ack wait.
             _log.info("withdrawing a pull: %s", error)
+        finally:
             with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
 
