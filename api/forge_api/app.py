@@ -1,6 +1,6 @@
 """The application: every part wired to every other, and nothing global.
 
-request -> Gate (id, token, media type) -> route -> service -> database and outbox
+request -> Gate (id, token, media type, size) -> route -> service -> database and outbox
 background: bus connection -> outbox, projector, reconciler, each restarted when it fails
 """
 
@@ -15,6 +15,7 @@ from typing import Final
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forge_api.auth.token import LocalToken, read_token
@@ -59,7 +60,6 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
         title="Catalyst Forge",
         version="1",
         lifespan=lifespan,
-        max_body_size=BODY_BYTES_MAX,
         openapi_url="/v1/openapi.json",
         docs_url=None,  # these pages load their scripts from elsewhere
         redoc_url=None,
@@ -73,7 +73,7 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
 
 
 class Gate:
-    """What every request passes before anything reads it: it gets an id, and needs the token unless it asks for health.
+    """What every request passes first: it gets an id and a limit, and needs the token unless it asks for health.
 
     Here and not in the routes, so that without a token nothing is parsed and no address tells whether it exists.
     """
@@ -102,7 +102,22 @@ class Gate:
         elif _has_body(headers) and not _is_json(headers):
             await problem_response(Problem(415), request_id)(scope, receive, send)
         else:
-            await self._app(scope, receive, identified)
+            await self._app(scope, _limited(receive), identified)
+
+
+def _limited(receive: Receive) -> Receive:
+    """A body is counted as it comes: what its header says of it need not be true, or there."""
+    size_bytes = 0
+
+    async def counted() -> Message:
+        nonlocal size_bytes
+        message = await receive()
+        size_bytes += len(message.get("body", b""))
+        if size_bytes > BODY_BYTES_MAX:
+            raise HTTPException(413)  # the one kind of exception that FastAPI lets through while it reads a body
+        return message
+
+    return counted
 
 
 def _has_body(headers: Headers) -> bool:

@@ -14,6 +14,8 @@ from starlette.routing import Match
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
+_METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
+
 _CODES: Final = {
     400: ("invalid_request", "the request is not valid HTTP or JSON"),
     401: ("authentication_required", "a valid bearer token is required"),
@@ -126,9 +128,9 @@ def _invalid_request(error: RequestValidationError) -> Problem:
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
-    """All methods of an address: each route knows only its own."""
-    methods: set[str] = set()
-    for route in app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return methods
+    """All methods of an address: each route knows only its own, so every one is asked for every method."""
+    return {
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in app.routes)
+    }

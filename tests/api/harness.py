@@ -199,7 +199,7 @@ class Story:
             release=(),
             projects=2,
         )
-        raw = msgspec.Raw(msgspec.json.encode(data)) if state is JobState.SUCCEEDED else None
+        raw = msgspec.to_builtins(data) if state is JobState.SUCCEEDED else None
         self._went(self.discovery, state, starts=1, data=raw)
 
     def went(self, address: str, state: JobState = JobState.SUCCEEDED, starts: int = 1) -> None:
@@ -218,7 +218,7 @@ class Story:
         for record in self.records:
             await bus.jobs.put(subject.job_key(self.run_id, record.job.job_id), encode(record))
 
-    def _went(self, job: Job, state: JobState, *, starts: int, data: msgspec.Raw | None) -> None:
+    def _went(self, job: Job, state: JobState, *, starts: int, data: dict[str, Any] | None) -> None:
         record = JobRecord(state=JobState.QUEUED, job=job, submitted_at=self._at)
         for start in range(1, starts + 1):
             self._at += 10
