@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from forgec import ids
 from forgec.diagnostic import Code, Diagnostic, ForgeError, fail
 
 if TYPE_CHECKING:
@@ -37,20 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         command: Callable[[argparse.Namespace], None] = arguments.command
         command(arguments)
-        sys.stdout.flush()
     except ForgeError as error:
         _report(error.diagnostics)
         return FOUND
     except BrokenPipeError:
-        # The reader left; the interpreter would complain when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_standard_output()
         return BROKEN_PIPE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
         if os.environ.get("FORGE_TRACEBACK") == "1":
             raise
-        what = (f"{type(error).__name__}: {error}".splitlines() or [""])[0]
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
         advice = "please report it with the input that shows it (FORGE_TRACEBACK=1 tells where)"
         print(f"forgec: internal error: {what}; {advice}", file=sys.stderr)
         return BUG
@@ -164,24 +161,37 @@ def _refuse_trigger(arguments: argparse.Namespace) -> None:
 
 
 def _write(data: bytes, path: str | None) -> None:
-    """Whole or not at all: a reader of the file never sees a part, and an error leaves what was there."""
-    if path is None or path == STDIN:
-        sys.stdout.buffer.write(data)
-        return
-    target = Path(path).resolve()
     try:
-        if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
-            target.write_bytes(data)
-            return
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if path is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+        else:
+            _write_file(data, Path(path).resolve())
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise fail(Code.UNWRITABLE, f"cannot write {path}: {error.strerror}") from None
+        if path is None:
+            _drop_standard_output()
+        raise fail(Code.UNWRITABLE, f"cannot write {path or 'to standard output'}: {error.strerror}") from None
+
+
+def _write_file(data: bytes, target: Path) -> None:
+    """Whole or not at all: a reader of the file never sees a part, and an error leaves what was there."""
+    if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
+        target.write_bytes(data)
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _drop_standard_output() -> None:
+    """What is left in its buffer would fail once more, with a complaint, when the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(diagnostics: Sequence[Diagnostic]) -> None:
@@ -268,10 +278,12 @@ def _add_trigger(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="write here instead of to standard output")
+    parser.add_argument("-o", "--output", metavar="FILE", help="replace this file instead of printing")
 
 
 def _run_id(text: str) -> str:
+    from forgec import ids
+
     if not ids.is_run_id(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a UUID in lower case")
     return text

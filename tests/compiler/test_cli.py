@@ -184,6 +184,21 @@ def test_a_reader_that_leaves_is_no_error_worth_a_word(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (cli.BROKEN_PIPE, b"")
 
 
+def test_standard_output_that_takes_no_more_is_an_error_with_a_reason(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*FORGEC, "compile", str(DOCUMENT)],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=LIMIT_S,
+            check=False,
+        )
+
+    expected = b"error[FC604]: cannot write to standard output: No space left on device\n\n1 error\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
 def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path) -> None:
     pipe = tmp_path / "document"
     os.mkfifo(pipe)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.compiler.documents import document, documents, many, project
 from tests.compiler.manifest.crd import violations, workflow_schema
 
+from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT
 from forgec import ids
 from forgec.diagnostic import Code, ForgeError
 from forgec.discovery.model import Discovery
@@ -226,9 +227,7 @@ def test_options_that_do_not_fit_a_manifest_are_refused_in_both_forms(options: M
 
 
 def test_the_dispatcher_writes_its_outputs_where_the_workflow_reads_them() -> None:
-    dispatcher = pytest.importorskip("forge_runtime.dispatcher")
-
-    assert dispatcher.OUTPUT_DIR_DEFAULT == OUTPUT_DIR
+    assert OUTPUT_DIR_DEFAULT == OUTPUT_DIR
 
 
 few = settings(max_examples=40, deadline=None)
