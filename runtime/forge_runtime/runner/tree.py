@@ -117,6 +117,8 @@ def make_directory(destination: Destination) -> Path:
 
 
 def _copy_directory(source: Path, origin: Origin, target: Path, root: Path, stop: threading.Event) -> None:
+    """`target` is a real path below `root`."""
+    real_root = Path(os.path.realpath(root))
     pending = [(source, target)]
     while pending:
         source, target = pending.pop()
@@ -133,7 +135,7 @@ def _copy_directory(source: Path, origin: Origin, target: Path, root: Path, stop
                     _remove_file(target / entry.name)
                     (target / entry.name).symlink_to(path.readlink())
                 elif entry.is_dir():
-                    pending.append((path, _directory(target / entry.name, root)))
+                    pending.append((path, _child(target, entry.name, real_root)))
                 else:
                     _copy_file(path, target / entry.name)
 
@@ -155,19 +157,25 @@ def _remove_file(path: Path) -> None:
 def _directory(path: Path, root: Path) -> Path:
     """`path` below `root` with its links resolved, each missing part made. Raises PathRefused if a link leads out."""
     real_root = Path(os.path.realpath(root))
+    real_root.mkdir(parents=True, exist_ok=True)
     current = real_root
-    current.mkdir(parents=True, exist_ok=True)
-    for part in path.relative_to(root if path.is_relative_to(root) else real_root).parts:
-        current = current / part
-        if current.is_symlink():
-            current = Path(os.path.realpath(current))
-            if not current.is_relative_to(real_root):
-                raise PathRefused(f"{part} is a link that leads out of the target's directory")
-        if not current.exists():
-            current.mkdir()
-        elif not current.is_dir():
-            raise PathRefused(f"{part} is a file, not a directory")
+    for part in path.relative_to(root).parts:
+        current = _child(current, part, real_root)
     return current
+
+
+def _child(parent: Path, name: str, real_root: Path) -> Path:
+    """The directory `name` in a real directory below `real_root`."""
+    path = parent / name
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+        if not path.is_relative_to(real_root):
+            raise PathRefused(f"{name} is a link that leads out of the target's directory")
+    if not path.exists():
+        path.mkdir()
+    elif not path.is_dir():
+        raise PathRefused(f"{name} is a file, not a directory")
+    return path
 
 
 def _require_inside(path: Path, boundary: Path, shown: str) -> None:
