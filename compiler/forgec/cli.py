@@ -27,7 +27,8 @@ BUG: Final = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED: Final = 128 + 2
 BROKEN_PIPE: Final = 128 + 13
 
-STDIN: Final = "-"
+STREAM: Final = "-"
+"""Names standard input or standard output where a file is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,12 +109,12 @@ def _discovery(arguments: argparse.Namespace) -> "Discovery":
     from forgec import pipeline
 
     path = Path(arguments.input)
-    if arguments.input != STDIN and path.is_dir():
+    if arguments.input != STREAM and path.is_dir():
         return _discovery_of_directory(path, arguments)
     _refuse_trigger(arguments)
     name = _shown(arguments.input)
     try:
-        data = sys.stdin.buffer.read() if arguments.input == STDIN else path.read_bytes()
+        data = sys.stdin.buffer.read() if arguments.input == STREAM else path.read_bytes()
     except OSError as error:
         raise fail(Code.UNREADABLE, f"cannot read {name}: {error.strerror}") from None
     discovery = pipeline.read(name, data)
@@ -122,7 +123,7 @@ def _discovery(arguments: argparse.Namespace) -> "Discovery":
 
 
 def _shown(argument: str) -> str:
-    return "<stdin>" if argument == STDIN else argument
+    return "<stdin>" if argument == STREAM else argument
 
 
 def _discovery_of_directory(path: Path, arguments: argparse.Namespace) -> "Discovery":
@@ -278,7 +279,13 @@ def _add_trigger(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", help="replace this file instead of printing")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=lambda path: None if path == STREAM else path,
+        metavar="FILE",
+        help="replace this file instead of printing",
+    )
 
 
 def _run_id(text: str) -> str:
