@@ -1,0 +1,174 @@
+"""The handlers of CI and discovery jobs, on real repositories and with the host runner."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.runtime import samples
+from tests.runtime.repository import PROJECT_CUE, forge_files, make_repository
+
+from forge_runtime.blob import DirectoryBlob
+from forge_runtime.envelope import Envelope
+from forge_runtime.git.cache import GitCache
+from forge_runtime.job import DiscoveryData, Job, JobState
+from forge_runtime.log import StepLog
+from forge_runtime.runner.host import HostRunner
+from forge_runtime.worker.ci import TAIL_LINES, CiHandler
+from forge_runtime.worker.discovery import DiscoveryHandler
+from forge_runtime.worker.handler import JobContext, Outcome
+from forgec.discovery.model import Discovery
+from forgec.plan.digest import digest_of, read_plan
+from forgec.plan.model import PlanStep, Task
+
+HEADER = "VERSION 0.8\nFROM alpine:3.20\nunit:\n"
+
+
+class Bench:
+    """One attempt of one job of a repository of these files."""
+
+    def __init__(self, folder: Path, files: Mapping[str, str]) -> None:
+        self.folder = folder
+        url, sha = make_repository(folder / "origin", files)
+        self.run = msgspec.structs.replace(
+            samples.run_record(samples.new_run_id(), clone_url=url, commit_sha=sha),
+            traceparent="00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01",
+        )
+        self.cache = GitCache(folder / "git", allow_file=True)
+        self.documents = MemoryDocuments()
+        self.log = ""
+
+    def ci_job(self, timeout_s: float = 30.0) -> Job:
+        step = PlanStep(name="unit", action="earthly", target="+unit", timeout_s=timeout_s)
+        return Envelope(self.run, 0.0).ci_job("test", Task(project="web", path="web", waves=()), step)
+
+    async def ci(self, timeout_s: float = 30.0) -> Outcome:
+        async with self._context() as context:
+            return await CiHandler(self.cache, HostRunner()).handle(self.ci_job(timeout_s), context)
+
+    async def discover(self) -> Outcome:
+        async with self._context() as context:
+            return await DiscoveryHandler(self.cache).handle(Envelope(self.run, 0.0).discovery_job(), context)
+
+    @asynccontextmanager
+    async def _context(self) -> AsyncIterator[JobContext]:
+        scratch = self.folder / "scratch"
+        scratch.mkdir()
+
+        async def send(_offset: int, _data: bytes) -> None:
+            return None
+
+        log = StepLog(self.folder / "log", send)
+        yield JobContext(
+            worker="worker-1",
+            component="worker.tasks",
+            attempt=1,
+            scratch=scratch,
+            documents=self.documents,
+            log=log,
+            clock=lambda: 0.0,
+        )
+        blob = DirectoryBlob(self.folder / "blob")
+        await log.finish(blob, "log")
+        self.log = (await blob.get("log") or b"").decode()
+
+
+class MemoryDocuments:
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    async def put(self, digest: str, data: bytes) -> None:
+        self.stored[digest] = data
+
+
+async def test_step_runs_on_the_commit_and_its_output_is_the_log(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, {**forge_files(HEADER + "    COPY hello .\n    RUN cat hello\n"), "web/hello": "hello\n"})
+
+    outcome = await bench.ci()
+
+    assert (outcome.status, outcome.exit_code, outcome.error) == (JobState.SUCCEEDED, 0, None)
+    assert " hello\n" in bench.log
+
+
+async def test_step_sees_what_it_belongs_to(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN env | grep -E '^(FORGE_|TRACEPARENT)' | sort\n"))
+
+    await bench.ci()
+
+    printed = [line.partition("+unit | ")[2] for line in bench.log.splitlines()]
+    assert [line for line in printed if line.startswith(("FORGE_", "TRACEPARENT="))] == [
+        f"FORGE_COMMIT={bench.run.commit_sha}",
+        "FORGE_PHASE=test",
+        "FORGE_PROJECT=web",
+        f"FORGE_RUN_ID={bench.run.run_id}",
+        f"TRACEPARENT={bench.run.traceparent}",
+    ]
+
+
+async def test_failed_step_tells_its_command_and_its_last_lines(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN seq 100; exit 3\n"))
+
+    outcome = await bench.ci()
+
+    assert (outcome.status, outcome.exit_code) == (JobState.FAILED, 3)
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.error_class) == ("STEP_FAILED", "user")
+    assert "seq 100" in outcome.error.context["command"]
+    tail = outcome.error.context["tail"]
+    assert len(tail) == TAIL_LINES
+    assert "+unit | 100" in tail
+
+
+async def test_step_beyond_its_limit_fails_as_a_timeout(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN sleep 60\n"))
+
+    outcome = await bench.ci(timeout_s=0.5)
+
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.error_class) == ("STEP_TIMEOUT", "timeout")
+
+
+@pytest.mark.parametrize("leaf", ["ci", "discover"])
+async def test_commit_that_cannot_be_had_is_the_jobs_error(tmp_path: Path, leaf: str) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN true\n"))
+    bench.run = msgspec.structs.replace(bench.run, commit_sha="f" * 40)
+
+    outcome = await (bench.ci() if leaf == "ci" else bench.discover())
+
+    assert outcome.status is JobState.FAILED
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.error_class) == ("COMMIT_NOT_FOUND", "config")
+
+
+async def test_discovery_stores_the_document_and_its_plan(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN true\n"))
+
+    outcome = await bench.discover()
+
+    data = outcome.data
+    assert isinstance(data, DiscoveryData)
+    assert (data.groups, data.projects) == ((("g01-test-s001",),), 1)
+    plan = read_plan(bench.documents.stored[data.plan_digest])
+    assert plan.unit("g01-test-s001") is not None
+    document = bench.documents.stored[data.discovery_digest]
+    assert msgspec.json.decode(document, type=Discovery).commit_sha == bench.run.commit_sha
+    assert all(digest_of(stored) == digest for digest, stored in bench.documents.stored.items())
+
+
+async def test_discovery_reports_every_error_and_stores_nothing(tmp_path: Path) -> None:
+    project = PROJECT_CUE.replace("+unit", "+unti").replace("test:", "tset:")
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN true\n", project=project))
+
+    outcome = await bench.discover()
+
+    assert outcome.status is JobState.FAILED
+    assert outcome.error is not None
+    assert outcome.error.error_class == "config"
+    assert outcome.error.location is not None
+    assert outcome.error.location.file == "web/.forge/project.cue"
+    diagnostics = outcome.error.context["diagnostics"]
+    assert "FC304" in diagnostics
+    assert "FC307" in diagnostics
+    assert "FC307" in bench.log
+    assert bench.documents.stored == {}
