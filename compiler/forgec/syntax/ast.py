@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from forgec.source import Source, Span
+from forgec.syntax.data import Scalar
 
 
 class Presence(enum.IntEnum):
@@ -20,7 +21,7 @@ class Presence(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    value: None | bool | int | float | str
+    value: Scalar
     span: Span
 
 
@@ -172,7 +173,7 @@ class Let:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ellipsis:
+class Opening:
     """`...` in a struct: fields beyond the declared ones are allowed. `value`, T of `...T`, only inside lists."""
 
     value: "Expr | None"
@@ -185,7 +186,7 @@ class Embedding:
     span: Span
 
 
-Declaration = Field | Let | Ellipsis | Embedding | Attribute
+Declaration = Field | Let | Opening | Embedding | Attribute
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -138,10 +138,9 @@ class _Scan:
             yield Token(kind, text[start : self._at], start_pos=start, end_pos=self._at)
         if self._open:
             bracket, start = self._open[-1]
-            what = "string" if bracket.startswith('"') else f'"{bracket}"'
-            opened = Related(self._source.span(start, start + 1), "opened here")
-            message = f"the file ends inside the {what} opened at line {self._source.position(start).line}"
-            raise ForgeError([Diagnostic(Code.SYNTAX, message, self._source.span(end, end), (opened,))])
+            what = "interpolation of this string" if bracket.startswith('"') else f'"{bracket}"'
+            span = self._source.span(start, start + len(bracket))
+            raise fail(Code.SYNTAX, f"the {what} is not closed: the file ends inside it", span)
 
     def _push(self, bracket: str, start: int) -> None:
         if len(self._open) >= DEPTH_MAX:

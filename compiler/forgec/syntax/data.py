@@ -15,7 +15,7 @@ DEPTH_MAX: Final = 64
 INTEGER_MAX: Final = 2**53
 """Whole numbers beyond are refused: readers of a result that hold numbers as floats would round them."""
 
-Scalar = None | bool | int | float | str
+Scalar = bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)

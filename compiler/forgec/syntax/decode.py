@@ -1,8 +1,8 @@
 """A tree with places to a typed document, and every reason why it does not fit.
 
-The msgspec types are the schema: what msgspec itself would check when it decodes bytes is checked here on nodes, so that
-each problem names its place and all of them are found in one run. A type's `Meta(description=...)` is the human text
-of what is allowed. Structs refuse unknown fields always.
+The msgspec types are the schema: what msgspec itself would check when it decodes bytes is checked here on nodes,
+so that each problem names its place and all of them are found in one run. `Meta(description=...)` of a type is the
+human text of what it allows. Structs refuse unknown fields always.
 """
 
 import difflib
@@ -27,8 +27,8 @@ _SHOWN_MAX: Final = 60
 def decode(node: Node, type_: type[T]) -> tuple[T | None, list[Diagnostic]]:
     """The value, or None and what is wrong."""
     decoder = _Decoder()
-    value = decoder.decode(node, _schema(cast(Hashable, type_)), "")
-    return (None if decoder.problems else cast(T, value)), decoder.problems
+    value = decoder.decode(node, _schema(cast("Hashable", type_)), "")
+    return (None if decoder.problems else cast("T", value)), decoder.problems
 
 
 @functools.cache
@@ -57,7 +57,7 @@ class _Decoder:
             case StructNode():
                 if isinstance(schema, inspect.StructType):
                     return self._struct(node, schema, path)
-                return self._dict(node, cast(inspect.DictType, schema), path)
+                return self._dict(node, cast("inspect.DictType", schema), path)
             case ListNode():
                 return self._list(node, schema, path)
             case ScalarNode(value=value, span=span):
@@ -65,7 +65,7 @@ class _Decoder:
                 return _converted(value, schema)
 
     def _check_allowed(self, value: Scalar, schema: inspect.Type, span: Span, path: str, what: str) -> None:
-        """Whether a scalar of the right kind is one that the schema allows; `what` it is, if not the value at the path."""
+        """Whether a scalar of the right kind is allowed; `what` it is, where it is not the value at the path."""
         allowed = None
         if isinstance(schema, inspect.Metadata):
             allowed = (schema.extra_json_schema or {}).get("description")
@@ -100,7 +100,7 @@ class _Decoder:
         return values
 
     def _list(self, node: ListNode, schema: inspect.Type, path: str) -> Any:
-        items = cast(inspect.ListType | inspect.VarTupleType, schema)
+        items = cast("inspect.ListType | inspect.VarTupleType", schema)
         values = [self.decode(item, items.item_type, f"{path}[{index}]") for index, item in enumerate(node.items)]
         self._check_length(len(values), items, node.span, path, "items")
         return tuple(values) if isinstance(schema, inspect.VarTupleType) else values
@@ -165,15 +165,14 @@ def _refusal(value: Any, schema: inspect.Type) -> str | None:
             if pattern is not None and not _pattern(pattern).search(value):
                 return f"it does not match {pattern}"
         case inspect.IntType(ge=ge, gt=gt, le=le, lt=lt) | inspect.FloatType(ge=ge, gt=gt, le=le, lt=lt):
-            limits = (
-                (ge, "at least", lambda limit: value >= limit),
-                (gt, "more than", lambda limit: value > limit),
-                (le, "at most", lambda limit: value <= limit),
-                (lt, "less than", lambda limit: value < limit),
-            )
-            for limit, words, holds in limits:
-                if limit is not None and not holds(limit):
-                    return f"{words} {limit}"
+            if ge is not None and value < ge:
+                return f"at least {ge}"
+            if gt is not None and value <= gt:
+                return f"more than {gt}"
+            if le is not None and value > le:
+                return f"at most {le}"
+            if lt is not None and value >= lt:
+                return f"less than {lt}"
         case inspect.LiteralType(values=values):
             if value not in values:
                 return _one_of(value, values)

@@ -10,7 +10,7 @@ Integers beyond ±2^53 are refused: other readers of the same document would rou
 import codecs
 import json
 import re
-from typing import Final, Never
+from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
@@ -37,12 +37,13 @@ def read_text(name: str, data: bytes) -> Source:
         raise fail(Code.NOT_UTF8, "the file is UTF-16", Source(name, "").span(0, 0), help="save it as UTF-8")
     body = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return Source(name, body.decode("utf-8"))
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         shown = Source(name, body.decode("utf-8", errors="replace"))
         at = len(body[: error.start].decode("utf-8"))
         message = f"byte 0x{body[error.start]:02x} is not valid UTF-8"
         raise fail(Code.NOT_UTF8, message, shown.span(at, at + 1), help="save the file as UTF-8") from None
+    return Source(name, text)
 
 
 def parse_json(source: Source) -> Node:
@@ -68,23 +69,22 @@ class _Parser:
     def document(self) -> Node:
         self._skip_space()
         if self._at == len(self._text):
-            self._refuse("the file is empty; a JSON document is expected")
+            raise self._refusal("the file is empty; a JSON document is expected")
         node = self._value()
         self._skip_space()
         if self._at < len(self._text):
-            self._refuse(f"the document ends before this: found {self._found()}")
+            raise self._refusal(f"the document ends before this: found {self._found()}")
         return node
 
     def _value(self) -> Node:
         text, start = self._text, self._at
-        match text[start : start + 1]:
-            case '"':
-                value = self._string()
-                return ScalarNode(value, Span(self._source, start, self._at))
-            case "{":
-                return self._object()
-            case "[":
-                return self._array()
+        first = text[start : start + 1]
+        if first == '"':
+            return ScalarNode(self._string(), Span(self._source, start, self._at))
+        if first == "{":
+            return self._object()
+        if first == "[":
+            return self._array()
         if number := _NUMBER.match(text, start):
             self._at = number.end()
             return ScalarNode(self._number(number), Span(self._source, start, self._at))
@@ -92,7 +92,7 @@ class _Parser:
         if word and word[0] in _KEYWORDS:
             self._at = word.end()
             return ScalarNode(_KEYWORDS[word[0]], Span(self._source, start, self._at))
-        self._refuse(f"a value is expected, found {self._found()}", self._advice(word))
+        raise self._refusal(f"a value is expected, found {self._found()}", self._advice(word))
 
     def _object(self) -> Node:
         start = self._enter()
@@ -100,13 +100,15 @@ class _Parser:
         if not self._closes("}"):
             while True:
                 if self._text[self._at : self._at + 1] != '"':
-                    self._refuse(f"a key in double quotes is expected, found {self._found()}", self._key_advice())
+                    raise self._refusal(
+                        f"a key in double quotes is expected, found {self._found()}", self._key_advice()
+                    )
                 key_start = self._at
                 key = self._string()
                 key_span = Span(self._source, key_start, self._at)
                 self._skip_space()
                 if self._text[self._at : self._at + 1] != ":":
-                    self._refuse(f'":" is expected after the key, found {self._found()}')
+                    raise self._refusal(f'":" is expected after the key, found {self._found()}')
                 self._at += 1
                 self._skip_space()
                 value = self._value()
@@ -154,19 +156,19 @@ class _Parser:
             return True
         comma = self._at
         if self._text[comma : comma + 1] != ",":
-            self._refuse(f'"," or "{bracket}" is expected, found {self._found()}')
+            raise self._refusal(f'"," or "{bracket}" is expected, found {self._found()}')
         self._at += 1
         self._skip_space()
         if self._text[self._at : self._at + 1] == bracket:
             self._at = comma
-            self._refuse(f'JSON allows no "," before "{bracket}"', "remove the comma")
+            raise self._refusal(f'JSON allows no "," before "{bracket}"', "remove the comma")
         return False
 
     def _string(self) -> str:
         start = self._at
         found = _STRING.match(self._text, start)
         if not found:
-            self._refuse_string(start)
+            raise self._string_refusal(start)
         self._at = found.end()
         try:
             return unescape(found[1], JSON_ESCAPES)
@@ -204,12 +206,12 @@ class _Parser:
         word = _WORD.match(self._text, self._at) or _NUMBER_LIKE.match(self._text, self._at)
         return json.dumps(word[0][:40] if word else rest, ensure_ascii=False)
 
-    def _refuse(self, message: str, advice: str | None = None) -> Never:
+    def _refusal(self, message: str, advice: str | None = None) -> ForgeError:
         word = _WORD.match(self._text, self._at) or _NUMBER_LIKE.match(self._text, self._at)
         end = word.end() if word else min(self._at + 1, len(self._text))
-        raise fail(Code.JSON_SYNTAX, message, self._source.span(self._at, end), help=advice)
+        return fail(Code.JSON_SYNTAX, message, self._source.span(self._at, end), help=advice)
 
-    def _refuse_string(self, start: int) -> Never:
+    def _string_refusal(self, start: int) -> ForgeError:
         """The string at `start` has no end, or a character that JSON wants escaped."""
         body = re.compile(r"(?:[^\"\\\x00-\x1f]|\\[^\x00-\x1f])*+").match(self._text, start + 1)
         assert body is not None
@@ -217,9 +219,9 @@ class _Parser:
         stopped_by = self._text[self._at : self._at + 1]
         if stopped_by in ("", "\n", "\r", "\\"):
             span = self._source.span(start, self._at)
-            raise fail(Code.JSON_SYNTAX, "the string is not closed on its line", span, help='close it with "')
+            return fail(Code.JSON_SYNTAX, "the string is not closed on its line", span, help='close it with "')
         code = ord(stopped_by)
-        self._refuse(f"control character U+{code:04X} inside a string", f"write it as \\u{code:04x}")
+        return self._refusal(f"control character U+{code:04X} inside a string", f"write it as \\u{code:04x}")
 
     def _advice(self, word: re.Match[str] | None) -> str | None:
         if word:

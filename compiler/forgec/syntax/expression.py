@@ -3,7 +3,8 @@
 Both may need vertices to be expanded first; `expand` is given by the evaluator, which in turn asks here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Span
@@ -13,6 +14,8 @@ from forgec.syntax.data import Scalar
 from forgec.syntax.problem import possibilities, suggestion
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, calculate, checked_text, limit, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
+
+_WRITTEN_MAX: Final = 60
 
 
 class Unknown(Exception):
@@ -39,10 +42,11 @@ class Expressions:
             case ast.Reference():
                 return self._resolve_name(expr, scope)
             case ast.Selector(base=base, name=name, name_span=span):
-                is_quoted = span.text.startswith('"')
-                return self._select(self._resolve_base(base, scope), name, span, is_quoted=is_quoted)
+                target = self._resolve_base(base, scope)
+                table = target.fields if span.text.startswith('"') else target.table(name)
+                return _selected(target, table, name, span, _written(base))
             case ast.Index(base=base, index=index):
-                return self._index(self._resolve_base(base, scope), self.scalar(index, scope), index.span)
+                return _indexed(self._resolve_base(base, scope), self.scalar(index, scope), index.span, _written(base))
             case _:
                 return Vertex(scope.vertex, "", [Conjunct(expr, scope)])
 
@@ -103,7 +107,7 @@ class Expressions:
         if target.basic.atom is None or target.is_ambiguous:
             if target.unknown is not None:
                 raise Unknown(target.unknown)
-            message = f"{expr.span.text} has no concrete value: it can be {possibilities(target)}"
+            message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target.basic.atom.value
 
@@ -139,24 +143,32 @@ class Expressions:
             raise Unknown(None)
         return target
 
-    def _select(self, vertex: Vertex, name: str, span: Span, *, is_quoted: bool) -> Vertex:
-        table = vertex.fields if is_quoted else vertex.table(name)
-        if name in table:
-            return _given(table[name], name, span)
-        if not vertex.basic.kinds & Kind.STRUCT:
-            raise _wrong(Code.UNRESOLVED, f"{vertex.name} is {vertex.basic} and has no fields", span)
-        message = f'{vertex.name} has no field "{name}"'
-        raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=suggestion(name, table)))
 
-    def _index(self, vertex: Vertex, key: Scalar, span: Span) -> Vertex:
-        if isinstance(key, str):
-            return self._select(vertex, key, span, is_quoted=True)
-        if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
-            raise _wrong(Code.UNRESOLVED, f"{vertex.name} is {vertex.basic}; {show(key)} selects nothing from it", span)
-        if not 0 <= key < len(vertex.items):
-            message = f"{vertex.name} has {len(vertex.items)} items, no item {key}"
-            raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
-        return vertex.items[key]
+def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span, written: str) -> Vertex:
+    """A field of the vertex, which the text calls `written`."""
+    if name in table:
+        return _given(table[name], name, span)
+    if not vertex.basic.kinds & Kind.STRUCT:
+        raise _wrong(Code.UNRESOLVED, f"{written} is {vertex.basic} and has no fields", span)
+    message = f'{written} has no field "{name}"'
+    raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=suggestion(name, table)))
+
+
+def _indexed(vertex: Vertex, key: Scalar, span: Span, written: str) -> Vertex:
+    if isinstance(key, str):
+        return _selected(vertex, vertex.fields, key, span, written)
+    if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
+        raise _wrong(Code.UNRESOLVED, f"{written} is {vertex.basic}; {show(key)} selects nothing from it", span)
+    if not 0 <= key < len(vertex.items):
+        message = f"{written} has {len(vertex.items)} items, no item {key}"
+        raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
+    return vertex.items[key]
+
+
+def _written(expr: ast.Expr) -> str:
+    """The text of an expression, short enough for a message."""
+    text = " ".join(expr.span.text.split())
+    return text if len(text) <= _WRITTEN_MAX else f"{text[: _WRITTEN_MAX - 3]}..."
 
 
 def _given(vertex: Vertex, name: str, span: Span) -> Vertex:

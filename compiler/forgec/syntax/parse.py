@@ -5,7 +5,7 @@ The only module that runs lark on CUE, imported only when CUE is read: import an
 
 import functools
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from lark import Lark, Token
 from lark.exceptions import UnexpectedToken
@@ -21,16 +21,17 @@ from forgec.syntax.literal import number_value, raw_string, string_parts
 
 
 def parse_file(source: Source) -> ast.File:
-    """The syntax tree of a file; ForgeError with the first mistake of form, or every construct that is not supported."""
+    """The syntax tree of a file; ForgeError with the first mistake of form, or all that is not supported."""
     try:
-        tree = parser().parse(cast(str, source))  # the lexer takes the Source itself
+        tree = parser().parse(cast("str", source))  # the lexer takes the Source itself
     except UnexpectedToken as error:
         raise ForgeError([_unexpected(source, error)]) from None
     builder = _Builder(source)
     file = builder.transform(tree)
     if builder.problems:
         raise ForgeError(builder.problems)
-    return cast(ast.File, file)
+    assert isinstance(file, ast.File)
+    return file
 
 
 @functools.cache
@@ -46,19 +47,18 @@ def parser(*, strict: bool = False) -> Lark:
     )
 
 
-Item = Token | ast.Expr | ast.Declaration | ast.Label | ast.Disjunct | ast.Package | None
-"""What a rule's children can be; None stands for a declaration that is not supported, reported already."""
-
-
 class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own generics are per tree, not per rule
-    """One method a rule. Problems are collected and a stand-in returned, so that all of a file are shown."""
+    """One method a rule; the items are tokens and what the rules below returned.
+
+    Problems are collected and a stand-in returned, so that all of a file are shown; for a declaration that is None.
+    """
 
     def __init__(self, source: Source) -> None:
         super().__init__(visit_tokens=False)
         self.problems: list[Diagnostic] = []
         self._source = source
 
-    def start(self, items: list[Item]) -> ast.File:
+    def start(self, items: list[Any]) -> ast.File:
         package = next((item for item in items if isinstance(item, ast.Package)), None)
         whole = self._source.span(0, len(self._source.text))
         return ast.File(self._source, package, ast.StructLiteral(_declarations(items), whole))
@@ -68,7 +68,7 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
 
     # Declarations
 
-    def field(self, items: list[Item]) -> ast.Field | None:
+    def field(self, items: list[Any]) -> ast.Field | None:
         first, *rest = items
         presence = ast.Presence.REGULAR
         if isinstance(rest[0], Token) and rest[0].type != "COLON":
@@ -89,7 +89,7 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
         attributes = tuple(item for item in rest if isinstance(item, ast.Attribute))
         return ast.Field(first, presence, value, attributes, self._span(items))
 
-    def nested(self, items: list[Item]) -> ast.StructLiteral:
+    def nested(self, items: list[Any]) -> ast.StructLiteral:
         return ast.StructLiteral(
             _declarations(items), items[0].span if isinstance(items[0], ast.Field) else self._span([])
         )
@@ -102,8 +102,8 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
     def quoted(self, items: list[Token]) -> ast.Label:
         return ast.Label(self._text(items)[0], False, self._span(items))
 
-    def let(self, items: list[Item]) -> ast.Let:
-        return ast.Let(str(items[1]), cast(ast.Expr, items[3]), self._span(items))
+    def let(self, items: list[Any]) -> ast.Let:
+        return ast.Let(str(items[1]), items[3], self._span(items))
 
     def embedding(self, items: list[ast.Expr]) -> ast.Embedding:
         return ast.Embedding(items[0], items[0].span)
@@ -112,15 +112,15 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
         name, _, text = str(items[0]).removeprefix("@").removesuffix(")").partition("(")
         return ast.Attribute(name, text, self._span(items))
 
-    def ellipsis(self, items: list[Item]) -> ast.Ellipsis:
+    def ellipsis(self, items: list[Any]) -> ast.Opening:
         """In a struct `...`; in a list `...T`, whose T `list_literal` takes from here."""
-        return ast.Ellipsis(cast(ast.Expr, items[1]) if len(items) > 1 else None, self._span(items))
+        return ast.Opening(items[1] if len(items) > 1 else None, self._span(items))
 
     # Expressions
 
-    def disjunction(self, items: list[Item]) -> ast.Expr:
+    def disjunction(self, items: list[Any]) -> ast.Expr:
         terms = tuple(
-            item if isinstance(item, ast.Disjunct) else ast.Disjunct(cast(ast.Expr, item), False)
+            item if isinstance(item, ast.Disjunct) else ast.Disjunct(item, False)
             for item in items
             if not isinstance(item, Token)
         )
@@ -131,48 +131,49 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
             self._problem(Code.SYNTAX, 'a default mark "*" needs alternatives, as in *"a" | "b"', span)
         return terms[0].value
 
-    def default(self, items: list[Item]) -> ast.Disjunct:
-        return ast.Disjunct(cast(ast.Expr, items[1]), True)
+    def default(self, items: list[Any]) -> ast.Disjunct:
+        return ast.Disjunct(items[1], True)
 
-    def conjunction(self, items: list[Item]) -> ast.Conjunction:
-        return ast.Conjunction(tuple(cast(ast.Expr, item) for item in items[::2]), self._span(items))
+    def conjunction(self, items: list[Any]) -> ast.Conjunction:
+        return ast.Conjunction(tuple(item for item in items[::2]), self._span(items))
 
-    def comparison(self, items: list[Item]) -> ast.Top:
+    def comparison(self, items: list[Any]) -> ast.Top:
         return self._stand_in(f'the operator "{items[1]}" between two values', items)
 
-    def addition(self, items: list[Item]) -> ast.Arithmetic:
-        rest = tuple((str(sign), cast(ast.Expr, value)) for sign, value in zip(items[1::2], items[2::2], strict=True))
-        return ast.Arithmetic(cast(ast.Expr, items[0]), rest, self._span(items))
+    def addition(self, items: list[Any]) -> ast.Arithmetic:
+        rest = tuple((str(sign), value) for sign, value in zip(items[1::2], items[2::2], strict=True))
+        return ast.Arithmetic(items[0], rest, self._span(items))
 
     multiplication = addition
 
-    def prefix(self, items: list[Item]) -> ast.Expr:
-        operator, operand = str(items[0]), cast(ast.Expr, items[1])
+    def prefix(self, items: list[Any]) -> ast.Expr:
+        operator = str(items[0])
+        operand: ast.Expr = items[1]
         if operator == "!":
             return self._stand_in('the operator "!"', items)
         if operator == "+":
-            return operand
+            return ast.Arithmetic(ast.Literal(0, operand.span), (("+", operand),), self._span(items))
         if isinstance(operand, ast.Literal) and type(operand.value) in (int, float):
-            return ast.Literal(-cast(float, operand.value), self._span(items))
+            return ast.Literal(-operand.value, self._span(items))  # type: ignore[operator]  # it is a number
         return ast.Negation(operand, self._span(items))
 
-    def bound(self, items: list[Item]) -> ast.Bound:
-        return ast.Bound(str(items[0]), cast(ast.Expr, items[1]), self._span(items))
+    def bound(self, items: list[Any]) -> ast.Bound:
+        return ast.Bound(str(items[0]), items[1], self._span(items))
 
-    def selector(self, items: list[Item]) -> ast.Selector:
-        name = cast(ast.Label, items[2])
-        return ast.Selector(cast(ast.Expr, items[0]), name.name, name.span, self._span(items))
+    def selector(self, items: list[Any]) -> ast.Selector:
+        name = cast("ast.Label", items[2])
+        return ast.Selector(items[0], name.name, name.span, self._span(items))
 
     def selected(self, items: list[Token]) -> ast.Label:
         return self.quoted(items) if items[0].type == "STRING" else self.name(items)
 
-    def index(self, items: list[Item]) -> ast.Index:
-        return ast.Index(cast(ast.Expr, items[0]), cast(ast.Expr, items[2]), self._span(items))
+    def index(self, items: list[Any]) -> ast.Index:
+        return ast.Index(items[0], items[2], self._span(items))
 
-    def slicing(self, items: list[Item]) -> ast.Top:
+    def slicing(self, items: list[Any]) -> ast.Top:
         return self._stand_in("a slice (list[low:high])", items)
 
-    def call(self, items: list[Item]) -> ast.Top:
+    def call(self, items: list[Any]) -> ast.Top:
         called = items[0].span.text if isinstance(items[0], ast.Expr) else ""
         return self._stand_in(f"a call ({called}(...))", items)
 
@@ -214,28 +215,29 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
     def bottom(self, items: list[Token]) -> ast.Bottom:
         return ast.Bottom(self._span(items))
 
-    def interpolation(self, items: list[Item]) -> ast.Interpolation:
+    def interpolation(self, items: list[Any]) -> ast.Interpolation:
         texts = self._text([item for item in items if isinstance(item, Token)])
         parts: list[str | ast.Expr] = [texts[0]]
         for expression, text in zip(items[1::2], texts[1:], strict=True):
-            parts += (cast(ast.Expr, expression), text)
+            parts += (expression, text)
         return ast.Interpolation(tuple(parts), self._span(items))
 
-    def parenthesised(self, items: list[Item]) -> ast.Expr:
-        return cast(ast.Expr, items[1])
+    def parenthesised(self, items: list[Any]) -> ast.Expr:
+        inside: ast.Expr = items[1]
+        return inside
 
-    def struct(self, items: list[Item]) -> ast.StructLiteral:
+    def struct(self, items: list[Any]) -> ast.StructLiteral:
         declarations = _declarations(items)
         for declaration in declarations:
-            if isinstance(declaration, ast.Ellipsis) and declaration.value is not None:
+            if isinstance(declaration, ast.Opening) and declaration.value is not None:
                 self._unsupported("a type after ... in a struct", [declaration])
         return ast.StructLiteral(declarations, self._span(items))
 
-    def list_literal(self, items: list[Item]) -> ast.ListLiteral:
+    def list_literal(self, items: list[Any]) -> ast.ListLiteral:
         span = self._span(items)
-        elements = [item for item in items if isinstance(item, ast.Expr | ast.Ellipsis)]
+        elements = [item for item in items if isinstance(item, ast.Expr | ast.Opening)]
         values = tuple(item for item in elements if isinstance(item, ast.Expr))
-        openings = [item for item in elements if isinstance(item, ast.Ellipsis)]
+        openings = [item for item in elements if isinstance(item, ast.Opening)]
         if not openings:
             return ast.ListLiteral(values, None, span)
         if len(openings) > 1 or elements[-1] is not openings[0]:
@@ -244,16 +246,16 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
 
     # Parsed to be named
 
-    def imports(self, items: list[Item]) -> None:
+    def imports(self, items: list[Any]) -> None:
         self._unsupported("an import", items)
 
-    def comprehension(self, items: list[Item]) -> None:
+    def comprehension(self, items: list[Any]) -> None:
         self._unsupported(f"a comprehension ({items[0]} ...)", items[:1])
 
-    def field_alias(self, items: list[Item]) -> None:
+    def field_alias(self, items: list[Any]) -> None:
         self._unsupported("an alias (X=...)", items[:2])
 
-    def value_alias(self, items: list[Item]) -> ast.Top:
+    def value_alias(self, items: list[Any]) -> ast.Top:
         return self._stand_in("an alias (X=...)", items[:2])
 
     def _text(self, tokens: Sequence[Token]) -> list[str]:
@@ -266,32 +268,33 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
             self._problem(Code.SYNTAX, str(error), span)
             return [""] * len(tokens)
 
-    def _stand_in(self, what: str, items: Sequence[Item], advice: str | None = None) -> ast.Top:
+    def _stand_in(self, what: str, items: Sequence[Any], advice: str | None = None) -> ast.Top:
         self._unsupported(what, items, advice)
         return ast.Top(self._span(items))
 
-    def _unsupported(self, what: str, items: Sequence[Item], advice: str | None = None) -> None:
+    def _unsupported(self, what: str, items: Sequence[Any], advice: str | None = None) -> None:
         message = f"{what} is valid CUE that the built-in evaluator does not support"
         self._problem(Code.UNSUPPORTED, message, self._span(items), advice or "write the values out")
 
     def _problem(self, code: Code, message: str, span: Span, advice: str | None = None) -> None:
         self.problems.append(Diagnostic(code, message, span, help=advice))
 
-    def _span(self, items: Sequence[Item]) -> Span:
+    def _span(self, items: Sequence[Any]) -> Span:
         """From the first item's start to the last one's end."""
         known = [item for item in items if item is not None]
         assert known, "a rule without a place"
-        first, last = known[0], known[-1]
-        start = first.start_pos if isinstance(first, Token) else _of(first).start
-        end = last.end_pos if isinstance(last, Token) else _of(last).end
-        return self._source.span(cast(int, start), cast(int, end))
+        return self._source.span(self._place(known[0]).start, self._place(known[-1]).end)
+
+    def _place(self, item: Any) -> Span:
+        if isinstance(item, Token):
+            assert item.start_pos is not None
+            assert item.end_pos is not None
+            return self._source.span(item.start_pos, item.end_pos)
+        span: Span = item.value.span if isinstance(item, ast.Disjunct) else item.span
+        return span
 
 
-def _of(item: ast.Expr | ast.Declaration | ast.Label | ast.Disjunct | ast.Package) -> Span:
-    return item.value.span if isinstance(item, ast.Disjunct) else item.span
-
-
-def _declarations(items: Sequence[Item]) -> tuple[ast.Declaration, ...]:
+def _declarations(items: Sequence[Any]) -> tuple[ast.Declaration, ...]:
     return tuple(item for item in items if isinstance(item, ast.Declaration))
 
 
@@ -305,8 +308,8 @@ def _unexpected(source: Source, error: UnexpectedToken) -> Diagnostic:
     """What was found and what could have stood there, in words."""
     token = error.token
     ends = token.type == "$END"
-    start = len(source.text) if ends else cast(int, token.start_pos)
-    span = source.span(start, start if ends else cast(int, token.end_pos))
+    start = len(source.text) if ends or token.start_pos is None else token.start_pos
+    span = source.span(start, start if ends else start + len(token))
     accepted = error.accepts or set()
     line_ended = token.type == "COMMA" and str(token) == "\n"
     if ends:
@@ -318,9 +321,10 @@ def _unexpected(source: Source, error: UnexpectedToken) -> Diagnostic:
         found = found if found.startswith('"') else f'"{found}"'
     message = f"{_expected(accepted)} is expected, found {found}"
     advice = None
-    if token.type in ("PIPE", "AMPERSAND", "PLUS", "MINUS", "STAR", "SLASH", "DOT") and "COLON" not in accepted:
+    begins_line = not source.text[:start].rpartition("\n")[2].strip()
+    if begins_line and token.type in ("PIPE", "AMPERSAND", "PLUS", "MINUS", "STAR", "SLASH", "DOT"):
         advice = "an expression that goes on in the next line ends its line with the operator"
-    elif token.type == "EQUAL":
+    elif token.type == "EQUAL" or "COLON" in accepted:
         advice = 'a field is written "name: value"'
     return Diagnostic(Code.SYNTAX, message, span, help=advice)
 

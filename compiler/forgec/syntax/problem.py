@@ -39,6 +39,11 @@ def no_alternative(vertex: Vertex, conjunct: Conjunct, terms: list[str], failure
     return Diagnostic(Code.CONFLICT, message, vertex.place, (alternatives, *related))
 
 
+def too_many_alternatives(vertex: Vertex, conjunct: Conjunct, most: int) -> Diagnostic:
+    message = f"{vertex.name} has more than {most} alternatives that fit"
+    return Diagnostic(Code.TOO_DEEP, message, conjunct.expr.span, help="give it a value that decides")
+
+
 def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allowed: set[str]) -> Diagnostic:
     key = next((key for key in child.keys if closing not in key.closings), child.keys[0])
     where = f"{vertex.path}: " if vertex.path else ""

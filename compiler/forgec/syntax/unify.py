@@ -20,6 +20,7 @@ strings are limited.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related
 from forgec.syntax import ast, problem
@@ -30,6 +31,9 @@ from forgec.syntax.expression import Expressions, Unknown
 from forgec.syntax.names import unresolved
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
 from forgec.syntax.vertex import Closing, Conjunct, Fact, Key, Scope, State, Vertex
+
+ALTERNATIVES_MAX: Final = 256
+"""Of one value, all combinations of its disjunctions counted."""
 
 
 def evaluate(files: Sequence[ast.File]) -> StructNode:
@@ -80,7 +84,7 @@ class _Evaluator:
         """
         direct = list(reversed(vertex.conjuncts))
         references: list[Conjunct] = []
-        seen = {vertex}
+        seen = {vertex, *vertex.originals()}
         while direct or references:
             self._budget.step(vertex)
             if not direct:
@@ -95,6 +99,7 @@ class _Evaluator:
                 case ast.Disjunction():
                     vertex.disjunctions.append(conjunct)
                 case ast.StructLiteral() as literal:
+                    self._budget.step(vertex, len(literal.declarations))
                     vertex.leaves.append(replace(conjunct, unpacked=True))
                     direct += reversed(_add_struct(vertex, conjunct, literal))
                 case _:
@@ -153,14 +158,19 @@ class _Evaluator:
         marked = any(term.default for term in terms)
         failures: list[Diagnostic] = []
         for term in terms:
-            copy = Vertex(vertex.parent, vertex.label, [*vertex.leaves, *others, first.of(term.value)], vertex.keys)
+            conjuncts = [*vertex.leaves, *others, first.of(term.value)]
+            copy = Vertex(vertex.parent, vertex.label, conjuncts, vertex.keys, original=vertex)
             failed = self._failure(copy)
             if failed is not None:
                 failures.append(failed)
                 continue
             default = term.default or not marked
             for alternative, inner in copy.alternatives or [(copy, True)]:
+                self._budget.step(vertex)
                 _add_alternative(vertex, alternative, default=default and inner)
+            if len(vertex.alternatives) > ALTERNATIVES_MAX:
+                vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
+                return
         if not vertex.alternatives:
             texts = [term.value.span.text for term in terms]
             vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
@@ -256,8 +266,8 @@ def _check_ends(vertex: Vertex) -> None:
 def _check_closed(vertex: Vertex) -> None:
     """Refuse the fields that a definition used here does not declare."""
     refused: set[str] = set()
-    closings = dict.fromkeys(closing for each in vertex.structs for closing in each.closings)
-    for closing in closings:
+    closings = {closing for each in vertex.structs for closing in each.closings}
+    for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
         literals = [part for each in vertex.structs if closing in each.closings for part in (each.expr, *each.hosts)]
         declarations = [
             declaration
@@ -265,7 +275,7 @@ def _check_closed(vertex: Vertex) -> None:
             if isinstance(literal, ast.StructLiteral)
             for declaration in literal.declarations
         ]
-        if any(isinstance(each, ast.Ellipsis) for each in declarations):
+        if any(isinstance(each, ast.Opening) for each in declarations):
             continue
         allowed = {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
         for name, child in vertex.fields.items():

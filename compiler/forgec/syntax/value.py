@@ -175,7 +175,9 @@ def matches(pattern: str, text: str) -> bool:
     try:
         return re2.compile(pattern, options).search(text) is not None
     except re2.error as error:
-        raise ValueError(f'"{pattern}" is not a pattern: {error}') from None
+        reason = error.args[0] if error.args else ""
+        words = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"{show(pattern)} is not a pattern: {words}") from None
 
 
 def show(value: Scalar) -> str:

@@ -16,7 +16,6 @@ from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.value import ANY, Basic
 
-
 T = TypeVar("T")
 
 
@@ -103,6 +102,7 @@ class Vertex:
     conjuncts: list[Conjunct] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     presence: ast.Presence = ast.Presence.OPTIONAL
+    original: "Vertex | None" = None  # of a copy made to try an alternative
 
     # Results of expansion
     state: State = State.NEW
@@ -130,6 +130,12 @@ class Vertex:
         while at is not None:
             yield at
             at = at.parent
+
+    def originals(self) -> "Iterator[Vertex]":
+        at = self.original
+        while at is not None:
+            yield at
+            at = at.original
 
     @property
     def path(self) -> str:
