@@ -43,6 +43,8 @@ FORGE_DIRECTORY: Final = ".forge"
 REPO_FILE: Final = ".forge/repo.cue"
 PROJECT_FILE: Final = ".forge/project.cue"
 
+FILE_BYTES_MAX: Final = 1024 * 1024
+
 EVALUATOR_VERSION: Final = "1"
 """Part of every project's configHash: raise it when the same text comes to mean something else."""
 
@@ -82,7 +84,7 @@ class _Files:
         for directory in sorted(directories):
             ignore_file = self._entries.get(f"{directory}/.gitignore" if directory else ".gitignore")
             if ignore_file is not None and ignore_file.kind is EntryKind.FILE:
-                self._rules.add(directory, tree.read(ignore_file.path))
+                self._rules.add(directory, self._content(ignore_file))
 
     def visible(self, path: str) -> TreeEntry | None:
         entry = self._entries.get(path)
@@ -92,10 +94,16 @@ class _Files:
 
     def read(self, path: str) -> Source:
         """Raises ForgeError where the file is no text or too large."""
-        return read_text(shown(path), self._tree.read(path))
+        return read_text(shown(path), self._content(self._entries[path]))
 
     def object_id(self, entry: TreeEntry) -> str:
         return entry.object_id or blob_id(self._tree.read(entry.path))
+
+    def _content(self, entry: TreeEntry) -> bytes:
+        if entry.size > FILE_BYTES_MAX:
+            message = f"the file has {entry.size} bytes; discovery reads files of at most {FILE_BYTES_MAX}"
+            raise fail(Code.TOO_DEEP, message, whole_file(shown(entry.path)))
+        return self._tree.read(entry.path)
 
     def why_absent(self, path: str) -> str | None:
         """Why a path that people may see is not there for us."""

@@ -1,22 +1,20 @@
 """Running git: argv, time limits, and what its failures mean.
 
-Every command has its own process group and a limit; a command that is cut short or cancelled leaves no child behind.
-What git says is kept to its last 8 KiB and stripped of credentials before anybody sees it.
+Every command has a time limit; one that is cut short or cancelled leaves no child behind, and no lock file, since git
+removes those on SIGTERM. Of what git says the last lines are kept, without credentials.
 """
 
-import asyncio
-import os
 import re
-import signal
+from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import SplitResult, urlsplit
 
+from forge_runtime.process import Program, run_process
 from forgec.adapter.git import git_environment
 
-OUTPUT_BYTES_MAX: Final = 8 * 1024
+OUTPUT_LINES_MAX: Final = 50
 
 FETCH_CONFIG: Final = {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": "60", "protocol.version": "2"}
 """A server that sends less than 1 kB/s for a minute is gone."""
@@ -47,18 +45,21 @@ class UrlRefused(GitError):
 
 
 class GitFailed(GitError):
-    """A command ended with an exit code other than 0; `stderr` is the end of what it said."""
+    """A command ended with an exit code other than 0; `output` is the end of what it said."""
 
-    def __init__(self, command: str, exit_code: int, stderr: str) -> None:
-        lines = [line for line in stderr.splitlines() if line.strip()]
-        super().__init__(f"git {command} ended with {exit_code}: {lines[-1] if lines else 'no reason given'}")
+    def __init__(self, command: str, exit_code: int, output: tuple[str, ...]) -> None:
+        said = [line for line in output if line.strip()]
+        super().__init__(f"git {command} ended with {exit_code}: {said[-1] if said else 'no reason given'}")
         self.exit_code = exit_code
-        self.stderr = stderr
+        self.output = output
 
     @property
     def commit_is_unknown(self) -> bool:
         """The server lacks the object, or gives out only what a branch or tag points to."""
-        return re.search(r"not our ref|unadvertised object|couldn't find remote ref", self.stderr) is not None
+        return any(_UNKNOWN_COMMIT.search(line) for line in self.output)
+
+
+_UNKNOWN_COMMIT: Final = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
 
 
 class CloneUrl:
@@ -81,63 +82,34 @@ class CloneUrl:
 
 async def git(
     repository: Path, *arguments: str, timeout_s: float, url: CloneUrl | None = None, known: Sequence[Path] = ()
-) -> str:
-    """Run one command and return what it printed. Raises GitFailed, or GitError after `timeout_s`.
+) -> None:
+    """Run one command to its end. Raises GitFailed, or GitError after `timeout_s`.
 
     `url` allows its transport, for a command that fetches. `known` are further repositories that the command uses.
     """
+    said: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
+
+    async def keep(line: str) -> None:
+        said.append(masked(line))
+
     protocols = (url.protocol,) if url is not None else ()
-    process = await _start(
-        ["git", "-C", str(repository), *arguments],
-        git_environment(repository, *known, protocols=protocols, config=FETCH_CONFIG if url else None),
-    )
+    environment = git_environment(repository, *known, protocols=protocols, config=FETCH_CONFIG if url else None)
+    program = Program(argv=("git", *arguments), cwd=repository, environment=environment)
     try:
-        async with asyncio.timeout(timeout_s):
-            assert process.stdout is not None
-            assert process.stderr is not None
-            stdout, stderr, exit_code = await asyncio.gather(
-                _tail(process.stdout), _tail(process.stderr), process.wait()
-            )
-    except TimeoutError:
-        raise GitError(f"git {arguments[0]} took more than {timeout_s:.0f} s and was stopped") from None
-    finally:
-        await _end(process)
-    if exit_code != 0:
-        raise GitFailed(arguments[0], exit_code, masked(stderr))
-    return stdout
+        end = await run_process(program, timeout_s=timeout_s, output=keep)
+    except FileNotFoundError:
+        raise GitError(f"git cannot be started in {repository}: is git on the PATH of the worker?") from None
+    except OSError as error:
+        raise GitError(f"git cannot be started: {error.strerror}") from None
+    if end.exit_code is None:
+        raise GitError(f"git {arguments[0]} took more than {timeout_s:.0f} s and was stopped")
+    if end.exit_code != 0:
+        raise GitFailed(arguments[0], end.exit_code, tuple(said))
 
 
 def masked(text: str) -> str:
     """Without the user part of URLs, which may be a token."""
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
-
-
-async def _start(argv: Sequence[str], environment: dict[str, str]) -> asyncio.subprocess.Process:
-    try:
-        return await asyncio.create_subprocess_exec(
-            *argv,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise GitError(f"git cannot be started: {error.strerror}; it must be on the PATH of the worker") from None
-
-
-async def _tail(stream: asyncio.StreamReader) -> str:
-    data = b""
-    while chunk := await stream.read(64 * 1024):
-        data = (data + chunk)[-OUTPUT_BYTES_MAX:]
-    return data.decode(errors="replace")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill what is left of the process group: git's helpers outlive a git that was killed alone."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
 
 
 _SCP_LIKE = re.compile(r"(?P<user>[A-Za-z0-9._-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/].*)")

@@ -219,6 +219,15 @@ def test_document_above_one_megabyte_is_refused() -> None:
     assert codes(files) == [Code.OUTPUT_TOO_LARGE]
 
 
+def test_file_above_one_megabyte_is_not_read() -> None:
+    files = {
+        "a/.forge/project.cue": project("a", "//" + "x" * 1024 * 1024),
+        "b/.forge/project.cue": "package project\n",
+    }
+
+    assert codes(files) == [Code.TOO_DEEP, Code.MISSING_FIELD]
+
+
 class Linked(MemoryTree):
     """A tree in which one path is a symbolic link."""
 
@@ -284,3 +293,38 @@ def test_order_of_the_text_does_not_matter(data: Any) -> None:
         return to_json(made).replace((made.projects[0].config_hash or "").encode(), b"")
 
     assert document(shuffled) == document(lines)
+
+
+_PIECES = [
+    REPO,
+    project("a"),
+    step("test", "a"),
+    "VERSION 0.8\na:\n    RUN true\n",
+    "{",
+    "}",
+    '"',
+    "\\(",
+    "\x00",
+    "é",
+    "[",
+    ":",
+    "&",
+]
+
+
+@given(
+    repo=st.lists(st.sampled_from(_PIECES), max_size=3).map("".join) | st.just(REPO),
+    config=st.lists(st.sampled_from(_PIECES), max_size=4).map("".join),
+    earthfile=st.lists(st.sampled_from(_PIECES), max_size=4).map("".join),
+    ignored=st.binary(max_size=20),
+)
+def test_any_text_gives_a_document_or_diagnostics(repo: str, config: str, earthfile: str, ignored: bytes) -> None:
+    files = {".forge/repo.cue": repo, "a/.forge/project.cue": config, "a/Earthfile": earthfile}
+    source = MemoryTree({path: text.encode() for path, text in files.items()} | {".gitignore": ignored})
+
+    try:
+        document = discover(source, PUSH)
+    except ForgeError:
+        return  # told as it must be; any other exception fails the test
+
+    assert read_document(Source("discovery.json", to_json(document).decode())) == document
