@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -57,6 +57,7 @@ async def run_process(
     timeout_s: float,
     output: Callable[[str], Awaitable[None]],
     groups: Path | None = None,
+    grace_s: float = GRACE_S,
 ) -> ProcessEnd:
     """Run a program to its end and hand its output on line by line, stdout and stderr as they come.
 
@@ -88,11 +89,26 @@ async def run_process(
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(f"{process.pid} {_start_time(process.pid)}", encoding="ascii")
         await _first_to_end(exited, reading, timeout_s)
-        return ProcessEnd(exit_code=exited.result() if exited.done() else None)
+        exit_code = exited.result() if exited.done() else None
     finally:
-        await _finish(_end_group(process.pid, exited, reading))
+        await settle(asyncio.ensure_future(_end_group(process.pid, exited, reading, grace_s)))
         if note:
             note.unlink(missing_ok=True)
+    if not reading.cancelled():
+        reading.result()
+    return ProcessEnd(exit_code=exit_code)
+
+
+async def settle(task: asyncio.Future[Any]) -> None:
+    """Wait until a task is done, through cancellations of ours: they are raised afterwards, its own outcome is not."""
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def kill_stale_groups(directory: Path) -> int:
@@ -119,33 +135,16 @@ async def _first_to_end(exited: asyncio.Future[Any], reading: asyncio.Future[Any
                 await asyncio.wait({exited})
 
 
-async def _end_group(pid: int, exited: asyncio.Future[int], reading: asyncio.Future[None]) -> None:
+async def _end_group(pid: int, exited: asyncio.Future[int], reading: asyncio.Future[None], grace_s: float) -> None:
     if not exited.done():
         _signal_group(pid, signal.SIGTERM)
-        await asyncio.wait({exited}, timeout=GRACE_S)
+        await asyncio.wait({exited}, timeout=grace_s)
     _signal_group(pid, signal.SIGKILL)
     await asyncio.wait({exited}, timeout=REAP_S)
     # What the pipe still holds is read; only an escaped child can keep it open longer.
     await asyncio.wait({reading}, timeout=GRACE_S)
-    if not reading.done():
-        reading.cancel()
-        await asyncio.wait({reading})
-    elif reading.exception():
-        raise reading.exception()  # type: ignore[misc]
-
-
-async def _finish(ending: Coroutine[Any, Any, None]) -> None:
-    """Await the ending through further cancellations: a second one must not leave the group alive."""
-    task = asyncio.ensure_future(ending)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            cancelled = True
-    task.result()
-    if cancelled:
-        raise asyncio.CancelledError
+    reading.cancel()
+    await asyncio.wait({reading})
 
 
 async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]]) -> None:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ from lark import Lark, Transformer
 from lark.exceptions import UnexpectedToken, VisitError
 from lark.lexer import Lexer, Token
 
+from forge_grammar import resource
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
 from forgec.syntax import earthfile_ast as ast
@@ -119,8 +119,9 @@ class _EarthfileLexer(Lexer):
 
 @cache
 def _parser() -> Lark:
-    grammar = resources.files("forge_grammar").joinpath("earthfile.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer=_EarthfileLexer, maybe_placeholders=False, strict=True)
+    return Lark(
+        resource.text("earthfile.lark"), parser="lalr", lexer=_EarthfileLexer, maybe_placeholders=False, strict=True
+    )
 
 
 _T = TypeVar("_T")

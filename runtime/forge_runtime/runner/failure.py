@@ -5,8 +5,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from forge_runtime.job import ERROR_MESSAGE_CHARS_MAX, ErrorRecord, Place
+from forgec.source import Span
 
 COMPONENT: Final = "worker.tasks"
+
+COMMAND_CHARS_MAX: Final = 2000
+"""Of the command in an error's context."""
 
 
 class StepFailure(Exception):
@@ -39,6 +43,35 @@ def step_error(
     )
 
 
-def config_failure(message: str, location: Place | None = None) -> StepFailure:
+def config_failure(message: str) -> StepFailure:
     """Something in the repository has to change before the step can run."""
-    return StepFailure(step_error("CONFIG_INVALID", "config", message, location=location))
+    return StepFailure(step_error("CONFIG_INVALID", "config", message))
+
+
+def refused(message: str, span: Span) -> StepFailure:
+    """A config failure at a place."""
+    return StepFailure(step_error("CONFIG_INVALID", "config", f"{span}: {message}", location=_place(span)))
+
+
+def command_failed(command: str, exit_code: int, span: Span, target: str) -> StepFailure:
+    """A command of the recipe exited with something else than 0."""
+    hint = " (command not found: what an image would bring has to be installed on this machine)"
+    error = step_error(
+        "STEP_FAILED",
+        "user",
+        f"{span}: {short(command)} exited with {exit_code}{hint if exit_code == 127 else ''}",
+        location=_place(span),
+        context={"command": command[:COMMAND_CHARS_MAX], "target": target},
+    )
+    return StepFailure(error, exit_code)
+
+
+def short(text: str) -> str:
+    """For messages: one line, at most 200 characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+def _place(span: Span) -> Place:
+    position = span.position
+    return Place(file=span.source.name, line=position.line, column=position.column)

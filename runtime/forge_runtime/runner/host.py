@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.job import JobState, Place
+from forge_runtime.job import JobState
 from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
-from forge_runtime.runner.failure import StepFailure, config_failure, step_error
+from forge_runtime.runner.failure import StepFailure, config_failure, refused, step_error
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
-from forge_runtime.runner.recipe import BuiltTarget, RecipeRun, Surroundings, place_of
+from forge_runtime.runner.recipe import BuiltTarget, RecipeRun, Surroundings
 from forgec.diagnostic import ForgeError
 from forgec.source import Source, Span, whole_file
 from forgec.syntax import earthfile_ast as ast
@@ -111,8 +111,7 @@ class _StepBuild:
         for arg in args:
             if arg not in declared:
                 known = ", ".join(sorted(declared)) or "none"
-                message = f"{target.span}: +{name} declares no ARG {arg[:80]} (declared: {known})"
-                raise config_failure(message, place_of(target.span))
+                raise refused(f"+{name} declares no ARG {arg[:80]} (declared: {known})", target.span)
         await self._once(directory, target, args, at)
 
     async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget:
@@ -127,9 +126,9 @@ class _StepBuild:
             return self.built[key]
         if key in self.running:
             chain = " -> ".join([*self.running.values(), label])
-            raise config_failure(f"{at}: targets need each other: {chain}", place_of(at))
+            raise refused(f"targets need each other: {chain}", at)
         if len(self.running) >= DEPTH_MAX:
-            raise config_failure(f"{at}: more than {DEPTH_MAX} targets wait for each other", place_of(at))
+            raise refused(f"more than {DEPTH_MAX} targets wait for each other", at)
         self.running[key] = label
         self.built[key] = await self._execute(directory, target, args, key)
         del self.running[key]
@@ -175,19 +174,19 @@ class _StepBuild:
             name = _earthfile_path(directory)
             path = self.workspace / name
             if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.workspace)):
-                raise config_failure(f"{at}: {name} lies outside of the repository", place_of(at))
+                raise refused(f"{name} lies outside of the repository", at)
             try:
                 with path.open("rb") as file:
                     data = file.read(EARTHFILE_BYTES_MAX + 1)
                 self.files[directory] = parse_earthfile(Source(name, data.decode("utf-8")))
             except OSError as error:
-                raise config_failure(f"{at}: {name} cannot be read: {error.strerror}", place_of(at)) from None
+                raise refused(f"{name} cannot be read: {error.strerror}", at) from None
             except UnicodeDecodeError:
-                raise config_failure(f"{name} is not UTF-8", Place(file=name)) from None
+                raise refused("the Earthfile is not UTF-8", whole_file(name)) from None
             except ForgeError as error:
                 first = error.diagnostics[0]
                 span = first.span or whole_file(name)
-                raise config_failure(f"{span}: {first.message}", place_of(span)) from None
+                raise refused(first.message, span) from None
         return self.files[directory]
 
 
@@ -197,7 +196,7 @@ def _target(earthfile: ast.Earthfile, name: str, at: Span) -> ast.Target:
     if name not in earthfile.targets:
         close = difflib.get_close_matches(name, earthfile.targets, n=1)
         hint = f" (did you mean +{close[0]}?)" if close else ""
-        raise config_failure(f"{at}: {earthfile.source.name} has no target +{name[:80]}{hint}", place_of(at))
+        raise refused(f"{earthfile.source.name} has no target +{name[:80]}{hint}", at)
     return earthfile.targets[name]
 
 
@@ -206,15 +205,15 @@ def _directory_of(reference: ast.Reference, directory: str) -> str:
     project, at = reference.project, reference.span
     if not project:
         return directory
-    if "*" in project or not project.startswith(("./", "../", ".")):
-        raise config_failure(
-            f"{at}: {reference.target} is not supported when commands run directly on this machine: "
+    if "*" in project or project.partition("/")[0] not in (".", ".."):
+        raise refused(
+            f"{reference.target} is not supported when commands run directly on this machine: "
             "only targets of this repository, by relative path",
-            place_of(at),
+            at,
         )
     path = posixpath.normpath(posixpath.join(directory, project))
     if path == ".." or path.startswith("../"):
-        raise config_failure(f"{at}: {reference.target} lies outside of the repository", place_of(at))
+        raise refused(f"{reference.target} lies outside of the repository", at)
     return path
 
 

@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
-from forge_runtime.job import Place
-from forge_runtime.process import Program, run_process
+from forge_runtime.process import Program, run_process, settle
 from forge_runtime.runner import tree
-from forge_runtime.runner.failure import StepFailure, config_failure, step_error
+from forge_runtime.runner.failure import StepFailure, command_failed, refused, short
 from forge_runtime.runner.port import LineSink
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
@@ -32,10 +31,6 @@ from forgec.syntax.earthfile_word import PieceKind, parse_word
 
 CAPTURE_BYTES_MAX: Final = 64 * 1024
 """Of the output of a `$(...)`: values, not files."""
-
-
-COMMAND_CHARS_MAX: Final = 2000
-"""Of the command in an error's context."""
 
 _T = TypeVar("_T")
 
@@ -142,7 +137,7 @@ class RecipeRun:
                 await self._other(command)
             case ast.Do() | ast.Block():
                 keyword = "DO" if isinstance(command, ast.Do) else command.keyword
-                raise self._unsupported(keyword, command.span)
+                raise _unsupported(keyword, command.span)
 
     async def _from(self, command: ast.From) -> None:
         self._check_flags(command.flags, "FROM", _FROM_FLAGS)
@@ -161,16 +156,16 @@ class RecipeRun:
             if flag.name == "mount" and kind in ("type=cache", "type=tmpfs"):
                 await self._say(f"RUN --mount={kind} is not used: the command sees the target's own directory")
             elif flag.name not in ("push", "no-cache", "raw-output"):
-                raise self._unsupported(f"RUN --{flag.name}", flag.span)
+                raise _unsupported(f"RUN --{flag.name}", flag.span)
         if any(flag.name == "push" for flag in command.flags):
-            await self._say(f"RUN --push {_short(command.text)} is skipped: this step does not push")
+            await self._say(f"RUN --push {short(command.text)} is skipped: this step does not push")
             return
         if not command.text:
-            raise self._refused("RUN has no command", command.span)
+            raise refused("RUN has no command", command.span)
         await self._say(f"--> RUN {command.text}")
         exit_code = await self._execute(self._argv(command), command.span)
         if exit_code != 0:
-            raise self._command_failed(f"RUN {command.text}", exit_code, command.span)
+            raise command_failed(f"RUN {command.text}", exit_code, command.span, self.label)
 
     def _argv(self, command: ast.Run) -> tuple[str, ...]:
         if command.text.startswith("["):
@@ -192,7 +187,7 @@ class RecipeRun:
             reference = parse_reference(pattern, operand.span)
             if reference is not None:
                 if not reference.path:
-                    raise self._refused(f"COPY takes files: name an artifact, as in {pattern}/file", operand.span)
+                    raise refused(f"COPY takes files: name an artifact, as in {pattern}/file", operand.span)
                 artifacts = (await self._build(operand)).artifacts
                 origin = tree.Origin(directory=artifacts, boundary=artifacts, links_checked=False)
                 pattern = reference.path
@@ -225,12 +220,12 @@ class RecipeRun:
     async def _transfer(self, transfer: tree.Transfer, span: Span, *, optional: bool) -> None:
         try:
             count = await self._in_thread(lambda stop: tree.copy(transfer, stop))
-        except tree.PathRefused as refused:
-            raise self._refused(f"cannot copy {transfer.pattern}: {refused}", span) from None
+        except tree.PathRefused as reason:
+            raise refused(f"cannot copy {transfer.pattern}: {reason}", span) from None
         except OSError as error:
-            raise self._refused(f"cannot copy {transfer.pattern}: {error.strerror}", span) from None
+            raise refused(f"cannot copy {transfer.pattern}: {error.strerror}", span) from None
         if count == 0 and not optional:
-            raise self._refused(f"{transfer.pattern} is not there to copy", span)
+            raise refused(f"{transfer.pattern} is not there to copy", span)
 
     async def _arg(self, command: ast.Arg) -> None:
         if command.name in self.overrides:
@@ -238,7 +233,7 @@ class RecipeRun:
         elif command.default is not None:
             value = await self._expand(command.default, command.span)
         elif command.required:
-            raise self._refused(f"ARG {command.name} is required: pass --{command.name}=value", command.span)
+            raise refused(f"ARG {command.name} is required: pass --{command.name}=value", command.span)
         else:
             value = _BUILT_IN.get(command.name, "")
         self.variables[command.name] = value
@@ -253,18 +248,18 @@ class RecipeRun:
         if command.keyword == "LET":
             self.settable.add(command.name)
         elif command.name not in self.settable:
-            raise self._refused(f"SET {command.name}: declare it with LET first", command.span)
+            raise refused(f"SET {command.name}: declare it with LET first", command.span)
         self.variables[command.name] = value
 
     async def _build(self, operand: ast.Operand) -> BuiltTarget:
         text = await self._expand(operand.text, operand.span)
         reference = parse_reference(text, operand.span)
         if reference is None:
-            raise self._refused(f"{text} is no reference to a target", operand.span)
+            raise refused(f"{text} is no reference to a target", operand.span)
         args = {}
         for arg in operand.args:
             if arg.value is None:
-                raise self._refused(f"--{arg.name} needs a value: --{arg.name}=value", arg.span)
+                raise refused(f"--{arg.name} needs a value: --{arg.name}=value", arg.span)
             args[arg.name] = await self._expand(arg.value, arg.span)
         project = self.imports.get(reference.project, reference.project)
         return await self.targets.build(replace(reference, project=project), args, self.directory)
@@ -297,13 +292,13 @@ class RecipeRun:
         elif command.keyword == "CACHE":
             await self._say(f"CACHE {command.text} is not used: each step starts with empty directories")
         elif command.keyword != "PROJECT":
-            raise self._unsupported(command.keyword, command.span)
+            raise _unsupported(command.keyword, command.span)
 
     async def _expand(self, word: str, span: Span) -> str:
         try:
             pieces = parse_word(word)
         except ValueError as error:
-            raise self._refused(f"{_short(word)}: {error}", span) from None
+            raise refused(f"{short(word)}: {error}", span) from None
         values = self._visible()
         texts = []
         for piece in pieces:
@@ -325,12 +320,12 @@ class RecipeRun:
         file = self.surroundings.scratch / "captured"
         exit_code = await self._execute(("sh", "-c", f"(\n{script}\n) > {shlex.quote(str(file))}"), span)
         if exit_code != 0:
-            raise self._command_failed(f"$({script})", exit_code, span)
+            raise command_failed(f"$({script})", exit_code, span, self.label)
         with file.open("rb") as captured:
             data = captured.read(CAPTURE_BYTES_MAX + 1)
         file.unlink()
         if len(data) > CAPTURE_BYTES_MAX:
-            raise self._refused(f"$({_short(script)}) prints more than {CAPTURE_BYTES_MAX} bytes", span)
+            raise refused(f"$({short(script)}) prints more than {CAPTURE_BYTES_MAX} bytes", span)
         return data.decode("utf-8", errors="replace").rstrip("\n")
 
     async def _execute(self, argv: tuple[str, ...], span: Span) -> int:
@@ -341,7 +336,7 @@ class RecipeRun:
         try:
             end = await run_process(program, timeout_s=shared.timeout_s, output=self._say, groups=shared.groups)
         except (OSError, ValueError) as error:
-            raise self._refused(f"{_short(' '.join(argv))} cannot be started: {error}", span) from None
+            raise refused(f"{short(' '.join(argv))} cannot be started: {error}", span) from None
         if end.exit_code is None:
             raise TimeoutError
         return end.exit_code if end.exit_code >= 0 else 128 - end.exit_code
@@ -350,7 +345,7 @@ class RecipeRun:
         try:
             return tree.make_directory(tree.Destination(root=self.root, workdir=self.workdir, path="."))
         except (tree.PathRefused, OSError) as error:
-            raise self._refused(f"WORKDIR {self.workdir}: {error}", span) from None
+            raise refused(f"WORKDIR {self.workdir}: {error}", span) from None
 
     async def _in_thread(self, work: Callable[[threading.Event], _T]) -> _T:
         """Blocking work off the event loop; cancelled, it is told to stop and awaited, so that nothing writes later."""
@@ -360,7 +355,7 @@ class RecipeRun:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             stop.set()
-            await asyncio.wait({task})
+            await settle(task)
             raise
 
     async def _say(self, line: str) -> None:
@@ -373,34 +368,11 @@ class RecipeRun:
     def _check_flags(self, flags: tuple[ast.Flag, ...], keyword: str, allowed: frozenset[str]) -> None:
         for flag in flags:
             if flag.name not in allowed:
-                raise self._unsupported(f"{keyword} --{flag.name}", flag.span)
-
-    def _unsupported(self, what: str, span: Span) -> StepFailure:
-        return self._refused(f"{what} is not supported when commands run directly on this machine", span)
-
-    def _refused(self, message: str, span: Span) -> StepFailure:
-        return config_failure(f"{span}: {message}", place_of(span))
-
-    def _command_failed(self, command: str, exit_code: int, span: Span) -> StepFailure:
-        hint = " (command not found: what an image would bring has to be installed on this machine)"
-        error = step_error(
-            "STEP_FAILED",
-            "user",
-            f"{span}: {_short(command)} exited with {exit_code}{hint if exit_code == 127 else ''}",
-            location=place_of(span),
-            context={"command": command[:COMMAND_CHARS_MAX], "target": self.label},
-        )
-        return StepFailure(error, exit_code)
+                raise _unsupported(f"{keyword} --{flag.name}", flag.span)
 
 
-def place_of(span: Span) -> Place:
-    position = span.position
-    return Place(file=span.source.name, line=position.line, column=position.column)
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+def _unsupported(what: str, span: Span) -> StepFailure:
+    return refused(f"{what} is not supported when commands run directly on this machine", span)
 
 
 def _empty(directory: Path) -> None:
