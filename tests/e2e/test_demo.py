@@ -31,6 +31,6 @@ def test_a_broken_sample_fails_and_shows_where(tmp_path: Path) -> None:
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "pricing/unit failed in phase test with exit code 1" in done.stdout
-    assert re.search(r"^  command  python3 ", done.stdout, re.MULTILINE)
+    assert re.search(r"^  command  RUN python3 -m unittest ", done.stdout, re.MULTILINE)
     assert "half of 27 cents must be 14 cents, not 13" in done.stdout
     assert not re.search(r"^  ok +build ", done.stdout, re.MULTILINE)

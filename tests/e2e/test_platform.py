@@ -39,7 +39,7 @@ slow:
     RUN sleep 4 && echo done
 
 broken:
-    RUN echo about to break && exit 7
+    RUN sleep 1 && echo about to break && exit 7
 """
 
 FILES = {
@@ -93,7 +93,7 @@ def test_a_failing_step_ends_the_run_and_names_itself(platform: Platform, tmp_pa
     assert statuses["test/a/go"] == "cancelled"
     assert statuses["build/a/go"] == "skipped"
     assert "b/go failed in phase test with exit code 7" in done.stdout
-    assert "echo about to break && exit 7" in done.stdout
+    assert "sleep 1 && echo about to break && exit 7" in done.stdout
     assert "| " in done.stdout
 
 

@@ -114,7 +114,8 @@ def failure_report(run: RunView) -> list[str]:
         lines.append(f"  place    {clean(str(place['file']))}" + (f":{place['line']}" if place.get("line") else ""))
     if error.get("message"):
         lines.append(f"  because  {clean(str(error['message']))}")
-    lines += [f"  | {clean(str(line))}" for line in context.get("diagnostics") or context.get("tail") or ()]
+    report = str(context.get("diagnostics") or "").splitlines() or context.get("tail") or []
+    lines += [f"  | {clean(str(line))}".rstrip() for line in report]
     others = [clean(step.name) for step in failed if step is not first]
     if others:
         lines.append(f"  also failed: {', '.join(others)}")
