@@ -20,7 +20,7 @@ READ_TIMEOUT_S: Final = 60.0
 """Of one git command, and of reading one object: far above what a slow disk needs."""
 
 _INHERITED: Final = (
-    *("PATH", "HOME", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("PATH", "HOME", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
     *("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"),
 )
 

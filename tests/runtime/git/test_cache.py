@@ -158,13 +158,21 @@ def test_checkouts_of_three_processes_side_by_side_all_succeed(origin: Path, tmp
                 str(tmp_path / str(n)),
                 "8",
             ],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for n in range(3)
     ]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
 
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
     outputs = [worker.communicate(timeout=100) for worker in workers]
 
     assert outputs == [("0\n", "")] * 3

@@ -28,4 +28,6 @@ async def main(cache: str, url: str, commit: str, into: str, count: str) -> None
 
 
 if __name__ == "__main__":
+    print("ready", flush=True)
+    sys.stdin.readline()
     asyncio.run(main(*sys.argv[1:]))
