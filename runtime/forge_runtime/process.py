@@ -114,7 +114,8 @@ async def settle(task: asyncio.Future[Any]) -> None:
 def kill_stale_groups(directory: Path) -> int:
     """Kill the groups that a killed worker left behind, and forget them; returns how many there were.
 
-    A note holds the leader's process id and start time, so that a process which got the same id later is spared.
+    A note holds the leader's process id and start time, so that a process which got the same id later is spared. Two
+    groups are missed: one whose leader ended with the worker, and one started in the moment before its note.
     """
     killed = 0
     for note in sorted(directory.glob("*.group")):

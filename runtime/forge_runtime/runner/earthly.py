@@ -19,7 +19,7 @@ from typing import Final
 from forge_runtime.job import ErrorRecord, JobState, Place
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner.argument import parse_step_arguments
-from forge_runtime.runner.failure import StepFailure, config_failure, step_error
+from forge_runtime.runner.failure import StepFailure, config_failure, step_error, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
 
 TAIL_LINES: Final = 400
@@ -50,9 +50,8 @@ class EarthlyRunner:
             record = _unavailable(f"{self.cli} cannot be started: {error.strerror}")
             return StepOutcome(status=JobState.FAILED, error=record)
         if end.exit_code is None:
-            message = f"{request.target} of {request.project_path} ran longer than {request.timeout_s:g} s"
-            await output(message)
-            record = step_error("STEP_TIMEOUT", "timeout", message, context={"target": request.target})
+            record = timed_out(request.target, request.project_path, request.timeout_s)
+            await output(record.message)
             return StepOutcome(status=JobState.FAILED, error=record)
         return _outcome(request, end.exit_code, watch)
 

@@ -66,6 +66,15 @@ def command_failed(command: str, exit_code: int, span: Span, target: str) -> Ste
     return StepFailure(error, exit_code)
 
 
+def timed_out(target: str, project: str, timeout_s: float, span: Span | None = None) -> ErrorRecord:
+    """The step ran into its time limit, in the command at `span` where that is known."""
+    message = f"{target} of {project} ran longer than {timeout_s:g} s"
+    if span:
+        message = f"{span}: {message}, at last in {short(span.text)}"
+    location = _place(span) if span else None
+    return step_error("STEP_TIMEOUT", "timeout", message, location=location, context={"target": target})
+
+
 def short(text: str) -> str:
     """For messages: one line, at most 200 characters."""
     text = " ".join(text.split())

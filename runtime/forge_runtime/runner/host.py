@@ -20,9 +20,9 @@ from typing import Final
 from forge_runtime.job import JobState
 from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
-from forge_runtime.runner.failure import StepFailure, config_failure, refused, step_error
+from forge_runtime.runner.failure import StepFailure, config_failure, refused, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
-from forge_runtime.runner.recipe import BuiltTarget, RecipeRun, Surroundings
+from forge_runtime.runner.recipe import BuiltTarget, Progress, RecipeRun, Surroundings
 from forgec.diagnostic import ForgeError
 from forgec.source import Source, Span, whole_file
 from forgec.syntax import earthfile_ast as ast
@@ -32,6 +32,7 @@ DEPTH_MAX: Final = 50
 """Targets that wait for each other; with args that change, a target can call itself without being a cycle."""
 
 EARTHFILE_BYTES_MAX: Final = 1024 * 1024
+"""What may be read at all; the parser's own limit is 256 Ki characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,21 +43,21 @@ class HostRunner:
     name: str = "host"
 
     async def run(self, request: StepRequest, output: LineSink) -> StepOutcome:
+        progress = Progress()
         try:
             async with asyncio.timeout(request.timeout_s):
-                await _run_step(request, output, self.groups)
+                await _run_step(request, output, self.groups, progress)
         except StepFailure as failure:
             await output(failure.error.message)
             return StepOutcome(status=JobState.FAILED, exit_code=failure.exit_code, error=failure.error)
         except TimeoutError:
-            message = f"{request.target} of {request.project_path} ran longer than {request.timeout_s:g} s"
-            await output(message)
-            error = step_error("STEP_TIMEOUT", "timeout", message, context={"target": request.target})
+            error = timed_out(request.target, request.project_path, request.timeout_s, progress.at)
+            await output(error.message)
             return StepOutcome(status=JobState.FAILED, error=error)
         return StepOutcome(status=JobState.SUCCEEDED, exit_code=0)
 
 
-async def _run_step(request: StepRequest, output: LineSink, groups: Path | None) -> None:
+async def _run_step(request: StepRequest, output: LineSink, groups: Path | None, progress: Progress) -> None:
     arguments = parse_step_arguments(request.args)
     reference = parse_reference(request.target, whole_file(request.target))
     if reference is None or reference.project or reference.path:
@@ -67,6 +68,7 @@ async def _run_step(request: StepRequest, output: LineSink, groups: Path | None)
         scratch=request.scratch,
         timeout_s=request.timeout_s,
         groups=groups,
+        progress=progress,
     )
     project = posixpath.normpath(request.project_path)
     build = _StepBuild(workspace=request.workspace, first=project, surroundings=surroundings)
@@ -178,16 +180,22 @@ class _StepBuild:
             try:
                 with path.open("rb") as file:
                     data = file.read(EARTHFILE_BYTES_MAX + 1)
-                self.files[directory] = parse_earthfile(Source(name, data.decode("utf-8")))
             except OSError as error:
                 raise refused(f"{name} cannot be read: {error.strerror}", at) from None
-            except UnicodeDecodeError:
-                raise refused("the Earthfile is not UTF-8", whole_file(name)) from None
-            except ForgeError as error:
-                first = error.diagnostics[0]
-                span = first.span or whole_file(name)
-                raise refused(first.message, span) from None
+            self.files[directory] = _parse(name, data)
         return self.files[directory]
+
+
+def _parse(name: str, data: bytes) -> ast.Earthfile:
+    if len(data) > EARTHFILE_BYTES_MAX:
+        raise refused(f"the Earthfile is larger than {EARTHFILE_BYTES_MAX} bytes", whole_file(name))
+    try:
+        return parse_earthfile(Source(name, data.decode("utf-8")))
+    except UnicodeDecodeError:
+        raise refused("the Earthfile is not UTF-8", whole_file(name)) from None
+    except ForgeError as error:
+        first = error.diagnostics[0]
+        raise refused(first.message, first.span or whole_file(name)) from None
 
 
 def _target(earthfile: ast.Earthfile, name: str, at: Span) -> ast.Target:

@@ -52,6 +52,13 @@ class Targets(Protocol):
     async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget: ...
 
 
+@dataclass(slots=True)
+class Progress:
+    """Which command runs; what a step that ran too long can say of itself."""
+
+    at: Span | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What all targets of a step share. `environment` is the base of every command's."""
@@ -61,6 +68,7 @@ class Surroundings:
     scratch: Path
     timeout_s: float
     groups: Path | None
+    progress: Progress
 
 
 @dataclass(slots=True, kw_only=True)
@@ -330,6 +338,7 @@ class RecipeRun:
 
     async def _execute(self, argv: tuple[str, ...], span: Span) -> int:
         """Run a program in the working directory; its exit code, 128 + n for signal n as a shell says it."""
+        self.surroundings.progress.at = span
         cwd = self._workdir(span)
         program = Program(argv=argv, cwd=cwd, environment=self._visible())
         shared = self.surroundings

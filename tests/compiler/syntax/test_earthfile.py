@@ -1,5 +1,8 @@
 """Earthfiles: text to tree, with places, and what cannot be read with a reason."""
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -258,10 +261,37 @@ def test_nesting_and_size_are_bounded() -> None:
     with pytest.raises(ForgeError) as nested:
         parse(deep)
     with pytest.raises(ForgeError) as large:
-        parse("# " + "x" * 2**20)
+        parse("# " + "x" * 2**18)
 
     assert nested.value.diagnostics[0].code is Code.TOO_DEEP
     assert large.value.diagnostics[0].code is Code.TOO_DEEP
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "# c\n",
+        "RUN ((1<<x)) <<y \\\n",
+        "\\ \n",
+        "t: #\n",
+        "'' ",
+        "$(",
+        "RUN a\n",
+        "COPY (",
+        'RUN "$(',
+        "\\\n#\n",
+        "x\n\n",
+        "<<a",
+    ],
+)
+def test_hostile_repetition_takes_linear_time(unit: str) -> None:
+    text = "t:\n RUN " + unit * (250_000 // len(unit))
+    began = time.monotonic()
+
+    with contextlib.suppress(ForgeError):
+        parse(text)
+
+    assert time.monotonic() - began < 20, "quadratic time would be minutes"
 
 
 def test_windows_line_ends_change_nothing() -> None:

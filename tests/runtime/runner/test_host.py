@@ -364,7 +364,7 @@ def test_the_time_limit_covers_the_whole_step(step: Step) -> None:
     assert outcome.status is JobState.FAILED
     assert outcome.error
     assert (outcome.error.code, outcome.error.error_class) == ("STEP_TIMEOUT", "timeout")
-    assert outcome.error.message == "+test of . ran longer than 1 s"
+    assert outcome.error.message == "Earthfile:4:3: +test of . ran longer than 1 s, at last in RUN sleep 60"
 
 
 def test_cancelling_ends_all_processes_within_two_seconds(step: Step) -> None:
