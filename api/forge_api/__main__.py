@@ -13,6 +13,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,22 +30,27 @@ from forge_runtime.engine.local import LocalEngine
 from forge_runtime.settings import BusSettings
 from forge_runtime.telemetry import configure_logging
 
-SHUTDOWN_S = 5
+SHUTDOWN_S: Final = 5
+
+_log = logging.getLogger(__name__)
 
 
 def main() -> int:
     configure_logging("api")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = read_settings(os.environ)
         app = _local_app(settings)
     except SettingsInvalid as error:
         print(f"forge_api: {error}", file=sys.stderr)
         return 2
+    _log.info("API starts on http://%s:%d", settings.host, settings.port)
     uvicorn.run(
         app,
         host=settings.host,
         port=settings.port,
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
@@ -88,12 +95,15 @@ def _local_app(settings: ApiSettings) -> FastAPI:
 
 def _end(reason: str) -> None:
     """Without a connection that comes back by itself there is nothing to wait for; whoever supervises starts anew."""
-    logging.getLogger(__name__).error("the connection to NATS is gone for good: %s", reason)
+    _log.error("the connection to NATS is gone for good: %s", reason)
     signal.raise_signal(signal.SIGTERM)
 
 
 def _dispatcher_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    """Of ours only what a program needs to run; `forge-dispatcher` is the one beside our own interpreter."""
+    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
+    beside = str(Path(sys.executable).parent)
+    return kept | {"PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
 
 
 if __name__ == "__main__":

@@ -225,6 +225,18 @@ class RepositoryView(BaseModel):
     created_at: datetime
 
 
+class ErrorDetail(BaseModel):
+    """`details` has the request's id, and for a 422 every wrong field: `errors: [{path, message}]`."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class ErrorReply(BaseModel):
+    error: ErrorDetail
+
+
 class Health(BaseModel):
     status: Literal["ok"] = "ok"
 

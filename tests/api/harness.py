@@ -1,7 +1,7 @@
 """An API on SQLite, the in-memory bus and the in-memory engine, driven step by step: nothing runs in the background."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -253,7 +253,3 @@ def statuses(run: dict[str, Any]) -> dict[str, str]:
             for step in task["steps"]:
                 found[f"{phase['name']}/{task['project_name']}/{step['name']}"] = step["status"]
     return found
-
-
-def names(items: Sequence[dict[str, Any]]) -> list[str]:
-    return [item["name"] for item in items]

@@ -197,5 +197,17 @@ async def test_hostile_text_in_any_place_is_never_a_500(tmp_path: Path, text: st
         assert [response.status_code for response in found if response.status_code >= 500] == []
 
 
+async def test_every_route_describes_its_error_replies(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        document = (await api.client.get("/v1/openapi.json")).json()
+
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                if path.startswith("/v1/"):
+                    schema = operation["responses"]["422"]["content"]["application/json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/ErrorReply"}
+                    assert operation["security"] == [{"HTTPBearer": []}]
+
+
 def test_problem_without_words_of_its_own_has_the_standard_ones() -> None:
     assert Problem(409).message == "the request contradicts the present state"

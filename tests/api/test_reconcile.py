@@ -47,6 +47,18 @@ async def test_workflow_that_ended_without_a_finish_event_ends_its_run(tmp_path:
         assert (await api.run(story.run_id))["status"] == "succeeded"
 
 
+async def test_workflow_that_ended_before_anything_was_discovered_has_not_succeeded(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        story = await begun(api)
+        api.engine.end(f"forge-{story.run_id}", WorkflowPhase.SUCCEEDED)
+
+        await reconcile(api.platform)
+
+        run = await api.run(story.run_id)
+        assert run["status"] == "failed"
+        assert "without having discovered" in run["error"]["message"]
+
+
 async def test_failed_workflow_without_a_failed_job_fails_its_run_with_the_engines_words(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         story = await begun(api)

@@ -79,6 +79,30 @@ async def test_another_reference_of_a_commit_is_another_run(tmp_path: Path) -> N
         assert (response.json()["tag"], response.json()["branch"]) == ("v1", None)
 
 
+async def test_pull_request_gets_the_run_of_the_push_that_it_consists_of(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run_id = await api.new_run(trigger_type="push", github_context={"run_id": "7"})
+        pull_request = {"trigger_type": "pull_request", "ref": "refs/pull/3/merge", "github_context": {"pr_number": 3}}
+
+        attached = await api.post_run(**pull_request)
+        await api.client.delete(f"/v1/runs/{run_id}")
+        alone = await api.post_run(**pull_request)
+
+        assert (attached.status_code, attached.json()["id"]) == (200, run_id)
+        context = attached.json()["github_context"]
+        assert (context["pr_number"], context["run_id"]) == (3, "7")
+        assert (alone.status_code, alone.json()["ref"], alone.json()["branch"]) == (201, "refs/pull/3/merge", "main")
+
+
+async def test_push_does_not_attach_to_a_pull_request(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        await api.new_run(trigger_type="pull_request", ref="refs/pull/3/merge")
+
+        response = await api.post_run(trigger_type="push")
+
+        assert response.status_code == 201
+
+
 async def test_commit_without_a_name_is_its_own(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         run_id = await api.new_run(branch=None)

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db.tables import ACTIVE, AuditEvent, IdempotencyKey, OutboxEntry, Phase, Repository, Run, Step, Task
-from forge_runtime.status import ChildStatus
+from forge_runtime.status import ChildStatus, RunStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,18 @@ async def latest_run(session: AsyncSession, repository: str, commit_sha: str, re
         select(Run)
         .where(Run.repository == repository, Run.commit_sha == commit_sha, Run.ref == ref)
         .order_by(Run.attempt.desc())
+        .limit(1)
+    )
+    return found
+
+
+async def push_run(session: AsyncSession, repository: str, commit_sha: str, branch: str) -> Run | None:
+    """The newest run that a push of this commit to this branch made, unless it came to nothing."""
+    found: Run | None = await session.scalar(
+        select(Run)
+        .where(Run.repository == repository, Run.commit_sha == commit_sha, Run.branch == branch)
+        .where(Run.trigger_type == "push", Run.status.in_([*ACTIVE, RunStatus.SUCCEEDED]))
+        .order_by(Run.created_at.desc())
         .limit(1)
     )
     return found

@@ -8,7 +8,7 @@ from fastapi.security import HTTPBearer
 from forge_api.problem import Problem
 from forge_api.service.audit import Actor
 from forge_api.service.platform import Platform
-from forge_api.wire import LIMIT_MAX, OFFSET_MAX, REPOSITORY_NAME, REPOSITORY_OWNER, UUID
+from forge_api.wire import LIMIT_MAX, OFFSET_MAX, REPOSITORY_NAME, REPOSITORY_OWNER, UUID, ErrorReply
 
 _bearer = HTTPBearer(auto_error=False, description="The token in the platform's api.token file.")
 
@@ -33,3 +33,8 @@ Owner = Annotated[str, Path(pattern=REPOSITORY_OWNER)]
 Name = Annotated[str, Path(pattern=REPOSITORY_NAME)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX)]
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error replies of a route, for its description: those that any route may give, and its own."""
+    return {status: {"model": ErrorReply} for status in (400, 401, 413, 415, 422, 500, 503, *statuses)}

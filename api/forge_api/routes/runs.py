@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Query, Response
 
 from forge_api.db.query import RunFilter
-from forge_api.routes.request import Caller, Id, Limit, Offset, OnPlatform
+from forge_api.routes.request import Caller, Id, Limit, Offset, OnPlatform, errors
 from forge_api.service import job, run
 from forge_api.service.repository import fold
 from forge_api.wire import (
@@ -22,12 +22,16 @@ from forge_api.wire import (
 )
 from forge_runtime.status import RunStatus
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"])
+router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=errors())
 
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 
 
-@router.post("", status_code=201, responses={200: {"model": RunSummary, "description": "there was one already"}})
+@router.post(
+    "",
+    status_code=201,
+    responses=errors(403, 429) | {200: {"model": RunSummary, "description": "there was one already"}},
+)
 async def create_run(
     platform: OnPlatform,
     caller: Caller,
@@ -63,18 +67,18 @@ async def list_runs(  # noqa: PLR0913, PLR0917 - a query parameter each
     return await run.list_runs(platform, filters, limit, offset)
 
 
-@router.get("/{run_id}")
+@router.get("/{run_id}", responses=errors(404))
 async def get_run(
     platform: OnPlatform, _: Caller, run_id: Id, include: Annotated[Literal["discovery"] | None, Query()] = None
 ) -> RunView:
     return await run.get_run(platform, run_id, discovery=include == "discovery")
 
 
-@router.delete("/{run_id}", status_code=204)
+@router.delete("/{run_id}", status_code=204, responses=errors(404, 409))
 async def cancel_run(platform: OnPlatform, caller: Caller, run_id: Id) -> None:
     await run.cancel_run(platform, caller, run_id)
 
 
-@router.get("/{run_id}/jobs")
+@router.get("/{run_id}/jobs", responses=errors(404))
 async def list_jobs(platform: OnPlatform, _: Caller, run_id: Id) -> JobList:
     return await job.list_jobs(platform, run_id)

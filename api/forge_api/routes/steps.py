@@ -4,21 +4,21 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 
-from forge_api.routes.request import Caller, Id, OnPlatform
+from forge_api.routes.request import Caller, Id, OnPlatform, errors
 from forge_api.service import execution, log
 from forge_api.wire import INTEGER_MAX, LogAddress, PutStepStatus, PutTaskStatus, StepView, TaskView
 
 NEXT_OFFSET_HEADER: Final = "X-Log-Next-Offset"
 
-router = APIRouter(prefix="/v1", tags=["steps"])
+router = APIRouter(prefix="/v1", tags=["steps"], responses=errors(404))
 
 
-@router.put("/tasks/{task_id}/status")
+@router.put("/tasks/{task_id}/status", responses=errors(409))
 async def put_task_status(platform: OnPlatform, caller: Caller, task_id: Id, body: PutTaskStatus) -> TaskView:
     return await execution.put_task_status(platform, caller, task_id, body)
 
 
-@router.put("/steps/{step_id}/status")
+@router.put("/steps/{step_id}/status", responses=errors(409))
 async def put_step_status(platform: OnPlatform, caller: Caller, step_id: Id, body: PutStepStatus) -> StepView:
     return await execution.put_step_status(platform, caller, step_id, body)
 

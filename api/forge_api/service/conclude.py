@@ -19,6 +19,7 @@ from forge_runtime.event import Event
 from forge_runtime.job import JobRecord
 from forge_runtime.run import CancelFlag, CancelReason
 from forge_runtime.status import RUN, STEP, ChildStatus, RunStatus, conclude
+from forgec.ids import DISCOVERY_PHASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ async def merge_records(platform: Platform, run_id: str, end: End | None) -> Non
         if RUN.final(run.status):
             return
         failed = end.failure is not None or _reason(flag) in (CancelReason.FAILED, CancelReason.DEADLINE)
+        failed |= not any(phase.name == DISCOVERY_PHASE and phase.status == ChildStatus.SUCCEEDED for phase in phases)
         run.status = conclude((phase.status for phase in phases), cancelled=cancelled, failed=failed)
         run.completed_at = end.at
         if run.status == RunStatus.FAILED:
@@ -88,10 +90,11 @@ def _error_without_step(run: Run, flag: CancelFlag | None, end: End) -> dict[str
     if _reason(flag) == CancelReason.DEADLINE:
         code, error_class, message = "JOB_EXPIRED", "timeout", "the run passed its limit of 24 h and was stopped"
     elif flag is not None and end.failure is None:
-        code, error_class, message = "INTERNAL", "internal", f"{flag.by} stopped the run as failed; no step of it did"
+        code, error_class, message = "INTERNAL", "internal", f"{flag.by} ended the run as failed; no step of it did"
+    elif end.failure is not None:
+        code, error_class, message = "INTERNAL", "infra", f"no step failed, but the workflow did: {end.failure}"
     else:
-        code, error_class = "INTERNAL", "infra"
-        message = f"no step failed, but the workflow did: {end.failure or 'the engine gave no reason'}"
+        code, error_class, message = "INTERNAL", "infra", "the workflow ended without having discovered what to run"
     return {
         "code": code,
         "message": message,

@@ -15,11 +15,11 @@ from forge_api.problem import conflict, invalid, not_found
 from forge_api.service import audit
 from forge_api.service.audit import Actor, Resource
 from forge_api.service.platform import Platform
-from forge_api.service.projection import first_error
+from forge_api.service.projection import advance, first_error
 from forge_api.service.rows import finish_step, roll_up_from
 from forge_api.service.view import step_view, task_view
 from forge_api.wire import PutStepStatus, PutTaskStatus, StepError, StepView, TaskView
-from forge_runtime.status import RUN, STEP, TASK, ChildStatus, Refused, RunStatus, Same, next_status
+from forge_runtime.status import RUN, STEP, TASK, ChildStatus, Refused, Same, next_status
 
 _SYNONYMS = {"success": ChildStatus.SUCCEEDED}
 
@@ -48,7 +48,7 @@ async def put_step_status(platform: Platform, actor: Actor, step_id: str, reques
                 step.completed_at, step.exit_code = now, request.exit_code
                 step.logs_s3_key, step.error = request.logs_s3_key, _error(request.error)
             await session.flush()
-            await _moved(session, run, step)
+            await _moved(session, run, step, now)
             await audit.record(session, actor, "step.put", Resource("step", step_id), now, status=wanted)
         return step_view(step)
 
@@ -70,7 +70,7 @@ async def put_task_status(platform: Platform, actor: Actor, task_id: str, reques
             _close_steps(task, steps, wanted, now=now)
             await session.flush()
             for step in steps:
-                await _moved(session, run, step)
+                await _moved(session, run, step, now)
         if request.error is not None and task.error is None:
             task.error = _error(request.error)
         await audit.record(session, actor, "task.put", Resource("task", task_id), now, status=wanted)
@@ -88,10 +88,9 @@ def _close_steps(task: Task, steps: Sequence[Step], wanted: ChildStatus, *, now:
             finish_step(step, wanted, now)
 
 
-async def _moved(session: AsyncSession, run: Run, step: Step) -> None:
+async def _moved(session: AsyncSession, run: Run, step: Step, now: datetime) -> None:
     await roll_up_from(session, step)
-    if run.status == RunStatus.DISCOVERING and step.status == ChildStatus.RUNNING and run.plan_digest is not None:
-        run.status = RunStatus.RUNNING
+    advance(run, step, step.status, now)
     if step.status == ChildStatus.FAILED and not RUN.final(run.status):
         run.error = await first_error(session, run.id)
 

@@ -18,7 +18,7 @@ from forge_api.db import query
 from forge_api.db.tables import Run, Step
 from forge_api.service.rows import plan_rows, roll_up_from
 from forge_runtime.bus.port import BadObject, Bus
-from forge_runtime.event import Event, EventKind, StepAddress
+from forge_runtime.event import Event, StepAddress
 from forge_runtime.status import RUN, STEP, Change, ChildStatus, RunStatus, reach
 from forgec import ids
 from forgec.plan.digest import read_plan
@@ -77,7 +77,7 @@ async def _project_step(session: AsyncSession, run: Run, event: Event) -> bool:
     if merge(step, event):
         await session.flush()
         await roll_up_from(session, step)
-    advance(run, event)
+    advance(run, step, event.status, datetime.fromisoformat(event.at))
     return step.status == ChildStatus.FAILED
 
 
@@ -111,16 +111,14 @@ def merge(step: Step, event: Event) -> bool:
     return True
 
 
-def advance(run: Run, event: Event) -> None:
+def advance(run: Run, step: Step, status: str, at: datetime) -> None:
     """Move the run along: discovering while discovery runs, running once it is known what to run."""
-    if event.kind is EventKind.DISCOVERY:
-        wanted = RunStatus.RUNNING if event.status == ChildStatus.SUCCEEDED else RunStatus.DISCOVERING
-    else:
-        wanted = RunStatus.RUNNING
+    discovering = step.id == ids.step_id(run.id, ids.DISCOVERY_PHASE, ids.DISCOVERY_TASK, ids.DISCOVERY_STEP)
+    known = not discovering or status == ChildStatus.SUCCEEDED
+    wanted = RunStatus.RUNNING if known else RunStatus.DISCOVERING
     if not RUN.final(run.status) and isinstance(reach(RUN, run.status, wanted), Change):
         run.status = wanted
-    at = datetime.fromisoformat(event.at)
-    if event.kind is EventKind.DISCOVERY and event.status == ChildStatus.RUNNING:
+    if discovering and status == ChildStatus.RUNNING:
         run.started_at = at if run.started_at is None else min(run.started_at, at)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
@@ -42,7 +43,8 @@ async def create_run(
 ) -> tuple[RunSummary, bool]:
     """The run, and True if it was made now.
 
-    One (repository, commit, ref) has one active run, which every further request gets. After it succeeded, a push or
+    A pull request gets the run of the push that it consists of, if that is running or has succeeded. Else one
+    (repository, commit, ref) has one active run, which every further request gets. After it succeeded, a push or
     pull request gets it as well, since the commit is the same; one that failed or was cancelled, and every manual
     request, makes the next attempt.
     """
@@ -53,7 +55,9 @@ async def create_run(
         key = f"{actor.subject} {idempotency_key}" if idempotency_key is not None else None
         if key is not None and (run := await _replayed(session, key, request, now)) is not None:
             return run_summary(run), False
-        last = await query.latest_run(session, repository.full_name, request.commit_sha, names.ref)
+        last = await _pushed(session, repository, request, names) or await query.latest_run(
+            session, repository.full_name, request.commit_sha, names.ref
+        )
         created = last is None or _may_rerun(last, request)
         if last is None or created:
             await _admit(session, repository)
@@ -126,6 +130,17 @@ def resolve_names(request: CreateRun) -> Names:
     return Names(ref, branch, None)
 
 
+async def _pushed(session: AsyncSession, repository: Repository, request: CreateRun, names: Names) -> Run | None:
+    """The push run of a pull request's head commit, which now knows its pull request."""
+    if TriggerType(request.trigger_type) is not TriggerType.PULL_REQUEST or names.branch is None:
+        return None
+    run = await query.push_run(session, repository.full_name, request.commit_sha, names.branch)
+    if run is not None and request.github_context is not None:
+        pr_number = request.github_context.pr_number
+        run.github_context = request.github_context.model_dump() | (run.github_context or {}) | {"pr_number": pr_number}
+    return run
+
+
 def _may_rerun(last: Run, request: CreateRun) -> bool:
     if not RUN.final(last.status):
         return False
@@ -171,12 +186,9 @@ async def _admit(session: AsyncSession, repository: Repository) -> None:
 
 async def _replayed(session: AsyncSession, key: str, request: CreateRun, now: datetime) -> Run | None:
     """The run of an earlier request with this key, within a day."""
+    await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - IDEMPOTENCY_TTL))
     known = await query.idempotency_key(session, key)
     if known is None:
-        return None
-    if known.created_at < now - IDEMPOTENCY_TTL:
-        await session.delete(known)
-        await session.flush()
         return None
     if known.request_digest != _digest(request):
         raise Problem(422, "this Idempotency-Key was used for another request; use a new one")
