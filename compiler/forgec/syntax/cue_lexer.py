@@ -85,20 +85,21 @@ class AutomaticCommas:
     )
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        before = ""
-        comma: Token | None = None
+        before: Token | None = None
+        line_ended = False
         for token in stream:
             if token.type == "NEWLINE":
-                if before in self._ENDING and comma is None:
-                    comma = Token("COMMA", str(token), start_pos=token.start_pos, end_pos=token.end_pos)
+                line_ended = True
                 continue
-            if comma is not None and token.type != "RPAR":
-                yield comma
-            comma = None
-            before = token.type
+            if line_ended and token.type != "RPAR":
+                yield from self._comma_after(before)
             yield token
-        if comma is not None:
-            yield comma
+            before, line_ended = token, False
+        yield from self._comma_after(before)  # the last line ends, with or without a line break
+
+    def _comma_after(self, token: Token | None) -> Iterator[Token]:
+        if token is not None and token.type in self._ENDING:
+            yield Token("COMMA", "\n", start_pos=token.end_pos, end_pos=token.end_pos)
 
 
 class _Scan:

@@ -334,6 +334,9 @@ def _expected(accepted: set[str]) -> str:
     if "NUMBER" in accepted:
         words.append("a field or a value" if "LET" in accepted else "a value")
         accepted = accepted - {"IDENT", "LBRACE", "IN"}
+    elif "STRING" in accepted:
+        words.append("a field's name")
+        accepted = accepted - {"IDENT", "IN"}
     if "COMMA" in accepted:
         words.append('"," or a new line')
     words += [word for terminal, word in _WORDS.items() if terminal in accepted]

@@ -1,0 +1,158 @@
+"""CUE text to tree: what is accepted, where things are, and what is said of the rest."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forgec.diagnostic import Code, ForgeError
+from forgec.source import Source
+from forgec.syntax import ast
+from forgec.syntax.parse import parse_file, parser
+
+
+def parse(text: str) -> ast.File:
+    return parse_file(Source("x.cue", text))
+
+
+def value(text: str) -> ast.Expr:
+    """The value of a file's one field."""
+    (field,) = parse(f"x: {text}").body.declarations
+    assert isinstance(field, ast.Field)
+    return field.value
+
+
+def literal(text: str) -> object:
+    found = value(text)
+    assert isinstance(found, ast.Literal)
+    return found.value
+
+
+def failures(text: str) -> list[str]:
+    with pytest.raises(ForgeError) as caught:
+        parse(text)
+    return [f"{each.span}: {each.message}" for each in caught.value.diagnostics]
+
+
+def test_the_grammar_has_no_conflict() -> None:
+    assert parser(strict=True)
+
+
+def test_a_line_end_is_a_comma_where_a_declaration_can_end() -> None:
+    file = parse('package p\n\na: 1\nb: [\n\t1,\n\t2\n]\nc: (\n\t1 +\n\t2\n)\nd: {e: "x"\n} // end')
+
+    assert file.package is not None
+    assert file.package.name == "p"
+    assert [each.label.name for each in file.body.declarations if isinstance(each, ast.Field)] == ["a", "b", "c", "d"]
+
+
+def test_shorthand_presence_and_attributes_are_kept() -> None:
+    (field,) = parse('a: "b c"?: d!: 1 @tag(x, "(")').body.declarations
+
+    path = []
+    while isinstance(field, ast.Field):
+        path.append((field.label.name, field.label.is_identifier, field.presence))
+        attributes = field.attributes
+        field = field.value.declarations[0] if isinstance(field.value, ast.StructLiteral) else field.value
+    assert path == [
+        ("a", True, ast.Presence.REGULAR),
+        ("b c", False, ast.Presence.OPTIONAL),
+        ("d", True, ast.Presence.REQUIRED),
+    ]
+    assert [(each.name, each.text) for each in attributes] == [("tag", 'x, "("')]
+
+
+def test_keywords_name_fields_too() -> None:
+    file = parse("if: 1\nfor: {let: 2}\nimport: x.in\nx: in: 3\ntrue: false")
+
+    assert [each.label.name for each in file.body.declarations if isinstance(each, ast.Field)] == [
+        "if", "for", "import", "x", "true",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1_000", 1000),
+        ("0x1F", 31),
+        ("0b101", 5),
+        ("0o17", 15),
+        ("1.5K", 1500),
+        ("2Mi", 2 * 1024 * 1024),
+        ("1.5e3", 1500.0),
+        (".5", 0.5),
+        ("-7", -7),
+        ("null", None),
+        ("true", True),
+        (r'"a\n\u00e9\U0001F600\/"', "a\né😀/"),
+        (r'#"a\d+"#', r"a\d+"),
+        ('"""\n  a\n    b\n\n  """', "a\n  b\n"),
+        ('"""\n  """', ""),
+    ],
+)
+def test_literals_have_their_value(text: str, expected: object) -> None:
+    assert literal(text) == expected
+
+
+def test_strings_hold_expressions_that_hold_strings() -> None:
+    found = value(r'"a \("b \(c) d") e \({f: ")"}.f)"')
+
+    assert isinstance(found, ast.Interpolation)
+    before, inner, middle, selected, after = found.parts
+    assert (before, middle, after) == ("a ", " e ", "")
+    assert isinstance(inner, ast.Interpolation)
+    assert isinstance(selected, ast.Selector)
+
+
+def test_precedence_is_that_of_cue() -> None:
+    found = value("1 + 2 * 3 & int | *-4")
+
+    assert isinstance(found, ast.Disjunction)
+    first, second = found.terms
+    assert (first.default, second.default) == (False, True)
+    assert isinstance(first.value, ast.Conjunction)
+    assert isinstance(total := first.value.terms[0], ast.Arithmetic)
+    assert total.span.text == "1 + 2 * 3"
+    assert isinstance(total.rest[0][1], ast.Arithmetic)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: }", 'x.cue:1:4: "}" closes nothing'),
+        ("a: (1]", 'x.cue:1:6: "]" does not close the "(" of line 1'),
+        ("a: {\n  b: 1\n", 'x.cue:1:4: the "{" is not closed: the file ends inside it'),
+        ('a: "x\n', "x.cue:1:4: the string is not closed on its line"),
+        ('a: """x"""', 'x.cue:1:4: the text of a multi-line string begins on the line after """'),
+        ("a: 1 2", 'x.cue:1:6: "," or a new line or the end of the file is expected, found "2"'),
+        ("a: ;", 'x.cue:1:4: the character ";" has no meaning here'),
+        ("a: 1__0", 'x.cue:1:4: "1__0" is not a number'),
+        ("a: [..., 1]", "x.cue:1:5: ... comes once, at the end of a list"),
+        ("a: " + "(" * 65, "x.cue:1:68: nested deeper than 64 levels"),
+    ],
+)
+def test_a_mistake_of_form_is_told_in_words(text: str, message: str) -> None:
+    assert failures(text) == [message]
+
+
+def test_all_unsupported_constructs_of_a_file_are_named() -> None:
+    with pytest.raises(ForgeError) as caught:
+        parse('import "strings"\na: len(b)\n{[string]: int}\nX=c: 1')
+
+    assert {each.code for each in caught.value.diagnostics} == {Code.UNSUPPORTED}
+    assert [each.message.split(" is valid CUE")[0] for each in caught.value.diagnostics] == [
+        "an import",
+        "a call (len(...))",
+        "a pattern constraint ([pattern]: value)",
+        "an alias (X=...)",
+    ]
+
+
+@given(st.text(alphabet="abc#_:?!.&|*+-<>=~/\\\"'()[]{}@, \n\t0123456789"))
+def test_any_text_is_a_tree_or_a_list_of_mistakes(text: str) -> None:
+    places = []
+    try:
+        places.append(parse(text).body.span)
+    except ForgeError as error:
+        places += [each.span for each in error.diagnostics]
+
+    assert all(place is not None and 0 <= place.start <= place.end <= len(text) for place in places)
