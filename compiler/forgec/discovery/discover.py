@@ -205,7 +205,7 @@ def _path_problem(path: str) -> Diagnostic | None:
         path.encode()
         msgspec.convert(path, ProjectPath)
     except (UnicodeEncodeError, msgspec.ValidationError):
-        message = f'"{shown(path)!r}" cannot be the path of a project: it must be UTF-8 without control characters'
+        message = "the path of a project must be UTF-8 without control characters, at most 4096 characters"
         return Diagnostic(Code.BAD_VALUE, message, whole_file(shown(_file(path))))
     return None
 

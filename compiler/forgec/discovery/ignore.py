@@ -18,35 +18,44 @@ class IgnoreRules:
     """The rules of all ignore files added so far; files must be added before paths below them are asked for."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, tuple[_Rule, ...]] = {}
-        self._excluded: dict[str, bool] = {}
+        self._rules: dict[bytes, tuple[_Rule, ...]] = {}
+        self._excluded: dict[bytes, bool] = {}
 
     def add(self, directory: str, text: bytes) -> None:
         """The ignore file of `directory` ("" is the root)."""
-        self._rules[directory] = tuple(_parse(text))
+        self._rules[_bytes(f"{directory}/") if directory else b""] = tuple(_parse(text))
 
     def ignores(self, path: str, *, is_directory: bool = False) -> bool:
         """Whether a path, or a directory above it, is excluded."""
-        slash = path.find("/")
-        while slash >= 0:
-            parent = path[:slash]
-            if parent not in self._excluded:
-                self._excluded[parent] = self._matches(parent, is_directory=True)
-            if self._excluded[parent]:
+        name = _bytes(path)
+        above: list[tuple[int, tuple[_Rule, ...]]] = []
+        start = 0
+        while True:
+            rules = self._rules.get(name[:start])
+            if rules:
+                above.append((start, rules))
+            end = name.find(b"/", start)
+            if end < 0:
+                return _excludes(above, name, is_directory)
+            directory = name[:end]
+            if directory not in self._excluded:
+                self._excluded[directory] = _excludes(above, directory, is_directory=True)
+            if self._excluded[directory]:
                 return True
-            slash = path.find("/", slash + 1)
-        return self._matches(path, is_directory)
+            start = end + 1
 
-    def _matches(self, path: str, is_directory: bool) -> bool:
-        encoded = path.encode(errors="surrogateescape")
-        directory = path
-        while directory:
-            directory = directory.rpartition("/")[0]
-            relative = encoded[len(directory.encode(errors="surrogateescape")) + 1 :] if directory else encoded
-            for rule in reversed(self._rules.get(directory, ())):
-                if rule.matches(relative, is_directory):
-                    return not rule.negated
-        return False
+
+def _bytes(path: str) -> bytes:
+    return path.encode(errors="surrogateescape")
+
+
+def _excludes(above: Sequence[tuple[int, Sequence["_Rule"]]], name: bytes, is_directory: bool) -> bool:
+    """By the rules of the directories above, outermost first, each with where the path below it begins."""
+    for start, rules in reversed(above):
+        for rule in reversed(rules):
+            if rule.matches(name[start:], is_directory):
+                return not rule.negated
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
