@@ -93,7 +93,8 @@ class StepLog:
         """Send what is left, store the object and remove the spool. Raises BlobUnavailable; then the spool stays, and
         this may be called again."""
         if self._timer:
-            self._timer.cancel()
+            if not self._sending.locked():  # it sleeps; in the middle of a batch it is waited for
+                self._timer.cancel()
             await asyncio.wait({self._timer})
         await self._flush()
         self._file.close()
