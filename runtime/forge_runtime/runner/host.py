@@ -108,8 +108,7 @@ class _StepBuild:
         at = whole_file(_earthfile_path(directory))
         earthfile = self._earthfile(directory, at)
         target = _target(earthfile, name, at)
-        declared = {name for name, arg in declared_args(earthfile.base).items() if arg.is_global}
-        declared |= set(declared_args(target.recipe))
+        declared = {*declared_args(earthfile.base), *declared_args(target.recipe)}
         for arg in args:
             if arg not in declared:
                 known = ", ".join(sorted(declared)) or "none"
@@ -144,8 +143,8 @@ class _StepBuild:
         run = self._recipe_run(directory, args, self.running[key], key)
         if target.name != BASE:
             base_target = ast.Target(name=BASE, docs="", recipe=earthfile.base, span=target.span)
-            global_args = {name for name, arg in declared_args(earthfile.base).items() if arg.is_global}
-            base_args = {name: value for name, value in args.items() if name in global_args}
+            of_base = declared_args(earthfile.base)
+            base_args = {name: value for name, value in args.items() if name in of_base}
             base = await self._once(directory, base_target, base_args, target.span)
             await run.inherit(base)
         await run.run(target.recipe)

@@ -152,6 +152,14 @@ def test_args_have_defaults_overrides_and_shell_defaults(step: Step) -> None:
     assert step.printed == ["two words 42 eu"]
 
 
+def test_args_of_the_base_recipe_can_be_set_but_only_global_ones_reach_targets(step: Step) -> None:
+    step.write("Earthfile", "ARG dir=a\nARG --global n=1\nWORKDIR /$dir\ntest:\n  RUN basename $PWD; echo [$dir] $n\n")
+
+    step.run("+test", "--dir=b", "--n=2")
+
+    assert step.printed == ["b", "[] 2"]
+
+
 def test_an_undeclared_build_arg_is_a_config_error_that_lists_the_declared_ones(step: Step) -> None:
     step.write("Earthfile", "test:\n  ARG who\n  RUN true\n")
 
