@@ -201,7 +201,7 @@ class Dispatcher:
 
     async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: Sequence[Sequence[Sequence[Job]]]) -> Exit | None:
         """How it ended; None where what is left must be settled, and the run's flag says why."""
-        submitter = Submitter.of(self._ledger, watch, run.deadline_at)
+        submitter = Submitter(self._ledger, watch)
         left_s = run.deadline_at - self._ledger.clock()
         flag_key = subject.cancel_key(self.run_id)
         work = asyncio.create_task(_tasks(submitter, tasks))

@@ -185,6 +185,18 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Set anew by each claim: tells two holders of one worker name apart."""
 
 
+def new_error(code: str, error_class: str, message: str, *, component: str, now: float) -> ErrorRecord:
+    """An error of now (unix seconds); only what the infrastructure did may be tried again."""
+    return ErrorRecord(
+        code=code,
+        message=message[:ERROR_MESSAGE_CHARS_MAX],
+        component=component,
+        error_class=error_class,
+        retryable=error_class == "infra",
+        timestamp=utc_text(now),
+    )
+
+
 def utc_text(unix_s: float) -> str:
     """Unix seconds as RFC 3339 UTC to the millisecond, the form of every timestamp on the wire."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from forge_runtime.job import ErrorRecord, JobRecord, JobResult, JobState, utc_text
+from forge_runtime.job import ErrorRecord, JobRecord, JobResult, JobState, new_error, utc_text
 
 STARTS_MAX: Final = 3
 """A job whose worker died this often is given up: the next claim makes it failed, JOB_POISON."""
@@ -149,16 +149,13 @@ def _waited_too_long(record: JobRecord, now: float) -> bool:
 
 
 def _expired(record: JobRecord, component: str, now: float) -> JobRecord:
-    limit_s = record.job.limits.schedule_to_start_s
-    error = ErrorRecord(
-        code="JOB_EXPIRED",
-        message=f"no worker began this job within {limit_s:g} s; see whether workers of its pool run, then start the "
-        "run again",
-        component=component,
-        error_class="infra",
-        timestamp=utc_text(now),
+    message = (
+        f"no worker began this job within {record.job.limits.schedule_to_start_s:g} s; "
+        "see whether workers of its pool run, then start the run again"
     )
-    return _ended(record, JobState.EXPIRED, error, now)
+    return _ended(
+        record, JobState.EXPIRED, new_error("JOB_EXPIRED", "infra", message, component=component, now=now), now
+    )
 
 
 def _poisoned(record: JobRecord, component: str, now: float) -> JobRecord:
@@ -167,13 +164,8 @@ def _poisoned(record: JobRecord, component: str, now: float) -> JobRecord:
 
 
 def _poison_error(component: str, reason: str, now: float) -> ErrorRecord:
-    return ErrorRecord(
-        code="JOB_POISON",
-        message=f"{reason}; the job is in the dead letters and will not be tried again",
-        component=component,
-        error_class="infra",
-        timestamp=utc_text(now),
-    )
+    message = f"{reason}; the job is in the dead letters and will not be tried again"
+    return new_error("JOB_POISON", "infra", message, component=component, now=now)
 
 
 def _ended(record: JobRecord, state: JobState, error: ErrorRecord, now: float) -> JobRecord:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from forge_runtime import subject
-from forge_runtime.job import ErrorRecord, JobRecord, JobType, utc_text
+from forge_runtime.job import ErrorRecord, JobRecord, JobType, new_error
 from forge_runtime.lease import Refusal, Refused, cancel
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out
@@ -78,10 +78,5 @@ class Settlement:
 def cancelled_error(flag: CancelFlag, component: str, now: float) -> ErrorRecord:
     """Why a job was cancelled, as its result tells it."""
     cause = f"job {flag.job_id} failed" if flag.job_id else f"by {flag.by}"
-    return ErrorRecord(
-        code="CANCELLED",
-        message=f"stopped because the run ends: {flag.reason}, {cause}",
-        component=component,
-        error_class="cancelled",
-        timestamp=utc_text(now),
-    )
+    message = f"stopped because the run ends: {flag.reason}, {cause}"
+    return new_error("CANCELLED", "cancelled", message, component=component, now=now)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from forge_runtime import subject
@@ -39,20 +39,15 @@ class GaveUp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Submits jobs of one run. `deadline_at`, unix seconds, is the run's own end: no wait lasts beyond it."""
+    """Submits jobs of one run, whose hints `watch` receives."""
 
     ledger: Ledger
     watch: Watch
-    deadline_at: float
-    _turn: asyncio.Semaphore
-
-    @classmethod
-    def of(cls, ledger: Ledger, watch: Watch, deadline_at: float) -> "Submitter":
-        return cls(ledger, watch, deadline_at, asyncio.Semaphore(SUBMISSIONS_MAX))
+    _turn: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(SUBMISSIONS_MAX))
 
     async def bring_to_end(self, job: Job) -> JobRecord:
         """The job's terminal record; GaveUp when it does not come in time."""
-        limit_s = min(longest_wait_s(job), self.deadline_at - self.ledger.clock())
+        limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
         async with self._turn:
             record = await self.ledger.open(job)

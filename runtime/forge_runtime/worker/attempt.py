@@ -37,6 +37,7 @@ from forge_runtime.job import (
     ResultReference,
     decode_job,
     encode,
+    new_error,
     utc_text,
 )
 from forge_runtime.lease import Holder, Refusal, Refused
@@ -48,7 +49,7 @@ from forge_runtime.settle import cancelled_error
 from forge_runtime.subject import WorkQueue
 from forge_runtime.tasks import end_tasks
 from forge_runtime.telemetry import log_fields, trace_id_of
-from forge_runtime.worker.execution import Bench, execute, failed, log_key_of
+from forge_runtime.worker.execution import Bench, execute, log_key_of
 from forge_runtime.worker.handler import Outcome
 from forgec.plan.digest import digest_of
 
@@ -206,8 +207,8 @@ class Attempt:
             await self._complete(record, outcome)
         except BlobUnavailable as unavailable:
             message = f"the result cannot be stored: {unavailable}"
-            again = failed("INTERNAL", "infra", message, component=self._component, now=self._ledger.clock())
-            await self._conclude(record, again)
+            error = new_error("INTERNAL", "infra", message, component=self._component, now=self._ledger.clock())
+            await self._conclude(record, Outcome(status=JobState.FAILED, error=error))
 
     async def _complete(self, record: JobRecord, outcome: Outcome) -> None:
         result = await self._result(record, outcome)

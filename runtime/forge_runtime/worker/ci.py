@@ -9,7 +9,7 @@ from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError
 from forge_runtime.job import CiPayload, Job, JobState
 from forge_runtime.runner.port import StepOutcome, StepRequest, StepRunner
-from forge_runtime.worker.handler import JobContext, Outcome, git_failure
+from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure
 
 TAIL_LINES = 20
 """Of the log, in the error record: enough to see the cause of most failures without opening the log."""
@@ -24,6 +24,10 @@ class CiHandler:
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         payload = decode(job.payload, type=CiPayload)
+        if (needed := _needed_secret(payload)) is not None:
+            message = f"step {payload.step.name} needs secret {needed}: this version resolves no secrets"
+            await context.log.write(message)
+            return failed("SECRET_UNRESOLVED", "config", message, context)
         ended: StepOutcome | None = None
         try:
             async with self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace") as workspace:
@@ -45,6 +49,14 @@ class CiHandler:
                 return git_failure(error, context)
             _log.warning("checkout not removed", extra={"why": str(error)})  # the step's end stands
         return _outcome(ended, payload, context)
+
+
+def _needed_secret(payload: CiPayload) -> str | None:
+    """A secret that the step cannot do without; running it anyway would fail later, and for no visible reason."""
+    for secret in payload.step.secrets:
+        if not secret.get("optional"):
+            return f"{secret.get('secretName') or secret.get('path')} of provider {secret['provider']}"
+    return None
 
 
 def _environment(job: Job, payload: CiPayload) -> dict[str, str]:

@@ -13,13 +13,13 @@ from forge_runtime.blob import Blob, BlobUnavailable
 from forge_runtime.bus.port import Bus, BusUnavailable
 from forge_runtime.envelope import address_of
 from forge_runtime.folder import remove_folder
-from forge_runtime.job import ERROR_MESSAGE_CHARS_MAX, ErrorRecord, JobRecord, JobState, JobType, utc_text
+from forge_runtime.job import JobRecord, JobType
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog, log_key
 from forge_runtime.outage import ride_out
 from forge_runtime.submit import START_ALLOWANCE_S
 from forge_runtime.watch import Watch
-from forge_runtime.worker.handler import Handler, JobContext, Outcome
+from forge_runtime.worker.handler import Handler, JobContext, Outcome, failed
 
 LOG_STORE_S: Final = 60.0
 """For the largest log of 64 MiB over a slow line."""
@@ -46,43 +46,28 @@ async def execute(bench: Bench, record: JobRecord, component: str) -> Outcome:
     job = record.job
     folder = bench.scratch / f"{job.job_id}-{record.attempt_nonce}"
     limit_s = job.limits.start_to_close_s + START_ALLOWANCE_S
-    try:
-        async with _kept_log(bench, record, folder) as log, asyncio.timeout(limit_s):
-            context = JobContext(
-                worker=bench.worker,
-                component=component,
-                attempt=record.starts,
-                scratch=folder / "files",
-                documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
-                log=log,
-                clock=bench.ledger.clock,
-            )
-            context.scratch.mkdir()
-            return await bench.handlers[job.type].handle(job, context)
-    except TimeoutError:
-        message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
-        return failed("STEP_TIMEOUT", "timeout", message, component=component, now=bench.ledger.clock())
-    except BusUnavailable as error:
-        message = f"the bus was not available: {error}"
-        return failed("INTERNAL", "infra", message, component=component, now=bench.ledger.clock())
-    except Exception as error:
-        _log.exception("handler failed")
-        message = f"the worker failed: {type(error).__name__}: {error}"
-        return failed("INTERNAL", "internal", message, component=component, now=bench.ledger.clock())
-    finally:
-        await asyncio.to_thread(remove_folder, folder)
-
-
-def failed(code: str, error_class: str, message: str, *, component: str, now: float) -> Outcome:
-    """An outcome for what the worker itself has to answer for."""
-    error = ErrorRecord(
-        code=code,
-        message=message[:ERROR_MESSAGE_CHARS_MAX],
-        component=component,
-        error_class=error_class,
-        timestamp=utc_text(now),
-    )
-    return Outcome(status=JobState.FAILED, error=error)
+    async with _folder(folder), _kept_log(bench, record, folder / "log") as log:
+        context = JobContext(
+            worker=bench.worker,
+            component=component,
+            attempt=record.starts,
+            scratch=folder / "files",
+            documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
+            log=log,
+            clock=bench.ledger.clock,
+        )
+        context.scratch.mkdir()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await bench.handlers[job.type].handle(job, context)
+        except TimeoutError:
+            message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
+            return failed("STEP_TIMEOUT", "timeout", message, context)
+        except BusUnavailable as error:
+            return failed("INTERNAL", "infra", f"the bus was not available: {error}", context)
+        except Exception as error:
+            _log.exception("handler failed")
+            return failed("INTERNAL", "internal", f"the worker failed: {type(error).__name__}: {error}", context)
 
 
 def log_key_of(record: JobRecord) -> str:
@@ -92,7 +77,17 @@ def log_key_of(record: JobRecord) -> str:
 
 
 @asynccontextmanager
-async def _kept_log(bench: Bench, record: JobRecord, folder: Path) -> AsyncIterator[StepLog]:
+async def _folder(path: Path) -> AsyncIterator[None]:
+    """A directory of this attempt's own, for as long as it lasts."""
+    path.mkdir(parents=True)  # noqa: ASYNC240 - one of ours, on a local disk
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(remove_folder, path)
+
+
+@asynccontextmanager
+async def _kept_log(bench: Bench, record: JobRecord, spool: Path) -> AsyncIterator[StepLog]:
     """The attempt's log; stored before the job ends, so that whoever hears of the end can read it."""
     live_subject = subject.log_subject(record.job.run_id, record.job.job_id)
 
@@ -100,8 +95,7 @@ async def _kept_log(bench: Bench, record: JobRecord, folder: Path) -> AsyncItera
         with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored
             await bench.bus.publish_line(live_subject, data, offset)
 
-    folder.mkdir(parents=True)  # noqa: ASYNC240 - a directory of ours, on a local disk
-    log = StepLog(folder / "log", send)
+    log = StepLog(spool, send)
     try:
         yield log
     finally:

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from forge_runtime.git.command import GitError
-from forge_runtime.job import ERROR_MESSAGE_CHARS_MAX, ErrorRecord, Job, JobState, utc_text
+from forge_runtime.job import ErrorRecord, Job, JobState, new_error
 from forge_runtime.log import StepLog
 
 
@@ -53,14 +53,12 @@ class Handler(Protocol):
     async def handle(self, job: Job, context: JobContext) -> Outcome: ...
 
 
+def failed(code: str, error_class: str, message: str, context: JobContext) -> Outcome:
+    """An outcome for what went wrong around the work itself."""
+    error = new_error(code, error_class, message, component=context.component, now=context.clock())
+    return Outcome(status=JobState.FAILED, error=error)
+
+
 def git_failure(error: GitError, context: JobContext) -> Outcome:
     """A commit that cannot be had, as every handler that needs one tells it."""
-    record = ErrorRecord(
-        code=error.code,
-        message=str(error)[:ERROR_MESSAGE_CHARS_MAX],
-        component=context.component,
-        error_class=error.error_class,
-        retryable=error.retryable,
-        timestamp=utc_text(context.clock()),
-    )
-    return Outcome(status=JobState.FAILED, error=record)
+    return failed(error.code, error.error_class, str(error), context)

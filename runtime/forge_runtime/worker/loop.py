@@ -7,6 +7,7 @@ runs may end within the grace time; what is left then is stopped and handed back
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,7 +80,8 @@ class Worker:
             if not pull.cancelled() and pull.exception() is None and (delivery := pull.result()) is not None
         ]
         for _, surplus in arrived[1:]:
-            await surplus.retry(0.0)
+            with suppress(BusUnavailable):  # it comes back after the ack wait as well
+                await surplus.retry(0.0)
         if not arrived:
             for _, pull in pulls:
                 if not pull.cancelled():
