@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from forge_runtime.runner.earthly import EarthlyRunner
 from forge_runtime.runner.host import HostRunner
 from forge_runtime.runner.port import StepRunner
-
-RunnerSetting = Literal["auto", "earthly", "host"]
+from forge_runtime.settings import RunnerSetting
 
 CLI_NAMES: Final = ("earth", "earthly")
 """The CLI's present and its former name."""

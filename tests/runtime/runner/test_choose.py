@@ -2,7 +2,8 @@
 
 import pytest
 
-from forge_runtime.runner.choose import RunnerRefused, RunnerSetting, RunnerSurroundings, choose_runner
+from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
+from forge_runtime.settings import RunnerSetting
 
 
 def installed(*programs: str, engine: str = "local") -> RunnerSurroundings:
