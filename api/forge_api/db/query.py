@@ -7,7 +7,18 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from forge_api.db.tables import ACTIVE, AuditEvent, IdempotencyKey, OutboxEntry, Phase, Repository, Run, Step, Task
+from forge_api.db.tables import (
+    ACTIVE,
+    AuditEvent,
+    Document,
+    IdempotencyKey,
+    OutboxEntry,
+    Phase,
+    Repository,
+    Run,
+    Step,
+    Task,
+)
 from forge_runtime.status import ChildStatus, RunStatus
 
 
@@ -18,6 +29,15 @@ class RunFilter:
     commit_sha: str | None = None
     status: str | None = None
     trigger_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a parent's status follows from: a child's status and times, or those of several children at once."""
+
+    status: str
+    started_at: datetime | None
+    completed_at: datetime | None
 
 
 async def repository(session: AsyncSession, full_name: str, *, lock: bool = False) -> Repository | None:
@@ -35,6 +55,11 @@ async def repository_by_github_id(session: AsyncSession, github_id: int) -> Repo
 async def run(session: AsyncSession, run_id: str, *, lock: bool = False) -> Run | None:
     """Whoever changes anything of a run locks its row first: so changes of one run come one after another."""
     found: Run | None = await session.get(Run, run_id, with_for_update=lock or None)
+    return found
+
+
+async def discovery_output(session: AsyncSession, run_id: str) -> Document | None:
+    found: Document | None = await session.scalar(select(Run.discovery_output).where(Run.id == run_id))
     return found
 
 
@@ -133,8 +158,18 @@ async def task(session: AsyncSession, task_id: str) -> Task | None:
     return found
 
 
-async def tasks_of_phase(session: AsyncSession, phase_id: str) -> Sequence[Task]:
-    return (await session.scalars(select(Task).where(Task.phase_id == phase_id))).all()
+async def standing_of_tasks(session: AsyncSession, phase_id: str) -> Sequence[Standing]:
+    """A phase's tasks, those of one status as one."""
+    query = select(Task.status, func.min(Task.started_at), func.max(Task.completed_at))
+    rows = await session.execute(query.where(Task.phase_id == phase_id).group_by(Task.status))
+    return [Standing(*row) for row in rows]
+
+
+async def standing_of_steps(session: AsyncSession, task_id: str) -> Sequence[Standing]:
+    """A task's steps, those of one status as one."""
+    query = select(Step.status, func.min(Step.started_at), func.max(Step.completed_at))
+    rows = await session.execute(query.where(Step.task_id == task_id).group_by(Step.status))
+    return [Standing(*row) for row in rows]
 
 
 async def steps_of_task(session: AsyncSession, task_id: str) -> Sequence[Step]:

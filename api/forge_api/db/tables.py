@@ -151,7 +151,9 @@ class Run(Base):
     github_context: Mapped[Document | None]
     argo_workflow_name: Mapped[str]
     plan_digest: Mapped[str | None]
-    discovery_output: Mapped[Document | None]
+    discovery_digest: Mapped[str | None]
+    discovery_output: Mapped[Document | None] = mapped_column(deferred=True)
+    """Up to 1 MB: read only where it is asked for."""
     error: Mapped[Document | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ that failed first. So merging is commutative and idempotent, and nobody has to d
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
 from forge_api.db.tables import Run, Step
-from forge_api.service.rows import plan_rows, roll_up_from
+from forge_api.service.rows import plan_rows, roll_up, roll_up_from
 from forge_runtime.bus.port import BadObject, Bus
 from forge_runtime.event import Event, StepAddress
 from forge_runtime.status import RUN, STEP, Change, ChildStatus, RunStatus, reach
@@ -40,12 +40,11 @@ class Documents:
 async def fetch_documents(bus: Bus, run: Run, events: Sequence[Event]) -> Documents:
     """The plan and the discovery document, where the run has not got them yet; read before a transaction begins."""
     plan = discovery = None
-    plan_digest = next((event.plan_digest for event in events if event.plan_digest), None)
+    plan_digest, discovery_digest = _digests(events)
     if plan_digest is not None and run.plan_digest is None:
         data = await _object(bus, plan_digest)
         plan = read_plan(data) if data is not None else None
-    discovery_digest = next((d for event in events if (d := event.data.get("discovery_digest"))), None)
-    if discovery_digest is not None and run.discovery_output is None:
+    if discovery_digest is not None and run.discovery_digest is None:
         data = await _object(bus, discovery_digest)
         discovery = msgspec.json.decode(data, type=dict[str, Any]) if data is not None else None
     return Documents(plan=plan, discovery=discovery)
@@ -53,32 +52,43 @@ async def fetch_documents(bus: Bus, run: Run, events: Sequence[Event]) -> Docume
 
 async def project(session: AsyncSession, run: Run, events: Sequence[Event], documents: Documents) -> None:
     """Merge events of one run, whose row is locked."""
-    plan_digest = next((event.plan_digest for event in events if event.plan_digest), None)
+    plan_digest, discovery_digest = _digests(events)
     if documents.plan is not None and run.plan_digest is None:
         await plan_rows(session, run.id, documents.plan)
         run.plan_digest = plan_digest
-    if documents.discovery is not None and run.discovery_output is None:
-        run.discovery_output = documents.discovery
-    failed = False
-    for event in events:
-        failed |= await _project_step(session, run, event)
-    if failed:
+    if documents.discovery is not None and run.discovery_digest is None:
+        run.discovery_output, run.discovery_digest = documents.discovery, discovery_digest
+    steps = await _steps_of(session, run.id, events)
+    changed = [step for event in events if (step := _project_step(run, steps, event)) is not None]
+    if len(changed) == 1:
+        await roll_up_from(session, changed[0])
+    elif changed:
+        await roll_up(session, run.id)
+    if any(step.status == ChildStatus.FAILED for step in changed):
+        await session.flush()
         run.error = await first_error(session, run.id)
 
 
-async def _project_step(session: AsyncSession, run: Run, event: Event) -> bool:
-    """Merge an event into its step's row; True if the step has failed."""
+async def _steps_of(session: AsyncSession, run_id: str, events: Sequence[Event]) -> dict[str, Step]:
+    """The rows that the events speak of: the one, or all of the run."""
+    wanted = {step_id_of(run_id, event.address) for event in events if event.address is not None}
+    if len(wanted) == 1:
+        step = await query.step(session, wanted.pop())
+        return {} if step is None else {step.id: step}
+    return {step.id: step for step in await query.steps(session, run_id)} if wanted else {}
+
+
+def _project_step(run: Run, steps: Mapping[str, Step], event: Event) -> Step | None:
+    """The step that the event changed, if it changed one."""
     if event.address is None:
-        return False
-    step = await query.step(session, step_id_of(run.id, event.address))
+        return None
+    step = steps.get(step_id_of(run.id, event.address))
     if step is None:
         _log.warning("event of a step that the run does not have", extra={"run_id": run.id, "job_id": event.job_id})
-        return False
-    if merge(step, event):
-        await session.flush()
-        await roll_up_from(session, step)
+        return None
+    changed = merge(step, event)
     advance(run, step, event.status, datetime.fromisoformat(event.at))
-    return step.status == ChildStatus.FAILED
+    return step if changed else None
 
 
 def merge(step: Step, event: Event) -> bool:
@@ -93,13 +103,15 @@ def merge(step: Step, event: Event) -> bool:
     at = datetime.fromisoformat(event.at)
     if event.status == ChildStatus.RUNNING:
         # A job that was handed back keeps its count, so an attempt can begin twice: the last beginning counts.
-        if step.started_at is None or at > step.started_at:
+        later = step.started_at is None or at > step.started_at
+        if later:
             step.started_at = at
             if not over:
                 step.worker = event.worker or step.worker
-        if isinstance(reach(STEP, step.status, event.status), Change):
+        began = isinstance(reach(STEP, step.status, event.status), Change)
+        if began:
             step.status = event.status
-        return True
+        return later or began
     if over or not isinstance(reach(STEP, step.status, event.status), Change):
         return False
     step.status = event.status
@@ -140,6 +152,13 @@ async def first_error(session: AsyncSession, run_id: str) -> dict[str, Any] | No
 
 def step_id_of(run_id: str, address: StepAddress) -> str:
     return ids.step_id(run_id, address.phase, address.project, address.step)
+
+
+def _digests(events: Sequence[Event]) -> tuple[str | None, str | None]:
+    """Of the plan and of the discovery document, as far as the events name them."""
+    plan = next((event.plan_digest for event in events if event.plan_digest), None)
+    discovery = next((digest for event in events if (digest := event.data.get("discovery_digest"))), None)
+    return plan, discovery
 
 
 async def _object(bus: Bus, digest: str) -> bytes | None:

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
+from forge_api.db.query import Standing
 from forge_api.db.tables import Phase, Step, Task
 from forge_runtime.status import PHASE, TASK, ChildStatus, Machine, derive
 from forgec import ids
@@ -61,7 +62,7 @@ def finish_step(step: Step, status: ChildStatus, at: datetime) -> None:
     step.completed_at = at
 
 
-def follow(machine: Machine, parent: Task | Phase, children: Sequence[Step] | Sequence[Task]) -> None:
+def follow(machine: Machine, parent: Task | Phase, children: Sequence[Standing]) -> None:
     """Set a parent's status and times from its children's. One without children keeps what it was made with."""
     if not children:
         return
@@ -75,13 +76,13 @@ def follow(machine: Machine, parent: Task | Phase, children: Sequence[Step] | Se
 
 async def roll_up(session: AsyncSession, run_id: str) -> Sequence[Phase]:
     """All tasks and phases of a run, from its steps."""
-    steps_of: defaultdict[str, list[Step]] = defaultdict(list)
+    steps_of: defaultdict[str, list[Standing]] = defaultdict(list)
     for step in await query.steps(session, run_id):
-        steps_of[step.task_id].append(step)
-    tasks_of: defaultdict[str, list[Task]] = defaultdict(list)
+        steps_of[step.task_id].append(_standing(step))
+    tasks_of: defaultdict[str, list[Standing]] = defaultdict(list)
     for task in await query.tasks(session, run_id):
         follow(TASK, task, steps_of[task.id])
-        tasks_of[task.phase_id].append(task)
+        tasks_of[task.phase_id].append(_standing(task))
     phases = await query.phases(session, run_id)
     for phase in phases:
         follow(PHASE, phase, tasks_of[phase.id])
@@ -90,12 +91,18 @@ async def roll_up(session: AsyncSession, run_id: str) -> Sequence[Phase]:
 
 async def roll_up_from(session: AsyncSession, step: Step) -> None:
     """The one task and phase above a step: a run of thousands of steps must not be read for each event."""
+    await session.flush()
     task = await query.task(session, step.task_id)
     assert task is not None
-    follow(TASK, task, await query.steps_of_task(session, task.id))
+    follow(TASK, task, await query.standing_of_steps(session, task.id))
+    await session.flush()
     phase = await query.phase(session, task.phase_id)
     assert phase is not None
-    follow(PHASE, phase, await query.tasks_of_phase(session, phase.id))
+    follow(PHASE, phase, await query.standing_of_tasks(session, phase.id))
+
+
+def _standing(row: Step | Task) -> Standing:
+    return Standing(row.status, row.started_at, row.completed_at)
 
 
 def _tasks(phase: PhasePlan) -> Iterator[TaskPlan]:

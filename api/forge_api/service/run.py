@@ -87,7 +87,8 @@ async def get_run(platform: Platform, run_id: str, *, discovery: bool) -> RunVie
         phases = await query.phases(session, run_id)
         tasks = await query.tasks(session, run_id)
         steps = await query.steps(session, run_id)
-        return run_view(run, phases, tasks, steps, discovery=discovery)
+        output = await query.discovery_output(session, run_id) if discovery else None
+        return run_view(run, phases, tasks, steps, output)
 
 
 async def list_runs(platform: Platform, filters: RunFilter, limit: int, offset: int) -> RunPage:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from forge_api.db.tables import Phase, Run, Step, Task
+from forge_api.db.tables import Document, Phase, Run, Step, Task
 from forge_api.wire import PhaseView, RunSummary, RunView, StepView, TaskView
 from forge_runtime.status import ChildStatus
 
@@ -14,7 +14,7 @@ def run_summary(run: Run) -> RunSummary:
 
 
 def run_view(
-    run: Run, phases: Sequence[Phase], tasks: Sequence[Task], steps: Sequence[Step], *, discovery: bool
+    run: Run, phases: Sequence[Phase], tasks: Sequence[Task], steps: Sequence[Step], discovery: Document | None
 ) -> RunView:
     """Nested, in the order given."""
     steps_of: defaultdict[str, list[StepView]] = defaultdict(list)
@@ -27,7 +27,7 @@ def run_view(
         **_run_fields(run),
         plan_digest=run.plan_digest,
         phases=[_phase_view(phase, tasks_of[phase.id]) for phase in phases],
-        discovery=run.discovery_output if discovery else None,
+        discovery=discovery,
     )
 
 

@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("github_context", DOCUMENT, nullable=True),
         sa.Column("argo_workflow_name", sa.Text(), nullable=False),
         sa.Column("plan_digest", sa.Text(), nullable=True),
+        sa.Column("discovery_digest", sa.Text(), nullable=True),
         sa.Column("discovery_output", DOCUMENT, nullable=True),
         sa.Column("error", DOCUMENT, nullable=True),
         sa.Column("created_at", TIME, nullable=False),
