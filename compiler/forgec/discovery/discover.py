@@ -18,7 +18,7 @@ import msgspec
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, Severity, fail, has_errors
 from forgec.discovery.config import Configured, ProjectConfig, StepConfig, read_project, read_repo
-from forgec.discovery.ignore import IgnoreRules
+from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (
     DOCUMENT_BYTES_MAX,
     PROJECTS_MAX,
@@ -34,16 +34,12 @@ from forgec.discovery.model import Warning as DocumentWarning
 from forgec.discovery.place import find, key_place, place
 from forgec.discovery.rules import check_artifact, suggestion
 from forgec.discovery.target import TargetUse, check_targets
-from forgec.discovery.tree import EntryKind, Tree, TreeEntry, blob_id
+from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger, release_reason
 from forgec.source import Source, whole_file
-from forgec.syntax.document import read_text
 
-FORGE_DIRECTORY: Final = ".forge"
 REPO_FILE: Final = ".forge/repo.cue"
 PROJECT_FILE: Final = ".forge/project.cue"
-
-FILE_BYTES_MAX: Final = 1024 * 1024
 
 EVALUATOR_VERSION: Final = "1"
 """Part of every project's configHash: raise it when the same text comes to mean something else."""
@@ -53,7 +49,7 @@ _C = TypeVar("_C")
 
 def discover(tree: Tree, trigger: Trigger) -> Discovery:
     """Raises ForgeError with every problem of every file, each with its place and project."""
-    files = _Files(tree)
+    files = ForgeFiles(tree)
     findings = list(_nested(files))
     repo = _read_repo(files, findings)
     projects = _read_projects(files, findings)
@@ -71,50 +67,6 @@ def discover(tree: Tree, trigger: Trigger) -> Discovery:
     return document
 
 
-class _Files:
-    """The files of a tree that its ignore files leave, read at most once each."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._entries = {entry.path: entry for entry in tree.list()}
-        self._rules = IgnoreRules()
-        self.forge = [entry for entry in self._entries.values() if FORGE_DIRECTORY in entry.path.split("/")[:-1]]
-        """What lies in `.forge` directories, ignored or not; `visible` tells."""
-        directories = {""} | {parent for entry in self.forge for parent in _parents(entry.path)}
-        for directory in sorted(directories):
-            ignore_file = self._entries.get(f"{directory}/.gitignore" if directory else ".gitignore")
-            if ignore_file is not None and ignore_file.kind is EntryKind.FILE:
-                self._rules.add(directory, self._content(ignore_file))
-
-    def visible(self, path: str) -> TreeEntry | None:
-        entry = self._entries.get(path)
-        if entry is None or entry.kind is not EntryKind.FILE or self._rules.ignores(path):
-            return None
-        return entry
-
-    def read(self, path: str) -> Source:
-        """Raises ForgeError where the file is no text or too large."""
-        return read_text(shown(path), self._content(self._entries[path]))
-
-    def object_id(self, entry: TreeEntry) -> str:
-        return entry.object_id or blob_id(self._tree.read(entry.path))
-
-    def _content(self, entry: TreeEntry) -> bytes:
-        if entry.size > FILE_BYTES_MAX:
-            message = f"the file has {entry.size} bytes; discovery reads files of at most {FILE_BYTES_MAX}"
-            raise fail(Code.TOO_DEEP, message, whole_file(shown(entry.path)))
-        return self._tree.read(entry.path)
-
-    def why_absent(self, path: str) -> str | None:
-        """Why a path that people may see is not there for us."""
-        entry = self._entries.get(path)
-        if entry is None:
-            return None
-        if entry.kind is EntryKind.SYMLINK:
-            return f"{shown(path)} is a symbolic link; discovery follows none"
-        return f"a .gitignore of the repository excludes {shown(path)}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A project's directory and what its file says."""
@@ -127,19 +79,7 @@ class _Found:
         return self.configured.config
 
 
-def shown(path: str) -> str:
-    """A path as it can be printed: bytes that are no UTF-8 are replaced."""
-    return path.encode(errors="surrogateescape").decode(errors="replace")
-
-
-def _parents(path: str) -> Iterator[str]:
-    slash = path.find("/")
-    while slash >= 0:
-        yield path[:slash]
-        slash = path.find("/", slash + 1)
-
-
-def _nested(files: _Files) -> Iterator[Diagnostic]:
+def _nested(files: ForgeFiles) -> Iterator[Diagnostic]:
     reported: set[str] = set()
     for entry in files.forge:
         parts = entry.path.split("/")[:-1]
@@ -153,7 +93,7 @@ def _nested(files: _Files) -> Iterator[Diagnostic]:
             yield Diagnostic(Code.NESTED_FORGE, message, whole_file(shown(entry.path)), help="move or remove it")
 
 
-def _read_repo(files: _Files, findings: list[Diagnostic]) -> Configured[Repository] | None:
+def _read_repo(files: ForgeFiles, findings: list[Diagnostic]) -> Configured[Repository] | None:
     if files.visible(REPO_FILE) is None:
         advice = files.why_absent(REPO_FILE) or (
             f'write {REPO_FILE} at the root of the repository: package repo, forgeVersion: "v1.0.0", '
@@ -162,13 +102,13 @@ def _read_repo(files: _Files, findings: list[Diagnostic]) -> Configured[Reposito
         message = f"the repository has no {REPO_FILE}"
         findings.append(Diagnostic(Code.REPO_CONFIG_MISSING, message, whole_file(REPO_FILE), help=advice))
         return None
-    repo = _collect(lambda: read_repo(files.read(REPO_FILE)), None, findings)
+    repo = _read(read_repo, files, REPO_FILE, None, findings)
     if repo is not None:
         findings += repo.findings
     return repo
 
 
-def _read_projects(files: _Files, findings: list[Diagnostic]) -> list[_Found]:
+def _read_projects(files: ForgeFiles, findings: list[Diagnostic]) -> list[_Found]:
     """The projects whose file gives a configuration, by path."""
     suffix = f"/{PROJECT_FILE}"
     paths = sorted(
@@ -188,7 +128,7 @@ def _read_projects(files: _Files, findings: list[Diagnostic]) -> list[_Found]:
         if problem is not None:
             findings.append(problem)
             continue
-        configured = _collect(lambda path=path: read_project(files.read(_file(path))), path, findings)  # type: ignore[misc]
+        configured = _read(read_project, files, _file(path), path, findings)
         if configured is not None:
             found.append(_Found(path, configured))
             findings += _of_project(configured.config.name, configured.findings)
@@ -210,11 +150,16 @@ def _path_problem(path: str) -> Diagnostic | None:
     return None
 
 
-def _collect(
-    read: Callable[[], Configured[_C]], project: str | None, findings: list[Diagnostic]
+def _read(
+    read: Callable[[Source], Configured[_C]],
+    files: ForgeFiles,
+    path: str,
+    project: str | None,
+    findings: list[Diagnostic],
 ) -> Configured[_C] | None:
+    """What a file says; None where that cannot be told, with the reasons among the findings."""
     try:
-        return read()
+        return read(files.read(path))
     except ForgeError as error:
         findings += _of_project(project, error.diagnostics)
         return None
@@ -241,7 +186,7 @@ def _duplicates(projects: Sequence[_Found]) -> Iterator[Diagnostic]:
             )
 
 
-def _check_project(project: _Found, repo: Configured[Repository], files: _Files) -> Iterator[Diagnostic]:
+def _check_project(project: _Found, repo: Configured[Repository], files: ForgeFiles) -> Iterator[Diagnostic]:
     config, node = project.config, project.configured.node
     phases = repo.config.phases
     for name in config.ci.phases:
@@ -260,7 +205,7 @@ def _check_project(project: _Found, repo: Configured[Repository], files: _Files)
     yield from _check_earthfile(project, files)
 
 
-def _check_earthfile(project: _Found, files: _Files) -> Iterator[Diagnostic]:
+def _check_earthfile(project: _Found, files: ForgeFiles) -> Iterator[Diagnostic]:
     uses = list(_uses(project))
     if not uses:
         return
@@ -290,7 +235,7 @@ def _uses(project: _Found) -> Iterator[TargetUse]:
         yield TargetUse(target=earthly.target, args=earthly.args, node=where)
 
 
-def _project(project: _Found, repository: Repository, trigger: Trigger, files: _Files) -> Project:
+def _project(project: _Found, repository: Repository, trigger: Trigger, files: ForgeFiles) -> Project:
     config = project.config
     strategy = repository.tagging.strategy
     reason = release_reason(trigger, config.release, project=config.name, strategy=strategy)
@@ -311,7 +256,7 @@ def _steps(steps: dict[str, StepConfig]) -> tuple[Step, ...]:
     return tuple(sorted(named, key=lambda step: (-step.priority, step.name)))
 
 
-def _config_hash(path: str, files: _Files) -> str:
+def _config_hash(path: str, files: ForgeFiles) -> str:
     """Changes whenever the project's configuration may mean something else."""
     root = FORGE_DIRECTORY if path == "." else f"{path}/{FORGE_DIRECTORY}"
     entries = {

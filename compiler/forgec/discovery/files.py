@@ -1,0 +1,69 @@
+"""The files that discovery looks at: what a tree's ignore files leave of it, within limits."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from forgec.diagnostic import Code, fail
+from forgec.discovery.ignore import IgnoreRules
+from forgec.discovery.tree import EntryKind, Tree, TreeEntry, blob_id
+from forgec.source import Source, whole_file
+from forgec.syntax.document import read_text
+
+FORGE_DIRECTORY: Final = ".forge"
+FILE_BYTES_MAX: Final = 1024 * 1024
+
+
+class ForgeFiles:
+    """A tree seen through its ignore files. Only those on the way to a `.forge` directory are read."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._entries = {entry.path: entry for entry in tree.list()}
+        self._rules = IgnoreRules()
+        self.forge = [entry for entry in self._entries.values() if FORGE_DIRECTORY in entry.path.split("/")[:-1]]
+        """What lies in `.forge` directories, ignored or not; `visible` tells."""
+        directories = {""} | {parent for entry in self.forge for parent in _parents(entry.path)}
+        for directory in sorted(directories):
+            ignore_file = self._entries.get(f"{directory}/.gitignore" if directory else ".gitignore")
+            if ignore_file is not None and ignore_file.kind is EntryKind.FILE:
+                self._rules.add(directory, self._content(ignore_file))
+
+    def visible(self, path: str) -> TreeEntry | None:
+        entry = self._entries.get(path)
+        if entry is None or entry.kind is not EntryKind.FILE or self._rules.ignores(path):
+            return None
+        return entry
+
+    def read(self, path: str) -> Source:
+        """Raises ForgeError where the file is no text or too large."""
+        return read_text(shown(path), self._content(self._entries[path]))
+
+    def object_id(self, entry: TreeEntry) -> str:
+        return entry.object_id or blob_id(self._tree.read(entry.path))
+
+    def _content(self, entry: TreeEntry) -> bytes:
+        if entry.size > FILE_BYTES_MAX:
+            message = f"the file has {entry.size} bytes; discovery reads files of at most {FILE_BYTES_MAX}"
+            raise fail(Code.TOO_DEEP, message, whole_file(shown(entry.path)))
+        return self._tree.read(entry.path)
+
+    def why_absent(self, path: str) -> str | None:
+        """Why a path that people may see is not there for us."""
+        entry = self._entries.get(path)
+        if entry is None:
+            return None
+        if entry.kind is EntryKind.SYMLINK:
+            return f"{shown(path)} is a symbolic link; discovery follows none"
+        return f"a .gitignore of the repository excludes {shown(path)}"
+
+
+def shown(path: str) -> str:
+    """A path as it can be printed: bytes that are no UTF-8 are replaced."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _parents(path: str) -> Iterator[str]:
+    slash = path.find("/")
+    while slash >= 0:
+        yield path[:slash]
+        slash = path.find("/", slash + 1)
