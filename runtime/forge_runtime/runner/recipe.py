@@ -13,13 +13,13 @@ import asyncio
 import json
 import re
 import shlex
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from forge_runtime.folder import remove_folder
 from forge_runtime.process import Program, run_process, settle
 from forge_runtime.runner import tree
 from forge_runtime.runner.failure import StepFailure, command_failed, refused, short
@@ -151,7 +151,10 @@ class RecipeRun:
         self._check_flags(command.flags, "FROM", _FROM_FLAGS)
         self.environment.clear()
         self.workdir = "/"
-        await self._in_thread(lambda _stop: _empty(self.root))
+        try:
+            await self._in_thread(lambda _stop: _empty(self.root))
+        except OSError as error:
+            raise refused(f"FROM cannot empty the target's directory: {error.strerror}", command.span) from None
         text = await self._expand(command.base.text, command.base.span)
         if parse_reference(text, command.base.span) is None:
             await self._say(f"FROM {text} is not used: commands run on this machine")
@@ -385,7 +388,7 @@ def _unsupported(what: str, span: Span) -> StepFailure:
 
 
 def _empty(directory: Path) -> None:
-    shutil.rmtree(directory)
+    remove_folder(directory)
     directory.mkdir()
 
 

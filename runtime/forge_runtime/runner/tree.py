@@ -11,6 +11,10 @@ import stat
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+DEPTH_MAX: Final = 200
+"""Directories within directories; a tree that is much deeper cannot even be removed by recursion."""
 
 
 class PathRefused(Exception):
@@ -119,9 +123,11 @@ def make_directory(destination: Destination) -> Path:
 def _copy_directory(source: Path, origin: Origin, target: Path, root: Path, stop: threading.Event) -> None:
     """`target` is a real path below `root`."""
     real_root = Path(os.path.realpath(root))
-    pending = [(source, target)]
+    pending = [(source, target, 1)]
     while pending:
-        source, target = pending.pop()
+        source, target, depth = pending.pop()
+        if depth > DEPTH_MAX:
+            raise PathRefused(f"directories are nested deeper than {DEPTH_MAX}")
         with os.scandir(source) as entries:
             for entry in entries:
                 if stop.is_set():
@@ -135,7 +141,7 @@ def _copy_directory(source: Path, origin: Origin, target: Path, root: Path, stop
                     _remove_file(target / entry.name)
                     (target / entry.name).symlink_to(path.readlink())
                 elif entry.is_dir():
-                    pending.append((path, _child(target, entry.name, real_root)))
+                    pending.append((path, _child(target, entry.name, real_root), depth + 1))
                 else:
                     _copy_file(path, target / entry.name)
 

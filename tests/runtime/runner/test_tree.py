@@ -131,13 +131,15 @@ def test_copying_stops_when_told_to(tmp_path: Path) -> None:
         tree.clone(tmp_path / "one", tmp_path / "two", stop=stop)
 
 
-def test_very_deep_directories_are_copied(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("depth", "refused"), [(tree.DEPTH_MAX - 1, False), (tree.DEPTH_MAX, True)])
+def test_depth_is_limited(tmp_path: Path, depth: int, refused: bool) -> None:
     deepest = tmp_path / "one"
-    for _ in range(1100):
+    for _ in range(depth + 1):
         deepest.mkdir()
         deepest /= "d"
     deepest.write_text("deep")
 
-    tree.clone(tmp_path / "one", tmp_path / "two", stop=threading.Event())
+    with pytest.raises(tree.PathRefused, match="nested deeper") if refused else contextlib.nullcontext():
+        tree.clone(tmp_path / "one", tmp_path / "two", stop=threading.Event())
 
-    assert (tmp_path / "two" / deepest.relative_to(tmp_path / "one")).read_text() == "deep"
+    assert (tmp_path / "two" / deepest.relative_to(tmp_path / "one")).exists() is not refused
