@@ -47,9 +47,11 @@ class Export:
                 value = self.node(child, concrete=concrete)
                 if value is not None:
                     fields[name] = FieldNode(own(child.keys, lambda key: key.closings).span, value)
-            elif child.presence is ast.Presence.REQUIRED and concrete and not vertex.problems:
-                self.problems.append(problem.missing(vertex, child))
         for child in vertex.hidden.values():
             if child.presence is ast.Presence.REGULAR:
                 self.node(child, concrete=False)
+        if concrete and not vertex.problems:
+            children = (*vertex.fields.values(), *vertex.hidden.values())
+            required = (child for child in children if child.presence is ast.Presence.REQUIRED)
+            self.problems += [problem.missing(vertex, child) for child in required]
         return fields

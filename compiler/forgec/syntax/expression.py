@@ -44,9 +44,9 @@ class Expressions:
             case ast.Selector(base=base, name=name, name_span=span):
                 target = self._resolve_base(base, scope)
                 table = target.fields if span.text.startswith('"') else target.table(name)
-                return _selected(target, table, name, span, _written(base))
+                return _selected(target, table, name, span, base)
             case ast.Index(base=base, index=index):
-                return _indexed(self._resolve_base(base, scope), self.scalar(index, scope), index.span, _written(base))
+                return _indexed(self._resolve_base(base, scope), self.scalar(index, scope), index.span, base)
             case _:
                 return Vertex(scope.vertex, "", [Conjunct(expr, scope)])
 
@@ -144,23 +144,23 @@ class Expressions:
         return target
 
 
-def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span, written: str) -> Vertex:
-    """A field of the vertex, which the text calls `written`."""
+def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span, base: ast.Expr) -> Vertex:
+    """A field of the vertex that `base` refers to."""
     if name in table:
         return _given(table[name], name, span)
     if not vertex.basic.kinds & Kind.STRUCT:
-        raise _wrong(Code.UNRESOLVED, f"{written} is {vertex.basic} and has no fields", span)
-    message = f'{written} has no field "{name}"'
+        raise _wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic} and has no fields", span)
+    message = f'{_written(base)} has no field "{name}"'
     raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=suggestion(name, table)))
 
 
-def _indexed(vertex: Vertex, key: Scalar, span: Span, written: str) -> Vertex:
+def _indexed(vertex: Vertex, key: Scalar, span: Span, base: ast.Expr) -> Vertex:
     if isinstance(key, str):
-        return _selected(vertex, vertex.fields, key, span, written)
+        return _selected(vertex, vertex.fields, key, span, base)
     if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
-        raise _wrong(Code.UNRESOLVED, f"{written} is {vertex.basic}; {show(key)} selects nothing from it", span)
+        raise _wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
     if not 0 <= key < len(vertex.items):
-        message = f"{written} has {len(vertex.items)} items, no item {key}"
+        message = f"{_written(base)} has {len(vertex.items)} items, no item {key}"
         raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
     return vertex.items[key]
 
