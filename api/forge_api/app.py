@@ -1,7 +1,7 @@
 """The application: every part wired to every other, and nothing global.
 
 request -> Gate (id, token, media type, size) -> route -> service -> database and outbox
-background: bus connection -> outbox, projector, reconciler, each restarted when it fails
+background: bus connection -> outbox, projector, reconciler, sweeper, each restarted when it fails
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from forge_api.db.session import Database
 from forge_api.problem import REQUEST_ID_HEADER, Problem, install_problems, problem_response
 from forge_api.routes import health, repositories, runs, steps
 from forge_api.service.outbox import run_outbox
-from forge_api.service.platform import Platform, Ports
+from forge_api.service.platform import AWAY, Platform, Ports
 from forge_api.service.projector import run_projector
-from forge_api.service.reconcile import run_reconciler
+from forge_api.service.reconcile import run_reconciler, run_sweeper
 from forge_api.settings import BODY_BYTES_MAX, ApiSettings
 from forge_runtime.retry import backoff_s
 from forge_runtime.tasks import end_tasks
 
-BACKGROUND: Final = (run_outbox, run_projector, run_reconciler)
+BACKGROUND: Final = (run_outbox, run_projector, run_reconciler, run_sweeper)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger(__name__)
@@ -150,6 +150,8 @@ async def _keep(service: Callable[[Platform], Awaitable[None]], platform: Platfo
         began = asyncio.get_running_loop().time()
         try:
             await service(platform)
+        except AWAY as error:
+            _log.warning("%s waits: %s", service.__name__, error)
         except Exception:
             _log.exception("%s failed and starts again", service.__name__)
         lived_s = asyncio.get_running_loop().time() - began

@@ -154,3 +154,13 @@ async def test_run_cancelled_before_its_submission_is_never_submitted(tmp_path: 
 
         assert api.engine.manifests == {}
         assert (await api.run(run_id))["status"] == "cancelled"
+
+
+async def test_entry_that_cannot_be_carried_out_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        broken, whole = await api.new_run(), await api.new_run(branch="next")
+        await api.bus.runs.put(subject.run_key(broken), b"no record")
+
+        await drain(api.platform)
+
+        assert list(api.engine.manifests) == [f"forge-{whole}"]

@@ -90,6 +90,20 @@ async def test_jobs_that_nobody_waits_for_any_more_are_settled(tmp_path: Path) -
         assert (await api.run(story.run_id))["status"] == "failed"
 
 
+async def test_run_that_cannot_be_repaired_keeps_nobody_else_from_it(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        broken, whole = await api.new_run(), await api.new_run(branch="next")
+        await drain(api.platform)
+        await api.bus.jobs.put(subject.job_key(broken, "j"), b"no record")
+        for run_id in (broken, whole):
+            api.engine.end(f"forge-{run_id}", WorkflowPhase.ERROR, "gone")
+
+        await reconcile(api.platform)
+
+        assert (await api.run(broken))["status"] == "pending"
+        assert (await api.run(whole))["status"] == "failed"
+
+
 async def test_run_that_the_engine_forgot_before_it_began_is_submitted_again(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         story = await begun(api)

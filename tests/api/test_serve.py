@@ -24,7 +24,8 @@ from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.engine.memory import MemoryEngine
-from forge_runtime.job import JobType, decode_job
+from forge_runtime.job import JobType, decode_job, encode
+from forge_runtime.run import RunRecord, decode_run
 
 LIMIT_S = 30.0
 
@@ -164,6 +165,33 @@ def test_wrong_environment_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "FORGE_API_HOST" in done.stderr
+
+
+async def test_what_cannot_be_read_stops_neither_events_nor_submissions(tmp_path: Path) -> None:
+    bus, engine = MemoryBus(), MemoryEngine()
+    ports = harness.ports(bus, engine, DirectoryBlob(tmp_path / "objects"), harness.Clock())
+    app = create_app(harness.settings(tmp_path), ports)
+    for data in (b"\xff not an event", b'{"kind": "step", "run_id": "x", "status": "running", "at": "yesterday"}'):
+        await bus.publish_event(subject.event_subject("x", "step"), data)
+    async with app.router.lifespan_context(app), harness.client_of(app) as client:
+        await client.put("/v1/repositories/acme/shop", json={"clone_url": "https://h/acme/shop"})
+        created = await client.post("/v1/runs", json={"repository": "acme/shop", "commit_sha": "a" * 40})
+        run_id = created.json()["id"]
+
+        async def submitted() -> RunRecord | None:
+            entry = await bus.runs.get(subject.run_key(run_id))
+            return decode_run(entry.value) if entry is not None and engine.manifests else None
+
+        story = harness.Story(await until(submitted), harness.sample_plan())
+        story.discover()
+        await story.store(bus)
+        for event in story.events:
+            await bus.publish_event(subject.event_subject(run_id, event.kind), encode(event))
+
+        async def running() -> bool:
+            return bool((await client.get(f"/v1/runs/{run_id}")).json()["status"] == "running")
+
+        assert await until(running)
 
 
 async def test_background_work_begins_with_the_first_connection(tmp_path: Path) -> None:

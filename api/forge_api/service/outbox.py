@@ -16,11 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
 from forge_api.db.tables import OutboxEntry, OutboxKind, Run
-from forge_api.problem import Problem
-from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
+from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.rows import finish_step, roll_up
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
+from forge_runtime.bus.port import Bus, Conflict
 from forge_runtime.engine.port import EngineUnavailable, ManifestRefused
 from forge_runtime.job import Git, encode, utc_text
 from forge_runtime.retry import backoff_s
@@ -74,8 +73,11 @@ async def drain(platform: Platform) -> None:
                 await _give_up(platform, entry, str(failure))
             else:
                 await _later(platform, entry, str(failure))
-        except (BusUnavailable, EngineUnavailable, Problem) as error:
+        except AWAY as error:
             await _later(platform, entry, str(error))
+        except Exception as error:
+            _log.exception("outbox entry failed; the others go on", extra={"run_id": entry.run_id})
+            await _later(platform, entry, f"{type(error).__name__}: {error}")
 
 
 def run_record(run: Run) -> RunRecord:

@@ -8,17 +8,20 @@ from datetime import UTC, datetime
 from typing import Final
 
 from forge_api.db.session import Database
-from forge_api.problem import unavailable
+from forge_api.problem import Problem, unavailable
 from forge_api.settings import ApiSettings
 from forge_runtime.blob import Blob
-from forge_runtime.bus.port import Bus
-from forge_runtime.engine.port import Engine
+from forge_runtime.bus.port import Bus, BusUnavailable
+from forge_runtime.engine.port import Engine, EngineUnavailable
 from forge_runtime.ledger import Ledger
 
 REQUEST_PATIENCE_S: Final = 2.0
 """How long a request waits for a bus that is away; its caller may ask again."""
 
 BACKGROUND_PATIENCE_S: Final = 20.0
+
+AWAY: Final = (BusUnavailable, EngineUnavailable, Problem)
+"""A part of the platform does not answer: background work waits and goes on, and nothing is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,10 @@ from typing import Final
 import msgspec
 
 from forge_api.db import query
-from forge_api.problem import Problem
 from forge_api.service.conclude import End, merge_records
-from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
+from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.projection import fetch_documents, project
-from forge_runtime.bus.port import BusUnavailable, EventDelivery
+from forge_runtime.bus.port import EventDelivery
 from forge_runtime.event import Event, EventKind, decode_event
 from forge_runtime.subject import PROJECTOR
 
@@ -60,9 +59,12 @@ async def _settle(platform: Platform, delivery: EventDelivery) -> bool:
     try:
         await project_event(platform, event)
         await delivery.ack()
-    except (BusUnavailable, Problem) as error:
+    except AWAY as error:
         _log.warning("event waits: %s", error, extra={"run_id": event.run_id})
         return False
+    except Exception:
+        _log.exception("event dropped; the reconciler repairs its run", extra={"run_id": event.run_id})
+        await delivery.ack()
     return True
 
 

@@ -6,21 +6,21 @@ repaired as well, in the same way.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from forge_api.db import query
 from forge_api.db.tables import OutboxEntry, OutboxKind, Run
-from forge_api.problem import Problem
 from forge_api.service.conclude import End, merge_records
 from forge_api.service.outbox import BY
-from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
-from forge_runtime.bus.port import BusUnavailable
-from forge_runtime.engine.port import EngineUnavailable, WorkflowPhase, WorkflowStatus
+from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
+from forge_runtime.engine.port import WorkflowPhase, WorkflowStatus
 from forge_runtime.job import JobType
 from forge_runtime.run import CancelFlag, CancelReason
 from forge_runtime.settle import Settlement
 from forge_runtime.status import RUN, RunStatus
+from forge_runtime.sweeper import Sweeper
 from forge_runtime.watch import watch_run
 
 INTERVAL_S: Final = 30.0
@@ -32,11 +32,18 @@ _log = logging.getLogger(__name__)
 async def run_reconciler(platform: Platform) -> None:
     """A pass now and every 30 s."""
     while True:
-        try:
-            await reconcile(platform)
-        except (BusUnavailable, EngineUnavailable, Problem) as error:
-            _log.warning("reconciliation waits: %s", error)
+        await reconcile(platform)
         await asyncio.sleep(INTERVAL_S)
+
+
+async def run_sweeper(platform: Platform) -> None:
+    """Ends jobs that nobody began and runs that passed their limit, while they go on."""
+
+    async def unsettled() -> Sequence[str]:
+        async with platform.database.read() as session:
+            return await query.unsettled_runs(session)
+
+    await Sweeper(platform.ledger(BACKGROUND_PATIENCE_S), unsettled).run()
 
 
 async def reconcile(platform: Platform) -> None:
@@ -44,7 +51,12 @@ async def reconcile(platform: Platform) -> None:
     async with platform.database.read() as session:
         run_ids = await query.unsettled_runs(session)
     for run_id in run_ids:
-        await _reconcile_run(platform, run_id)
+        try:
+            await _reconcile_run(platform, run_id)
+        except AWAY:
+            raise
+        except Exception:
+            _log.exception("run cannot be reconciled; the others go on", extra={"run_id": run_id})
 
 
 async def _reconcile_run(platform: Platform, run_id: str) -> None:
