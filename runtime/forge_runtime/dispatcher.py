@@ -86,6 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (BadConfiguration, BadSettings) as error:
         _log.error("cannot start", extra={"why": str(error)})
         return Exit.CONFIGURATION
+    except Exception:
+        # Python's own exit code is 1, which would say that a job failed.
+        _log.exception("the dispatcher failed")
+        return Exit.INFRASTRUCTURE
 
 
 def parse_command(argv: Sequence[str]) -> Command:
@@ -136,6 +140,9 @@ class Dispatcher:
             return Exit.INFRASTRUCTURE
         except GaveUp as error:
             _log.error("gave up waiting", extra={"why": str(error)})
+            return Exit.INFRASTRUCTURE
+        except OSError as error:
+            _log.error("cannot write outputs", extra={"why": str(error), "directory": str(self.output_dir)})
             return Exit.INFRASTRUCTURE
         except (BadConfiguration, NoRecord, TooLarge, msgspec.ValidationError) as error:
             _log.error("cannot go on", extra={"why": str(error)})

@@ -148,6 +148,14 @@ async def test_discover_writes_the_outputs_of_its_plan(open_workshop: OpenWorksh
         assert outputs == {f"group-{index:02d}": "[]" for index in range(2, 17)}
 
 
+async def test_outputs_that_cannot_be_written_may_be_tried_again(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        (shop.folder / "outputs").write_text("in the way")
+        discovery = {JobType.DISCOVERY: PlannedDiscovery(shop.plan, shop.digest)}
+        async with shop.worker(shop.bench(handlers=discovery)):
+            assert await shop.dispatch("discover") is Exit.INFRASTRUCTURE
+
+
 async def test_finish_settles_what_no_dispatcher_holds_and_tells_the_end(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": LONG, "lint": PASS}]}) as shop, shop.worker(slots=1):
         await shop.submit("web/unit")

@@ -57,15 +57,17 @@ async def test_worker_on_a_bus_that_is_not_provisioned_says_so(nats_server: Nats
     assert "provision" in line["why"]
 
 
-async def test_worker_that_the_bus_refuses_may_be_started_again(nats_server: NatsServer, tmp_path: Path) -> None:
+async def test_process_that_the_bus_refuses_may_be_started_again(nats_server: NatsServer, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("another token")
     environment = {**_environment(nats_server, tmp_path), "NATS_CREDENTIALS": str(wrong)}
 
-    code, line = await _end(await _start(environment, *WORKER))
+    run = f"forge-{samples.new_run_id()}"
+    for arguments in (WORKER, (*DISPATCHER, "discover", "--run", run)):
+        code, line = await _end(await _start(environment, *arguments))
 
-    assert code == 75
-    assert line["msg"] == "cannot reach the bus"
+        assert code == 75
+        assert line["msg"] == "cannot reach the bus"
 
 
 @pytest.mark.parametrize(

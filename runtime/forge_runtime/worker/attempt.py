@@ -13,6 +13,7 @@ repeats what comes after it, and leaves.
 """
 
 import asyncio
+import dataclasses
 import logging
 import random
 import secrets
@@ -67,6 +68,7 @@ class Attempt:
     def __init__(self, bench: Bench, queue: WorkQueue, delivery: Delivery) -> None:
         self._bench = bench
         self._ledger = bench.ledger
+        self._once = dataclasses.replace(bench.ledger, patience_s=0.0)
         self._queue = queue
         self._delivery = delivery
         self._component = f"worker.{queue.pool}"
@@ -176,7 +178,8 @@ class Attempt:
     async def _renew(self, record: JobRecord) -> JobRecord | Refused:
         with suppress(BusUnavailable):  # the lease is what counts; a message that comes early finds the job held
             await self._delivery.progress()
-        return await self._ledger.change(
+        # Without the ledger's patience: its growing pauses could sleep through the end of the lease.
+        return await self._once.change(
             record.job.run_id, record.job.job_id, lambda standing, now: lease.renew(standing, self._holder, now)
         )
 
