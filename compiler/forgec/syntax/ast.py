@@ -166,6 +166,15 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """`[pattern]: value`: every field whose name matches agrees with the value."""
+
+    pattern: "Expr"
+    value: "Expr"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Let:
     name: str
     value: "Expr"
@@ -186,7 +195,7 @@ class Embedding:
     span: Span
 
 
-Declaration = Field | Let | Opening | Embedding | Attribute
+Declaration = Field | Pattern | Let | Opening | Embedding | Attribute
 
 
 @dataclass(frozen=True, slots=True, eq=False)

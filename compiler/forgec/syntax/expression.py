@@ -12,7 +12,7 @@ from forgec.syntax import ast
 from forgec.syntax.budget import Budget
 from forgec.syntax.data import Scalar
 from forgec.syntax.problem import possibilities, suggestion
-from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, calculate, checked_text, limit, show
+from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, calculate, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 _WRITTEN_MAX: Final = 60
@@ -61,6 +61,17 @@ class Expressions:
                     raise _wrong(Code.BAD_VALUE, str(error), span) from None
             case _:
                 return atom(self.scalar(expr, scope))
+
+    def covers(self, pattern: ast.Expr, scope: Scope, name: str) -> bool:
+        """Whether a field's name is among the values of a pattern; or Unknown."""
+        target = self.resolve(pattern, scope)
+        if isinstance(target, Basic):
+            return meet(target, atom(name)) is not None
+        self._expand(target)
+        if target.problems or target.unreported:
+            raise Unknown(None if target.unreported else target.problems[0], final=True)
+        alternatives = [alternative.basic for alternative, _ in target.alternatives] or [target.basic]
+        return any(meet(each, atom(name)) is not None for each in alternatives)
 
     def scalar(self, expr: ast.Expr, scope: Scope) -> Scalar:
         """The one value of an expression; or Unknown."""

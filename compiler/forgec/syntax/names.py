@@ -32,7 +32,7 @@ def unresolved(files: Sequence[ast.File]) -> list[Diagnostic]:
                     problems.append(Diagnostic(Code.UNRESOLVED, f'"{name}" is not defined', span, help=advice))
             case ast.StructLiteral(declarations=declarations):
                 inner = (expr.names, names)
-                pending += [(each, inner) for each in map(_value, declarations) if each is not None]
+                pending += [(each, inner) for declaration in declarations for each in _expressions(declaration)]
             case _:
                 pending += [(part, names) for part in ast.parts(expr)]
     return problems
@@ -46,9 +46,11 @@ def _visible(names: _Names | None) -> set[str]:
     return visible
 
 
-def _value(declaration: ast.Declaration) -> ast.Expr | None:
+def _expressions(declaration: ast.Declaration) -> tuple[ast.Expr, ...]:
     match declaration:
         case ast.Field(value=value) | ast.Let(value=value) | ast.Embedding(value=value):
-            return value
+            return (value,)
+        case ast.Pattern(pattern=pattern, value=value):
+            return (pattern, value)
         case _:
-            return None
+            return ()

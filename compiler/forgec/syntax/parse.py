@@ -68,31 +68,36 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's ow
 
     # Declarations
 
-    def field(self, items: list[Any]) -> ast.Field | None:
+    def field(self, items: list[Any]) -> ast.Field | ast.Pattern | None:
         first, *rest = items
         presence = ast.Presence.REGULAR
         if isinstance(rest[0], Token) and rest[0].type != "COLON":
             presence = ast.Presence.OPTIONAL if rest[0].type == "QUESTION" else ast.Presence.REQUIRED
         value = next((item for item in rest if isinstance(item, ast.Expr)), None)
         if not isinstance(first, ast.Label):
-            match first:
-                case ast.ListLiteral():
-                    what = "a pattern constraint ([pattern]: value)"
-                case ast.Interpolation():
-                    what = "a field name with an interpolation"
-                case _:
-                    what = "a field name computed by an expression"
-            self._unsupported(what, [first])
-            return None
+            return self._pattern(first, presence, value, self._span(items))
         if value is None:  # its construct is reported
             return None
         attributes = tuple(item for item in rest if isinstance(item, ast.Attribute))
         return ast.Field(first, presence, value, attributes, self._span(items))
 
+    def _pattern(
+        self, label: ast.Expr, presence: ast.Presence, value: ast.Expr | None, span: Span
+    ) -> ast.Pattern | None:
+        match label:
+            case ast.ListLiteral(items=(pattern,), rest=None) if presence is ast.Presence.REGULAR and value is not None:
+                return ast.Pattern(pattern, value, span)
+            case ast.ListLiteral():
+                self._problem(Code.SYNTAX, "a pattern for field names is written [pattern]: value", label.span)
+            case ast.Interpolation():
+                self._unsupported("a field name with an interpolation", [label])
+            case _:
+                self._unsupported("a field name computed by an expression", [label])
+        return None
+
     def nested(self, items: list[Any]) -> ast.StructLiteral:
-        return ast.StructLiteral(
-            _declarations(items), items[0].span if isinstance(items[0], ast.Field) else self._span([])
-        )
+        declarations = _declarations(items)
+        return ast.StructLiteral(declarations, declarations[0].span if declarations else self._source.span(0, 0))
 
     def name(self, items: list[Token]) -> ast.Label:
         return ast.Label(str(items[0]), True, self._span(items))

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable
 
 from forgec.diagnostic import Code, Diagnostic, Related
+from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.vertex import Closing, Conjunct, Fact, Vertex, own
 
@@ -71,8 +72,8 @@ def contains_itself(vertex: Vertex) -> Diagnostic:
     return Diagnostic(Code.CYCLE, f"{vertex.name} contains itself: it refers to a value around it", vertex.place)
 
 
-def needed_early(vertex: Vertex, label: ast.Label) -> Diagnostic:
-    return Diagnostic(Code.CYCLE, f"{vertex.name} is needed to find out what it is itself", label.span)
+def needed_early(vertex: Vertex, place: Span) -> Diagnostic:
+    return Diagnostic(Code.CYCLE, f"{vertex.name} is needed to find out what it is itself", place)
 
 
 def marked(vertex: Vertex, bottom: ast.Bottom) -> Diagnostic:

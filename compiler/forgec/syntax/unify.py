@@ -66,6 +66,7 @@ class _Evaluator:
         vertex.state = State.EXPANDING
         self._budget.enter(vertex)
         self._flatten(vertex)
+        self._apply_patterns(vertex)
         _check_ends(vertex)
         if not vertex.problems:
             _meet(vertex)
@@ -135,6 +136,22 @@ class _Evaluator:
             for each in target.conjuncts
         ]
 
+    def _apply_patterns(self, vertex: Vertex) -> None:
+        """Once all fields are known: those that a pattern covers get its value as a conjunct."""
+        for declaration, conjunct, scope in vertex.patterns:
+            for name, child in vertex.fields.items():
+                self._budget.step(vertex)
+                try:
+                    if not self._expressions.covers(declaration.pattern, scope, name):
+                        continue
+                except Unknown as unknown:
+                    _set_unknown(vertex, unknown)
+                    break
+                if child.state is not State.NEW:
+                    vertex.problems.append(problem.needed_early(child, declaration.span))
+                vertex.matched.add((conjunct.expr, name))
+                child.conjuncts.append(conjunct.inside(declaration.value, scope))
+
     def _add_fact(self, vertex: Vertex, conjunct: Conjunct) -> None:
         match conjunct.expr:
             case ast.ListLiteral():
@@ -202,6 +219,8 @@ def _add_struct(vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) 
             case ast.Field(label=label):
                 has_fields |= label.is_exported
                 _add_field(vertex, declaration, conjunct, scope)
+            case ast.Pattern() as pattern:
+                vertex.patterns.append((pattern, conjunct, scope))
             case ast.Embedding(value=value):
                 embedded.append(replace(conjunct, expr=value, scope=scope, hosts=(*conjunct.hosts, literal)))
     if has_fields or not embedded:  # else it is what it embeds, which need not be a struct
@@ -217,7 +236,7 @@ def _add_field(vertex: Vertex, declaration: ast.Field, conjunct: Conjunct, scope
         shown = label.name if label.is_identifier else show(label.name)
         child = table[label.name] = Vertex(vertex, shown)
     if child.state is not State.NEW:
-        vertex.problems.append(problem.needed_early(child, label))
+        vertex.problems.append(problem.needed_early(child, label.span))
     child.presence = max(child.presence, declaration.presence)
     child.keys.append(Key(label.span, conjunct.closings))
     child.conjuncts.append(conjunct.inside(declaration.value, scope))
@@ -277,7 +296,8 @@ def _check_closed(vertex: Vertex) -> None:
         ]
         if any(isinstance(each, ast.Opening) for each in declarations):
             continue
-        allowed = {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
+        allowed = {name for literal in literals for covered, name in vertex.matched if covered is literal}
+        allowed |= {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
         for name, child in vertex.fields.items():
             if child.presence is ast.Presence.REGULAR and name not in allowed and name not in refused:
                 refused.add(name)

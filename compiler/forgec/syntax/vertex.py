@@ -114,6 +114,8 @@ class Vertex:
     lists: list[Conjunct] = field(default_factory=list)
     fields: "dict[str, Vertex]" = field(default_factory=dict)
     hidden: "dict[str, Vertex]" = field(default_factory=dict)  # definitions and _hidden fields
+    patterns: "list[tuple[ast.Pattern, Conjunct, Scope]]" = field(default_factory=list)  # with the literal they are in
+    matched: set[tuple[ast.Expr, str]] = field(default_factory=set)  # literals, and fields that their patterns cover
     items: "list[Vertex]" = field(default_factory=list)
     alternatives: "list[tuple[Vertex, bool]]" = field(default_factory=list)  # with: is it a default?
     problems: list[Diagnostic] = field(default_factory=list)
@@ -172,6 +174,7 @@ class Vertex:
         self.basic, self.facts = other.basic, other.facts
         self.structs, self.lists = other.structs, other.lists
         self.fields, self.hidden, self.items = other.fields, other.hidden, other.items
+        self.patterns, self.matched = other.patterns, other.matched
         self.problems, self.unknown, self.unreported = other.problems, other.unknown, other.unreported
 
 

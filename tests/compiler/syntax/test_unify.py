@@ -82,6 +82,22 @@ def test_definitions_allow_what_they_declare(text: str, expected: object) -> Non
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "a: [string]: {x: *1 | int, y: x}\na: p: {}\na: q: x: 2",
+            {"a": {"p": {"x": 1, "y": 1}, "q": {"x": 2, "y": 2}}},
+        ),
+        ('#P: {[=~"^x"]: int, z: string}\na: #P & {x1: 1, z: "a"}', {"a": {"x1": 1, "z": "a"}}),
+        ('#P: ["a" | "b"]: int\na: {#P, b: 1}', {"a": {"b": 1}}),
+        ("a: {[string]: {q: *1 | int}} & ({b: {}} | {c: 5})", {"a": {"b": {"q": 1}}}),
+    ],
+)
+def test_patterns_speak_of_the_fields_they_cover(text: str, expected: object) -> None:
+    assert data(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
         ("l: [...string]", {"l": []}),
         ("l: [...int] & [1, 2]", {"l": [1, 2]}),
         ("l: [{x: *1 | int}, {x: 3}] & [...{x: int}]", {"l": [{"x": 1}, {"x": 3}]}),
@@ -126,6 +142,8 @@ def test_a_value_is_where_its_literal_is_and_not_where_its_type_is() -> None:
         ("#A: x: int\na: #A & {x: 1} & {y: 1}", ['x.cue:2:19: a: the field "y" is not allowed']),
         ("#A: #B & {extra: 1}\n#B: x: int", ['x.cue:1:11: #A: the field "extra" is not allowed']),
         ("#X: y: z: 1\na: #X.y & {w: 1}", ['x.cue:2:12: a: the field "w" is not allowed']),
+        ('#P: [=~"^x"]: int\na: #P & {y: 1}', ['x.cue:2:10: a: the field "y" is not allowed']),
+        ('a: {[string]: int, b: "x"}', ['x.cue:1:23: a.b: "x" conflicts with int']),
         ("a: x: 1\nb: a.y", ['x.cue:2:6: a has no field "y"']),
         ("a: b?: 1\nc: a.b", ['x.cue:2:6: the field "b" is declared but not given']),
         ("a: [a]", ["x.cue:1:5: a[0] contains itself: it refers to a value around it"]),
