@@ -33,13 +33,16 @@ class ApiSettings:
     nats_credentials: Path | None = None
 
     def check(self) -> None:
-        """A token in a file is one key to everything: it may open one machine, not a network, and never production."""
+        """SettingsInvalid where these would not be safe: a token in a file is one key to everything, so it may open one
+        machine, not a network, and never production; and what a workflow names must hold no secrets."""
         if self.environment == "production":
             raise SettingsInvalid("FORGE_ENVIRONMENT is production, where a token in a file is not accepted")
         if self.host not in _LOOPBACK:
             raise SettingsInvalid(
                 f'FORGE_API_HOST is "{self.host}"; with a token in a file the API listens on loopback only (127.0.0.1)'
             )
+        if "@" in self.nats_url:
+            raise SettingsInvalid("NATS_URL has credentials in it; NATS_CREDENTIALS names a file that holds them")
 
 
 def read_settings(environment: Mapping[str, str]) -> ApiSettings:

@@ -1,5 +1,6 @@
 """From a committed row to the engine: crashes, outages, refusals, cancellation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.api.harness import open_api, statuses
@@ -164,3 +165,30 @@ async def test_entry_that_cannot_be_carried_out_keeps_nobody_else_waiting(tmp_pa
         await drain(api.platform)
 
         assert list(api.engine.manifests) == [f"forge-{whole}"]
+
+
+async def test_outage_of_the_bus_is_no_failed_submission(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run_id = await api.new_run()
+        api.platform.bus = None
+        for _ in range(5):
+            await drain(api.platform)
+            api.clock.forward(60)
+        api.platform.bus = api.bus
+
+        await drain(api.platform)
+
+        assert list(api.engine.manifests) == [f"forge-{run_id}"]
+
+
+async def test_manifest_that_the_engine_refuses_fails_the_run_at_once(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run_id = await api.new_run()
+        api.platform.settings = replace(api.platform.settings, nats_url="nats://user:hunter2@h")
+
+        await drain(api.platform)
+
+        run = await api.run(run_id)
+        assert (run["status"], run["error"]["code"]) == ("failed", "ARGO_SUBMIT_FAILED")
+        assert "credentials" in run["error"]["message"]
+        assert "hunter2" not in run["error"]["message"]

@@ -33,6 +33,7 @@ def test_environment_gives_the_settings_of_one_machine(tmp_path: Path) -> None:
         ("FORGE_API_PORT", "70000"),
         ("FORGE_API_PORT", "-1"),
         ("FORGE_ENGINE", "cloud"),
+        ("NATS_URL", "nats://user:hunter2@127.0.0.1"),
     ],
 )
 def test_wrong_variable_is_refused_by_name(name: str, value: str) -> None:

@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
 from forge_api.db.tables import OutboxEntry, OutboxKind, Run
-from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
+from forge_api.problem import Problem
+from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.rows import finish_step, roll_up
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, Conflict
+from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
 from forge_runtime.engine.port import EngineUnavailable, ManifestRefused
 from forge_runtime.job import Git, encode, utc_text
 from forge_runtime.retry import backoff_s
@@ -42,42 +43,35 @@ BY: Final = "api"
 _log = logging.getLogger(__name__)
 
 
-class SubmitFailed(Exception):
-    """The engine did not take the workflow; `final` if it never will."""
-
-    def __init__(self, reason: str, *, final: bool) -> None:
-        super().__init__(reason)
-        self.final = final
-
-
 async def run_outbox(platform: Platform) -> None:
     """Drain when woken, and every second without that."""
     while True:
         platform.work.clear()
-        await drain(platform)
+        while await drain(platform) == BATCH:
+            pass
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_S):
                 await platform.work.wait()
 
 
-async def drain(platform: Platform) -> None:
-    """Carry out every entry that is due, in order; one that fails waits and stops nobody else's."""
+async def drain(platform: Platform) -> int:
+    """Carry out entries that are due, in order, and say how many; one that fails stops nobody else's."""
     async with platform.database.read() as session:
         entries = await query.due_entries(session, platform.now(), BATCH)
     for entry in entries:
         try:
             await _carry_out(platform, entry)
             await _done(platform, entry)
-        except SubmitFailed as failure:
-            if failure.final or entry.tries + 1 >= SUBMIT_TRIES_MAX:
-                await _give_up(platform, entry, str(failure))
-            else:
-                await _later(platform, entry, str(failure))
-        except AWAY as error:
-            await _later(platform, entry, str(error))
+        except (ForgeError, ManifestRefused) as error:
+            await _give_up(platform, entry, str(error))
+        except (BusUnavailable, Problem) as error:
+            await _later(platform, entry, str(error), tries=entry.tries)
+        except EngineUnavailable as error:
+            await _failed(platform, entry, str(error))
         except Exception as error:
             _log.exception("outbox entry failed; the others go on", extra={"run_id": entry.run_id})
-            await _later(platform, entry, f"{type(error).__name__}: {error}")
+            await _failed(platform, entry, f"{type(error).__name__}: {error}")
+    return len(entries)
 
 
 def run_record(run: Run) -> RunRecord:
@@ -119,12 +113,7 @@ async def _submit(platform: Platform, run: Run) -> None:
     options = ManifestOptions(nats_url=platform.settings.nats_url, run_id=run.id, traceparent=traceparent(run.id))
     if platform.settings.nats_credentials is not None:
         options = replace(options, credentials_path=str(platform.settings.nats_credentials.absolute()))
-    try:
-        await platform.ports.engine.submit(emit_yaml(to_builtins(lower_dynamic(options))))
-    except (ForgeError, ManifestRefused) as error:
-        raise SubmitFailed(str(error), final=True) from error
-    except EngineUnavailable as error:
-        raise SubmitFailed(str(error), final=False) from error
+    await platform.ports.engine.submit(emit_yaml(to_builtins(lower_dynamic(options))))
 
 
 async def _create_record(bus: Bus, record: RunRecord) -> None:
@@ -163,16 +152,21 @@ async def _done(platform: Platform, entry: OutboxEntry) -> None:
             )
 
 
-async def _later(platform: Platform, entry: OutboxEntry, reason: str) -> None:
-    delay_s = backoff_s(entry.tries, random.random())  # noqa: S311 - spreads load, guards nothing
-    _log.warning(
-        "outbox entry waits: %s", reason, extra={"run_id": entry.run_id, "kind": entry.kind, "delay_s": delay_s}
-    )
+async def _failed(platform: Platform, entry: OutboxEntry, reason: str) -> None:
+    """A submission is tried three times; to stop a run is tried for ever."""
+    if entry.kind == OutboxKind.SUBMIT and entry.tries + 1 >= SUBMIT_TRIES_MAX:
+        await _give_up(platform, entry, reason)
+    else:
+        await _later(platform, entry, reason, tries=entry.tries + 1)
+
+
+async def _later(platform: Platform, entry: OutboxEntry, reason: str, *, tries: int) -> None:
+    delay_s = backoff_s(tries, random.random())  # noqa: S311 - spreads load, guards nothing
+    _log.warning("outbox entry waits: %s", reason, extra={"run_id": entry.run_id, "delay_s": round(delay_s, 1)})
     async with platform.database.write() as session:
         stored = await query.entry(session, entry.id)
         assert stored is not None
-        stored.tries += 1
-        stored.last_error = reason
+        stored.tries, stored.last_error = tries, reason
         stored.next_at = platform.now() + timedelta(seconds=delay_s)
 
 
