@@ -15,6 +15,7 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -144,8 +145,7 @@ class RecipeRun:
             case ast.Other():
                 await self._other(command)
             case ast.Do() | ast.Block():
-                keyword = "DO" if isinstance(command, ast.Do) else command.keyword
-                raise _unsupported(keyword, command.span)
+                raise _unsupported("DO" if isinstance(command, ast.Do) else command.keyword, command.span)
 
     async def _from(self, command: ast.From) -> None:
         self._check_flags(command.flags, "FROM", _FROM_FLAGS)
@@ -156,10 +156,10 @@ class RecipeRun:
         except OSError as error:
             raise refused(f"FROM cannot empty the target's directory: {error.strerror}", command.span) from None
         text = await self._expand(command.base.text, command.base.span)
-        if parse_reference(text, command.base.span) is None:
+        if parse_reference(text, command.base.span):
+            await self.inherit(await self._build(command.base))
+        else:
             await self._say(f"FROM {text} is not used: commands run on this machine")
-            return
-        await self.inherit(await self._build(command.base))
 
     async def _run(self, command: ast.Run) -> None:
         for flag in command.flags:
@@ -174,19 +174,9 @@ class RecipeRun:
         if not command.text:
             raise refused("RUN has no command", command.span)
         await self._say(f"--> RUN {command.text}")
-        exit_code = await self._execute(self._argv(command), command.span)
+        exit_code = await self._execute(_argv(command.text), command.span)
         if exit_code != 0:
             raise command_failed(f"RUN {command.text}", exit_code, command.span, self.label)
-
-    def _argv(self, command: ast.Run) -> tuple[str, ...]:
-        if command.text.startswith("["):
-            try:
-                argv = json.loads(command.text)
-            except ValueError:
-                argv = None
-            if isinstance(argv, list) and argv and all(isinstance(arg, str) for arg in argv):
-                return tuple(argv)
-        return ("sh", "-c", command.text)
 
     async def _copy(self, command: ast.Copy) -> None:
         self._check_flags(command.flags, "COPY", _COPY_FLAGS)
@@ -224,9 +214,7 @@ class RecipeRun:
         )
         await self._transfer(transfer, command.span, optional=any(flag.name == "if-exists" for flag in command.flags))
         if command.local is not None:
-            await self._say(
-                f"SAVE ARTIFACT {command.source}: AS LOCAL is not used, a step leaves the checkout as it is"
-            )
+            await self._say(f"AS LOCAL {command.local} is not used: a step leaves the checkout as it is")
 
     async def _transfer(self, transfer: tree.Transfer, span: Span, *, optional: bool) -> None:
         try:
@@ -286,12 +274,10 @@ class RecipeRun:
 
     async def _for(self, command: ast.For) -> None:
         self._check_flags(command.flags, "FOR", frozenset({"sep", "no-cache"}))
-        separator = next((flag.value for flag in command.flags if flag.name == "sep"), None)
+        flag = next((flag.value for flag in command.flags if flag.name == "sep"), None)
+        separator = await self._expand(flag or "", command.span)
         text = await self._capture(f"set -f; printf '%s\\n' {command.items}", command.span)
-        if separator:
-            found = re.split(f"[{re.escape(await self._expand(separator, command.span))}]+", text)
-        else:
-            found = text.split()
+        found = re.split(f"[{re.escape(separator)}]+", text) if separator else text.split()
         for item in found:
             if item:
                 self.variables[command.name] = item
@@ -381,6 +367,15 @@ class RecipeRun:
         for flag in flags:
             if flag.name not in allowed:
                 raise _unsupported(f"{keyword} --{flag.name}", flag.span)
+
+
+def _argv(text: str) -> tuple[str, ...]:
+    """A JSON list of strings is run as it is, anything else by a shell."""
+    with suppress(ValueError, RecursionError):
+        argv = json.loads(text)
+        if isinstance(argv, list) and argv and all(isinstance(arg, str) for arg in argv):
+            return tuple(argv)
+    return ("sh", "-c", text)
 
 
 def _unsupported(what: str, span: Span) -> StepFailure:

@@ -217,6 +217,18 @@ def test_for_runs_over_words_variables_and_command_output(step: Step) -> None:
     assert step.printed == ["<a>", "<b>", "<c>", "<d>", "<*>"]
 
 
+@pytest.mark.parametrize(
+    ("separator", "items"),
+    [("", ["a,b", "c"]), ("--sep=,", ["a", "b c"]), ('--sep ""', ["a,b", "c"]), ("--sep=^]-", ["a,b c"])],
+)
+def test_for_cuts_its_words_at_the_separator(step: Step, separator: str, items: list[str]) -> None:
+    step.write("Earthfile", f'test:\n  FOR {separator} x IN "a,b c"\n    RUN echo "$x"\n  END\n')
+
+    step.run("+test")
+
+    assert step.printed == items
+
+
 def test_exec_form_runs_without_a_shell(step: Step) -> None:
     step.write("Earthfile", 'test:\n  RUN ["printf", "%s", "$HOME"]\n')
 
