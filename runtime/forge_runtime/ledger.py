@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, Conflict
+from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
 from forge_runtime.envelope import ended_event, running_event
 from forge_runtime.event import Event
 from forge_runtime.job import Job, JobRecord, JobState, decode_record, encode
@@ -83,7 +83,8 @@ class Ledger:
             await self.bus.jobs.create(key, encode(record))
         except Conflict:
             entry = await self.bus.jobs.get(key)
-            assert entry is not None, f"{key} exists and cannot be read"
+            if entry is None:  # a replica that answers reads may lag behind the one that took the write
+                raise BusUnavailable(f"{key} exists and cannot be read yet") from None
             return decode_record(entry.value)
         return record
 

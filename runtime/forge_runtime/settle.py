@@ -35,6 +35,7 @@ class Settlement:
     flag: CancelFlag
     component: str
     force: bool = False
+    holder_wait_s: float = HOLDER_WAIT_S
 
     async def settle(self, job_ids: Iterable[str], pools: Iterable[JobType]) -> list[JobRecord]:
         """The records of these jobs afterwards; a job that was never submitted has none."""
@@ -53,7 +54,7 @@ class Settlement:
     async def _settle_job(self, job_id: str) -> JobRecord | None:
         key = subject.job_key(self.run_id, job_id)
         try:
-            record = await self.watch.until(key, lambda: self._end(job_id, force=False), HOLDER_WAIT_S)
+            record = await self.watch.until(key, lambda: self._end(job_id, force=False), self.holder_wait_s)
             if record is None and self.force:
                 record = await self._end(job_id, force=True)
             return record or await self.ledger.read(self.run_id, job_id)

@@ -12,10 +12,12 @@ from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import PlannedDiscovery, Workshop, until
 
+from forge_runtime import subject
 from forge_runtime.dispatcher import BadConfiguration, Command, Exit, parse_command
 from forge_runtime.event import EventKind
-from forge_runtime.job import JobState, JobType
+from forge_runtime.job import JobRecord, JobState, JobType
 from forge_runtime.run import CancelReason
+from forgec import ids
 
 PASS = "true"
 FAIL = "exit 3"
@@ -134,6 +136,20 @@ async def test_run_beyond_its_deadline_is_stopped(open_workshop: OpenWorkshop) -
         assert flag.reason is CancelReason.DEADLINE
 
 
+async def test_full_queue_is_waited_for(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        queue = subject.queue_of(JobType.DISCOVERY)
+        others = samples.new_run_id()
+        for number in range(queue.messages_max):
+            await shop.bus.publish_job(subject.job_subject(JobType.DISCOVERY, others, str(number)), b"")
+        dispatching = asyncio.create_task(shop.dispatch("discover"))
+        await until(lambda: _discovery_record(shop))
+        await shop.bus.purge(queue, subject.run_subjects(queue, others))
+
+        async with shop.worker(shop.bench(handlers={JobType.DISCOVERY: PlannedDiscovery(shop.plan, shop.digest)})):
+            assert await dispatching is Exit.SUCCEEDED
+
+
 async def test_discover_writes_the_outputs_of_its_plan(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         discovery = {JobType.DISCOVERY: PlannedDiscovery(shop.plan, shop.digest)}
@@ -241,6 +257,10 @@ def test_dispatcher_loads_base_dependencies_only() -> None:
 
 async def _one_leased(shop: Workshop) -> bool | None:
     return JobState.LEASED in (await shop.states()).values() or None
+
+
+async def _discovery_record(shop: Workshop) -> JobRecord | None:
+    return await shop.ledger.read(shop.run.run_id, ids.discovery_job_id(shop.run.run_id))
 
 
 def _command(shop: Workshop) -> Command:

@@ -83,7 +83,12 @@ class Attempt:
             await self._bury_unreadable(str(error))
             return
         with log_fields(**self._fields(job)):
-            record = await self._claim(job)
+            try:
+                record = await self._claim(job)
+            except NoRecord as missing:  # just made, and not readable yet where we read
+                _log.warning("no record yet", extra={"why": str(missing)})
+                await self._hand_back(BEAT_RETRY_S)
+                return
             if record is not None:
                 with log_fields(attempt=record.starts):
                     await self._hold(record)
