@@ -101,7 +101,7 @@ async def test_two_dispatchers_at_once_run_each_job_once(open_workshop: OpenWork
     async with open_workshop({"web": [scripts], "api": [scripts]}) as shop, shop.worker():
         codes = await asyncio.gather(shop.dispatch(), shop.dispatch())
 
-        assert codes == [Exit.SUCCEEDED, Exit.SUCCEEDED]
+        assert set(codes) == {Exit.SUCCEEDED}
         assert len(shop.lines("runs")) == 4
 
 

@@ -16,6 +16,7 @@ from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import JetStreamBus, connect
+from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.bus.provision import provision
 from forge_runtime.dispatcher import Exit
 from forge_runtime.job import JobState, JobType, decode_record
@@ -177,6 +178,8 @@ async def test_every_job_ends_once_under_kills(nats_server: NatsServer, tmp_path
             victim = chance.randrange(2)
             workers[victim].kill()
             dispatcher.kill()
+            site.server.kill()
+            site.server.start()
             workers[victim] = await site.worker(f"worker-{generation}")
             dispatcher = await site.dispatcher()
 
@@ -191,5 +194,8 @@ async def _lines(site: Site, name: str, number: int) -> bool | None:
 
 
 async def _ended_at_least(site: Site, number: int) -> bool | None:
-    states = (await site.shop.states()).values()
+    try:
+        states = (await site.shop.states()).values()
+    except BusUnavailable:  # it is being killed as well
+        return None
     return sum(state is JobState.SUCCEEDED for state in states) >= number or None

@@ -8,6 +8,7 @@ from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import lease, subject
+from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, encode
 from forge_runtime.lease import Holder
@@ -214,11 +215,11 @@ async def test_slots_bound_what_runs_at_once(open_workshop: OpenWorkshop) -> Non
         for name in shop.jobs():
             await shop.submit(name)
         await until(lambda: _counted(shop, 2))
-        states = list((await shop.states()).values())
+        states = [str(state) for state in (await shop.states()).values()]
         (shop.folder / "go").touch()
         await until(lambda: _counted(shop, 3))
 
-    assert sorted(states) == [JobState.LEASED, JobState.LEASED, JobState.QUEUED]
+    assert sorted(states) == ["leased", "leased", "queued"]
 
 
 class Verbose:
@@ -259,8 +260,9 @@ async def _gone(shop: Workshop) -> bool | None:
 async def _still_queued(shop: Workshop, job: Job) -> bool:
     if isinstance(shop.bus, MemoryBus):
         return shop.bus.server.queues[TASKS.stream].holds(subject.job_subject(job.type, job.run_id, job.job_id))
+    assert isinstance(shop.bus, JetStreamBus)
     info = await shop.bus.connection.jetstream.stream_info(TASKS.stream)
-    return info.state.messages > 0
+    return bool(info.state.messages)
 
 
 async def _idle(shop: Workshop) -> bool | None:
