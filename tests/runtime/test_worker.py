@@ -2,7 +2,8 @@
 
 import time
 
-from msgspec import Struct
+import pytest
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import Workshop, until
@@ -61,18 +62,24 @@ async def test_message_of_an_ended_job_repeats_its_event_and_goes(open_workshop:
         assert shop.lines("runs") == ["ran"]
 
 
-async def test_unreadable_message_fails_its_job_and_is_kept(open_workshop: OpenWorkshop) -> None:
+@pytest.mark.parametrize("unreadable", ["text", "payload", "type"])
+async def test_unreadable_message_fails_its_job_and_is_kept(open_workshop: OpenWorkshop, unreadable: str) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop, shop.worker():
         job = shop.jobs()["web/unit"]
+        message = {
+            "text": b"{nonsense",
+            "payload": encode(replace(job, payload=Raw(b"{}"))),
+            "type": encode(replace(job, type=JobType.RELEASE)),
+        }[unreadable]
         await shop.ledger.open(job)
-        await shop.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), b"{nonsense")
+        await shop.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), message)
 
         record = await shop.reach("web/unit", JobState.FAILED)
         await until(lambda: _gone(shop))
 
     assert _code(record) == "JOB_POISON"
     if isinstance(shop.bus, MemoryBus):
-        letter = (subject.dead_letter_subject("tasks", job.run_id, job.job_id), b"{nonsense")
+        letter = (subject.dead_letter_subject("tasks", job.run_id, job.job_id), message)
         assert shop.bus.server.dead_letters == [letter]
 
 

@@ -57,8 +57,6 @@ from forgec.plan.digest import digest_of
 BEAT_RETRY_S: Final = 1.0
 """After a beat that failed: several tries fit into what is left of the lease."""
 
-RUN_LENGTH_S: Final = 24 * 3600.0
-
 _log = logging.getLogger(__name__)
 
 
@@ -79,10 +77,11 @@ class Attempt:
             job = decode_job(self._delivery.data)
             if job.type not in self._bench.handlers:
                 raise msgspec.ValidationError(f"this worker has no handler for jobs of type {job.type}")
+            fields = self._fields(job)
         except msgspec.DecodeError as error:
             await self._bury_unreadable(str(error))
             return
-        with log_fields(**self._fields(job)):
+        with log_fields(**fields):
             try:
                 record = await self._claim(job)
             except NoRecord as missing:  # just made, and not readable yet where we read
@@ -94,6 +93,7 @@ class Attempt:
                     await self._hold(record)
 
     def _fields(self, job: Job) -> dict[str, object]:
+        """What every log line of the attempt says; msgspec.ValidationError where the payload is not its type's."""
         address = address_of(job)
         return {
             "component": self._component,
@@ -197,7 +197,7 @@ class Attempt:
             return None
 
         while True:
-            flag = await self._bench.watch.until(subject.cancel_key(run_id), read, RUN_LENGTH_S)
+            flag = await self._bench.watch.until(subject.cancel_key(run_id), read, subject.DAY_S)
             if flag is not None:
                 return flag
 
