@@ -71,7 +71,7 @@ def _copy_sample(target: Path, *, broken: bool) -> None:
         after = before.replace(*FAULT)
         assert after != before, f"{FAULT_FILE} has no {FAULT[0]} to break"
         file.write_text(after)
-        print(f"broke {FAULT_FILE} in the copy: {FAULT[0]} -> {FAULT[1]}")
+        print(f"broke {FAULT_FILE} in the copy: {FAULT[0]} -> {FAULT[1]}", flush=True)
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(target),

@@ -38,7 +38,7 @@ def run_checkout(client: ApiClient, home: Home, directory: Path, detach: bool) -
     if detach:
         print(run_id)
         return 0
-    print(f"run {run_id}")
+    print(f"run {run_id}", flush=True)
     return _watch(client, home, run_id)
 
 
@@ -85,8 +85,7 @@ _CONTROL = re.compile(r"(?!\x1b\[[0-9;]*m)[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 
 def _watch(client: ApiClient, home: Home, run_id: str) -> int:
     run = follow(client, run_id, Console(highlight=False))
-    for line in summary(run, home):
-        print(line)
+    print("\n".join(summary(run, home)), flush=True)
     return _EXIT_CODES.get(run.status, 1)
 
 
