@@ -191,7 +191,7 @@ class Story:
         self.records: list[JobRecord] = []
         self.events: list[Event] = []
 
-    def discover(self, state: JobState = JobState.SUCCEEDED) -> None:
+    def discover(self, state: JobState = JobState.SUCCEEDED, starts: int = 1) -> None:
         data = DiscoveryData(
             discovery_digest=digest_of(self.discovery_data),
             plan_digest=self.digest,
@@ -200,9 +200,23 @@ class Story:
             projects=2,
         )
         raw = msgspec.to_builtins(data) if state is JobState.SUCCEEDED else None
-        self._went(self.discovery, state, starts=1, data=raw)
+        self._went(self.discovery, state, starts=starts, data=raw)
 
-    def went(self, address: str, state: JobState = JobState.SUCCEEDED, starts: int = 1) -> None:
+    def went(
+        self, address: str, state: JobState = JobState.SUCCEEDED, starts: int = 1, *, handed_back: bool = False
+    ) -> None:
+        """`handed_back`: a worker began the job and drained, which does not count as a start."""
+        if handed_back:
+            self._at += 10
+            record = JobRecord(
+                state=JobState.LEASED,
+                job=self.jobs[address],
+                submitted_at=self._at,
+                starts=1,
+                worker="worker-0",
+                started_at=self._at,
+            )
+            self.events.append(running_event(record))
         self._went(self.jobs[address], state, starts=starts, data=None)
 
     def finish(self, status: str = "succeeded") -> Event:

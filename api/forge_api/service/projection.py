@@ -112,7 +112,7 @@ def merge(step: Step, event: Event) -> bool:
         if began:
             step.status = event.status
         return later or began
-    if over or not isinstance(reach(STEP, step.status, event.status), Change):
+    if not isinstance(reach(STEP, step.status, event.status), Change):
         return False
     step.status = event.status
     step.completed_at = at
