@@ -18,6 +18,7 @@ OFFSET_MAX: Final = 100_000
 INTEGER_MAX: Final = 2**53 - 1
 """The largest that every JSON reader keeps exact; below what a database column holds."""
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _REF_REFUSED = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f-\x9f~^:?*\[\\]|(^|/)\.|\.lock(/|\Z)|[./]\Z|\A/")
 
@@ -25,6 +26,12 @@ _REF_REFUSED = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f-\x9f~^:?*\[\\]|(^|/)\.|\.
 def _plain(text: str) -> str:
     if _CONTROL.search(text):
         raise ValueError("must not contain control characters")
+    return text
+
+
+def _text(text: str) -> str:
+    if _UNPRINTABLE.search(text):
+        raise ValueError("must not contain control characters except line feeds and tabs")
     return text
 
 
@@ -96,7 +103,7 @@ class StepError(Request):
     """Why a step or task failed, as its caller tells it."""
 
     code: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
-    message: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    message: Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterValidator(_text)]
     component: ShortText
     error_class: Annotated[
         Literal["user", "config", "infra", "timeout", "cancelled", "policy", "internal"], Field(alias="class")

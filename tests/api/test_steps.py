@@ -105,6 +105,27 @@ async def test_failed_step_is_the_runs_error_at_once(tmp_path: Path) -> None:
         }
 
 
+async def test_step_that_never_began_is_skipped_without_an_attempt(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run = await planned(api)
+
+        response = await put(api, step_of(run, "check/web/lint"), status="skipped")
+
+        assert (response.json()["status"], response.json()["attempt"]) == ("skipped", 0)
+
+
+async def test_error_message_may_have_lines_but_no_nul(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        step = step_of(await planned(api), "check/web/lint")
+        await put(api, step, status="running")
+
+        refused = await put(api, step, status="failed", error=ERROR | {"message": "a\x00b"})
+        taken = await put(api, step, status="failed", error=ERROR | {"message": "a\n\tb"})
+
+        assert (refused.status_code, taken.status_code) == (422, 200)
+        assert taken.json()["error"]["message"] == "a\n\tb"
+
+
 async def test_log_key_outside_the_runs_logs_is_422(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         step = step_of(await planned(api), "check/web/lint")

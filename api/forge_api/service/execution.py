@@ -40,7 +40,9 @@ async def put_step_status(platform: Platform, actor: Actor, step_id: str, reques
         if isinstance(verdict, Refused):
             raise conflict(verdict.reason)
         if not isinstance(verdict, Same) or again:
-            step.status, step.attempt = wanted, request.attempt
+            if ChildStatus.RUNNING in (wanted, step.status):
+                step.attempt = request.attempt  # else it ends without ever having begun
+            step.status = wanted
             step.worker = request.worker or step.worker
             if wanted == ChildStatus.RUNNING:
                 step.started_at = now

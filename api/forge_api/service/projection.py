@@ -124,7 +124,12 @@ def merge(step: Step, event: Event) -> bool:
 
 
 def advance(run: Run, step: Step, status: str, at: datetime) -> None:
-    """Move the run along: discovering while discovery runs, running once it is known what to run."""
+    """Move the run along: discovering while discovery runs, running once it is known what to run.
+
+    Of a step that was skipped or cancelled nothing follows: it may never have begun.
+    """
+    if status in (ChildStatus.SKIPPED, ChildStatus.CANCELLED):
+        return
     discovering = step.id == ids.step_id(run.id, ids.DISCOVERY_PHASE, ids.DISCOVERY_TASK, ids.DISCOVERY_STEP)
     known = not discovering or status == ChildStatus.SUCCEEDED
     wanted = RunStatus.RUNNING if known else RunStatus.DISCOVERING
