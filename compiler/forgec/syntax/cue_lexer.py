@@ -50,13 +50,14 @@ _SIGNS: Final = {
 _CLOSES: Final = {"{": "}", "[": "]", "(": ")"}
 
 # Up to what ends a piece of a string: its quote, an interpolation, or (on one line) the line.
+# Groups with a lookahead are not possessive: Python 3.11.2 then forgets the lookahead.
 _PIECE: Final = {
     '"': re.compile(r'[^"\\\n]*+(?:\\[^(\n][^"\\\n]*+)*+'),
-    '"""': re.compile(r'(?:[^"\\]|\\[^(]|"(?!""))*+'),
+    '"""': re.compile(r'(?:[^"\\]|\\[^(]|"(?!""))*'),
 }
 _BYTES: Final = {
     "'": re.compile(r"(?:[^'\\\n]|\\[^\n])*+'"),
-    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*+'''", re.DOTALL),
+    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*'''", re.DOTALL),
 }
 _ATTRIBUTE_PART = re.compile(r"""[^()"\n]++|"(?:[^"\\\n]|\\[^\n])*+"|[()]""")
 
