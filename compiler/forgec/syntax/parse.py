@@ -314,9 +314,10 @@ def _unexpected(source: Source, error: UnexpectedToken) -> Diagnostic:
     token = error.token
     ends = token.type == "$END"
     start = len(source.text) if ends or token.start_pos is None else token.start_pos
-    span = source.span(start, start if ends else start + len(token))
-    accepted = error.accepts or set()
     line_ended = token.type == "COMMA" and str(token) == "\n"
+    # The comma of a line's end has no text of its own, and the last line may end without a line break.
+    span = source.span(start, start if ends or line_ended else start + len(token))
+    accepted = error.accepts or set()
     if ends:
         found = "the end of the file"
     elif line_ended:

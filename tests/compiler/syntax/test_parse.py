@@ -1,7 +1,7 @@
 """CUE text to tree: what is accepted, where things are, and what is said of the rest."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forgec.diagnostic import Code, ForgeError
@@ -147,6 +147,7 @@ def test_all_unsupported_constructs_of_a_file_are_named() -> None:
     ]
 
 
+@example("_?")
 @given(st.text(alphabet="abc#_:?!.&|*+-<>=~/\\\"'()[]{}@, \n\t0123456789"))
 def test_any_text_is_a_tree_or_a_list_of_mistakes(text: str) -> None:
     places = []
