@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
-from forge_api.cli.home import DIRECTORY_NAME, Home
+from forge_api.cli.home import DIRECTORY_NAME, Home, shown
 from forge_api.cli.runs import run_checkout
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[3]
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     home = Home(arguments.data_dir.resolve())
     if home.endpoint() is not None:
-        print(f"demo: another demo is running in {home.directory}", file=sys.stderr)
+        print(f"demo: another demo is running in {shown(home.directory)}", file=sys.stderr)
         return 75
     shutil.rmtree(home.directory, ignore_errors=True)
     home.prepare()
@@ -51,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         endpoint = _wait_until_ready(home, platform)
         if endpoint is None:
-            print(f"demo: the platform did not start; see {home.logs}", file=sys.stderr)
+            print(f"demo: the platform did not start; see {shown(home.logs)}", file=sys.stderr)
             return 75
         return run_checkout(ApiClient(endpoint, home.api_token), home, sample, detach=False)
     except (ApiUnreachable, ApiRefused) as failure:
-        print(f"demo: {failure}; see {home.logs}", file=sys.stderr)
+        print(f"demo: {failure}; see {shown(home.logs)}", file=sys.stderr)
         return 75
     except KeyboardInterrupt:
         return 130

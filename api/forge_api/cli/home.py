@@ -106,10 +106,18 @@ def running(home: Home) -> Endpoint:
     endpoint = home.endpoint()
     if endpoint is None:
         raise NoPlatform(
-            f"no platform is running in {home.directory}\n"
+            f"no platform is running in {shown(home.directory)}\n"
             "  start one with `forge up` (in another terminal), or name its data directory with --data-dir"
         )
     return endpoint
+
+
+def shown(path: Path) -> str:
+    """A path as people read it: relative where it lies below the working directory."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from forge_api.cli.checkout import read_checkout
 from forge_api.cli.client import ApiClient
 from forge_api.cli.follow import follow
-from forge_api.cli.home import Home
+from forge_api.cli.home import Home, shown
 from forge_api.cli.view import RunView, clean, duration, failure_report
 
 _EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 76}
@@ -99,7 +99,7 @@ def summary(run: RunView, home: Home) -> list[str]:
     return [
         *lines,
         f"{run.status} in {duration(run.elapsed_s)}: {steps}",
-        f"logs: {home.objects / 'pipeline-runs' / run.id / 'logs'}",
+        f"logs: {shown(home.objects / 'pipeline-runs' / run.id / 'logs')}",
         f"      (while the platform runs also: forge logs {run.id[:13]})",
     ]
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import httpx2
 
-from forge_api.cli.home import Endpoint, Home, write_private
+from forge_api.cli.home import Endpoint, Home, shown, write_private
 
 READY_S_MAX: Final = 60.0
 """How long a child may take to answer; a cold start on a busy machine of two cores takes 5 to 10."""
@@ -94,7 +94,7 @@ async def up(home: Home, options: UpOptions, say: Say) -> None:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StartFailed(f"a platform is running in {home.directory} already") from None
+            raise StartFailed(f"a platform is running in {shown(home.directory)} already") from None
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -155,7 +155,7 @@ class _Platform:
                 self._say(f"{child.name:<12} pid {child.process.pid}")
                 child.keeper = asyncio.create_task(self._keep(child))
             self._home.announce(self._endpoint)
-            self._say(f"ready        {self._endpoint.api}  (data in {self._home.directory})")
+            self._say(f"ready        {self._endpoint.api}  (data in {shown(self._home.directory)})")
             await stopped.wait()
         finally:
             self._say("stopping ...")
@@ -173,7 +173,9 @@ class _Platform:
             lived = time.monotonic() - child.started
             child.failures = 0 if lived > STABLE_S else child.failures + 1
             pause = min(BACKOFF_S_MAX, 0.25 * 2 ** min(child.failures, 8)) if child.failures else 0.0
-            self._say(f"{child.name:<12} {_how_it_ended(code)}; starting it again in {pause:.1f}s (log: {child.log})")
+            self._say(
+                f"{child.name:<12} {_how_it_ended(code)}; starting it again in {pause:.1f}s (log: {shown(child.log)})"
+            )
             await asyncio.sleep(pause)
             await child.start()
             self._say(f"{child.name:<12} pid {child.process.pid}")
@@ -258,5 +260,5 @@ def _tail(log: Path, lines: int = 12) -> str:
     try:
         end = log.read_text(errors="replace").splitlines()[-lines:]
     except OSError:
-        return f"  (log: {log})"
-    return "\n".join([f"  the end of {log}:", *(f"    {line}" for line in end)])
+        return f"  (log: {shown(log)})"
+    return "\n".join([f"  the end of {shown(log)}:", *(f"    {line}" for line in end)])
