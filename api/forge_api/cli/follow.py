@@ -106,8 +106,8 @@ class LiveScreen:
         total = max(1, len(phase.steps))
         table.add_row(
             Text(f"  {phase.name}", style),
-            ProgressBar(total=total, completed=phase.ended, width=24, complete_style=style, finished_style=style),
-            Text(f"{phase.ended}/{len(phase.steps)}" if phase.steps else "skipped", "dim"),
+            ProgressBar(total=total, completed=phase.done, width=24, complete_style=style, finished_style=style),
+            Text("skipped" if phase.status == "skipped" else f"{phase.done}/{len(phase.steps)}", "dim"),
             Text(duration(phase.elapsed_s), "dim"),
         )
         for step in phase.steps:

@@ -47,8 +47,9 @@ class PhaseView:
     steps: tuple[StepView, ...]
 
     @property
-    def ended(self) -> int:
-        return sum(step.ended for step in self.steps)
+    def done(self) -> int:
+        """Steps that ran to their end; stopped and skipped ones did not."""
+        return sum(step.status in ("succeeded", "failed") for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
