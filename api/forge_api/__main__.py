@@ -72,7 +72,7 @@ def _local_app(settings: ApiSettings) -> FastAPI:
             raise
         return bus
 
-    engine = LocalEngine(settings.data_dir / "engine", environment=_dispatcher_environment())
+    engine = LocalEngine(settings.data_dir / "engine", environment=_dispatcher_environment(settings))
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
@@ -99,11 +99,18 @@ def _end(reason: str) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _dispatcher_environment() -> dict[str, str]:
-    """Of ours only what a program needs to run; `forge-dispatcher` is the one beside our own interpreter."""
+def _dispatcher_environment(settings: ApiSettings) -> dict[str, str]:
+    """Of ours only what a program needs to run; `forge-dispatcher` is the one beside our own interpreter.
+
+    Where NATS is belongs to it: a platform that starts again may listen on another port than its manifests say.
+    """
     kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
     beside = str(Path(sys.executable).parent)
-    return kept | {"PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+    kept["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
+    kept["NATS_URL"] = settings.nats_url
+    if settings.nats_credentials is not None:
+        kept["NATS_CREDENTIALS"] = str(settings.nats_credentials)
+    return kept
 
 
 if __name__ == "__main__":

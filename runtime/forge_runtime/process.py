@@ -83,11 +83,9 @@ async def run_process(
         os.close(write_fd)
     exited = asyncio.ensure_future(process.wait())
     reading = asyncio.ensure_future(_read_lines(read_fd, output))
-    note = groups / f"{process.pid}.group" if groups else None
+    note: Path | None = None
     try:
-        if note:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(f"{process.pid} {_start_time(process.pid)}", encoding="ascii")
+        note = note_group(groups, process.pid) if groups else None
         await _first_to_end(exited, reading, timeout_s)
         exit_code = exited.result() if exited.done() else None
     finally:
@@ -111,8 +109,16 @@ async def settle(task: asyncio.Future[Any]) -> None:
         raise asyncio.CancelledError
 
 
+def note_group(directory: Path, pid: int) -> Path:
+    """Note a group by its leader, for `kill_stale_groups`; whoever sees the group end removes the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    note = directory / f"{pid}.group"
+    note.write_text(f"{pid} {_start_time(pid)}", encoding="ascii")
+    return note
+
+
 def kill_stale_groups(directory: Path) -> int:
-    """Kill the groups that a killed worker left behind, and forget them; returns how many there were.
+    """Kill the groups that a killed process left behind, and forget them; returns how many there were.
 
     A note holds the leader's process id and start time, so that a process which got the same id later is spared. Two
     groups are missed: one whose leader ended with the worker, and one started in the moment before its note.

@@ -34,6 +34,12 @@ class Platform:
             )
         wait_until(lambda: self.home.endpoint() is not None, what=lambda: f"forge up: {self.said()}")
 
+    def kill_all_but_children(self) -> None:
+        """SIGKILL `forge up` itself, which then can stop nothing."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(30)
+
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()

@@ -147,11 +147,37 @@ def test_a_killed_api_and_a_killed_worker_lose_nothing(platform: Platform, tmp_p
     )
 
 
+def test_a_killed_platform_is_taken_over_by_the_next_and_its_run_ends(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data")
+    platform.start()
+    directory = commit_repository(tmp_path / "taken", FILES)
+    run_id = platform.forge("run", "--detach", str(directory)).stdout.strip()
+    wait_until(lambda: _status(platform, "local/taken", "test/a/go") == "running")
+    orphans = [platform.pid_of(name) for name in ("nats-server", "api", "worker-1", "worker-2")]
+
+    platform.kill_all_but_children()
+    platform.start()
+
+    try:
+        assert "ended 4 processes of a platform that was killed here" in platform.said()
+        assert not [pid for pid in orphans if _runs(pid)]
+        assert platform.forge("watch", run_id).returncode == 0
+        assert step_statuses(platform.client.run(run_id)) == SUCCEEDED
+    finally:
+        platform.stop()
+
+
 def test_without_a_platform_the_command_says_so_and_ends(tmp_path: Path) -> None:
     done = Platform(tmp_path / "nothing").forge("run", str(commit_repository(tmp_path / "good", FILES)))
 
     assert done.returncode == 75
     assert "no platform is running" in done.stderr
+
+
+def _runs(pid: int) -> bool:
+    """Not ended; one that nobody has reaped yet has."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _status(platform: Platform, repository_name: str, step: str) -> str | None:

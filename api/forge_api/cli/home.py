@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,6 +55,11 @@ class Home:
         return self.directory / "objects"
 
     @property
+    def groups(self) -> Path:
+        """Where the platform's process groups are noted, so that a killed platform leaves none behind for ever."""
+        return self.directory / "groups"
+
+    @property
     def endpoint_file(self) -> Path:
         return self.directory / "endpoint.json"
 
@@ -67,11 +73,11 @@ class Home:
             if not token.exists():
                 write_private(token, secrets.token_urlsafe(32) + "\n")
 
-    def ports(self) -> tuple[int, int]:
-        """The API's and NATS's port: those of last time where they are still free."""
+    def ports(self, patience_s: float) -> tuple[int, int]:
+        """The API's and NATS's port: those of last time where they are free, or become free in `patience_s`."""
         saved = _read_json(self.directory / "ports.json")
-        api = _free_port(saved.get("api", API_PORT_PREFERRED))
-        nats = _free_port(saved.get("nats", 0))
+        api = _free_port(saved.get("api", API_PORT_PREFERRED), patience_s)
+        nats = _free_port(saved.get("nats", 0), patience_s)
         write_private(self.directory / "ports.json", json.dumps({"api": api, "nats": nats}))
         return api, nats
 
@@ -137,14 +143,19 @@ def _read_json(path: Path) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _free_port(preferred: object) -> int:
+def _free_port(preferred: object, patience_s: float) -> int:
     wanted = preferred if isinstance(preferred, int) and 0 <= preferred < 65536 else 0
-    for port in (wanted, 0):
+    deadline = time.monotonic() + patience_s
+    while True:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", wanted))
+                return int(probe.getsockname()[1])
             except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port on 127.0.0.1")
+                if wanted == 0:
+                    raise
+        if time.monotonic() < deadline:
+            time.sleep(0.05)
+        else:
+            wanted = 0

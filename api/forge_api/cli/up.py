@@ -21,6 +21,7 @@ from typing import Final
 import httpx2
 
 from forge_api.cli.home import Endpoint, Home, shown, write_private
+from forge_runtime.process import kill_stale_groups, note_group
 
 READY_S_MAX: Final = 60.0
 """How long a child may take to answer; a cold start on a busy machine of two cores takes 5 to 10."""
@@ -52,10 +53,12 @@ class _Child:
     argv: list[str]
     environment: Mapping[str, str]
     log: Path
+    groups: Path
     process: asyncio.subprocess.Process | None = None
     started: float = 0.0
     failures: int = 0
     keeper: asyncio.Task[None] | None = field(default=None, repr=False)
+    note: Path | None = None
 
     async def start(self) -> None:
         with self.log.open("ab") as output:
@@ -68,6 +71,8 @@ class _Child:
                 start_new_session=True,
             )
         self.started = time.monotonic()
+        self._forget()
+        self.note = note_group(self.groups, self.process.pid)
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL to the whole group."""
@@ -85,6 +90,11 @@ class _Child:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.note is not None:
+            self.note.unlink(missing_ok=True)
 
 
 async def up(home: Home, options: UpOptions, say: Say) -> None:
@@ -95,16 +105,20 @@ async def up(home: Home, options: UpOptions, say: Say) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartFailed(f"a platform is running in {shown(home.directory)} already") from None
+        left = kill_stale_groups(home.groups)
+        if left:
+            say(f"ended {left} processes of a platform that was killed here")
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)
-        await _Platform(home, options, say).run(stopped)
+        ports = home.ports(patience_s=5.0 if left else 0.0)  # the killed ones give theirs back within moments
+        await _Platform(home, ports, options, say).run(stopped)
 
 
 class _Platform:
-    def __init__(self, home: Home, options: UpOptions, say: Say) -> None:
-        api_port, nats_port = home.ports()
+    def __init__(self, home: Home, ports: tuple[int, int], options: UpOptions, say: Say) -> None:
+        api_port, nats_port = ports
         self._home = home
         self._say = say
         self._endpoint = Endpoint(
@@ -211,7 +225,9 @@ class _Platform:
         raise StartFailed(f"{child.name} did not answer within {READY_S_MAX:.0f}s\n{_tail(child.log)}")
 
     def _child(self, name: str, argv: list[str], environment: Mapping[str, str]) -> _Child:
-        return _Child(name=name, argv=argv, environment=environment, log=self._home.logs / f"{name}.log")
+        return _Child(
+            name=name, argv=argv, environment=environment, log=self._home.logs / f"{name}.log", groups=self._home.groups
+        )
 
     def _nats_config(self) -> Path:
         """Every write is synced: the platform's promises are about what survives a crash."""

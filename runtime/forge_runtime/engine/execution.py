@@ -58,7 +58,8 @@ class _Attempt:
 
 
 class Execution:
-    """`environment` is every dispatcher's, besides the manifest's variables; `capacity` is the machine's."""
+    """`environment` is every dispatcher's, and wins over the manifest's variables: it knows where things are now, a
+    manifest where they were when it was submitted. `capacity` is the machine's."""
 
     def __init__(
         self,
@@ -212,8 +213,8 @@ class Execution:
             argv=tuple(substitute(word, leaf.values) for word in (*container.command, *container.args)),
             cwd=directory,
             environment={
-                **self._environment,
                 **{variable.name: substitute(variable.value, leaf.values) for variable in container.env},
+                **self._environment,
                 "FORGE_OUTPUT_DIR": str(directory),
             },
         )

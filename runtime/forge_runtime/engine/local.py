@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class LocalEngine:
-    """See the module. `environment` is what every dispatcher gets besides the manifest's own variables."""
+    """See the module. `environment` is every dispatcher's, and wins over the manifest's own variables."""
 
     def __init__(self, directory: Path, *, environment: Mapping[str, str], capacity: int = CAPACITY) -> None:
         self._store = StateStore(directory)

@@ -143,6 +143,16 @@ async def test_groups_run_one_after_another_and_the_exit_handler_last(scenario: 
     assert (scenario.directory / "nats_url").read_text() == "nats://nats:4222\n"
 
 
+async def test_the_engine_knows_better_than_the_manifest_where_nats_is(scenario: Scenario) -> None:
+    environment = scenario.environment | {"NATS_URL": "nats://127.0.0.1:4444"}
+    engine = LocalEngine(scenario.directory / "engine", environment=environment)
+
+    await engine.submit(static_manifest())
+    await ended(engine)
+
+    assert (scenario.directory / "nats_url").read_text() == "nats://127.0.0.1:4444\n"
+
+
 async def test_a_failed_leaf_fails_its_group_after_its_siblings_ended(scenario: Scenario, engine: LocalEngine) -> None:
     scenario.exits("g01-test-s001", 1)
     sibling = scenario.hold("g01-test-s002")
