@@ -89,9 +89,11 @@ async def run_process(
         await _first_to_end(exited, reading, timeout_s)
         exit_code = exited.result() if exited.done() else None
     finally:
-        await settle(asyncio.ensure_future(_end_group(process.pid, exited, reading, grace_s)))
-        if note:
-            note.unlink(missing_ok=True)
+        try:
+            await settle(asyncio.ensure_future(_end_group(process.pid, exited, reading, grace_s)))
+        finally:
+            if note:
+                note.unlink(missing_ok=True)
     if not reading.cancelled():
         reading.result()
     return ProcessEnd(exit_code=exit_code)

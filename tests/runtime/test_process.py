@@ -133,10 +133,12 @@ def test_cancelling_ends_grandchildren_within_two_seconds(tmp_path: Path) -> Non
 
 def test_a_second_cancellation_does_not_spare_the_group(tmp_path: Path) -> None:
     lines = Lines()
+    groups = tmp_path / "groups"
 
     async def cancel_twice() -> None:
         script = "trap '' TERM; echo $$; while :; do sleep 0.1; done"
-        task = asyncio.create_task(run_process(shell(script, tmp_path), timeout_s=60, output=lines.take))
+        process = run_process(shell(script, tmp_path), timeout_s=60, output=lines.take, groups=groups)
+        task = asyncio.create_task(process)
         await lines.reached(1)
         task.cancel()
         await asyncio.sleep(0)
@@ -147,6 +149,7 @@ def test_a_second_cancellation_does_not_spare_the_group(tmp_path: Path) -> None:
     asyncio.run(cancel_twice())
 
     wait_until(lambda: not alive(int(lines[0])))
+    assert list(groups.iterdir()) == []
 
 
 def test_background_children_do_not_outlive_a_normal_exit(tmp_path: Path) -> None:
