@@ -12,7 +12,6 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from forge_runtime.engine.port import ManifestRefused, WorkflowPhase
 from forge_runtime.engine.reading import Reading, items_of, output_file, substitute
 from forge_runtime.engine.state import NodeState, Shutdown, StateStore, WorkflowState
 from forge_runtime.process import Program, run_process
+from forge_runtime.tasks import end_tasks
 from forgec.manifest.argo import Template, WorkflowStep
 from forgec.manifest.node import node_id
 
@@ -193,10 +193,7 @@ class Execution:
             else:
                 attempt = _Attempt(phase="Failed", message=self._halt_message, final=True)
         finally:
-            halt.cancel()
-            process.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await process
+            await end_tasks(process, halt)
         return _Attempt(
             phase=attempt.phase,
             message=attempt.message,

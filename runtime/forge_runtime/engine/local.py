@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.engine.execution import Execution
-from forge_runtime.engine.port import WorkflowPhase, WorkflowStatus
+from forge_runtime.engine.port import ManifestRefused, WorkflowPhase, WorkflowStatus
 from forge_runtime.engine.reading import Reading, read_manifest
 from forge_runtime.engine.state import KEPT_S, Shutdown, StateStore, WorkflowState
 from forge_runtime.process import kill_stale_groups
@@ -45,7 +45,7 @@ class LocalEngine:
                 continue
             self._states[state.name] = state
             if not state.phase.terminal:
-                self._execute(state, read_manifest(manifest))
+                self._resume(state, manifest)
 
     async def close(self) -> None:
         """End the dispatchers and leave the phases as they are, for the next start."""
@@ -82,6 +82,15 @@ class LocalEngine:
         finally:
             self._watchers.discard(queue)
 
+    def _resume(self, state: WorkflowState, manifest: str) -> None:
+        try:
+            reading = read_manifest(manifest)
+        except ManifestRefused as refused:  # taken by another version; the other workflows have to go on
+            _log.error("workflow cannot be resumed", extra={"workflow": state.name, "why": str(refused)})
+            self._give_up(state, str(refused))
+        else:
+            self._execute(state, reading)
+
     def _execute(self, state: WorkflowState, reading: Reading) -> None:
         execution = Execution(state, reading, self._store, self._environment, self._capacity)
         self._running[state.name] = execution
@@ -94,12 +103,14 @@ class LocalEngine:
             await execution.run()
         except Exception as error:
             _log.exception("workflow %s ended by an error of the engine", state.name)
-            state.phase, state.message = WorkflowPhase.ERROR, f"engine: {type(error).__name__}: {error}"
-            state.ended_at = time.time()
-            self._store.save(state)
+            self._give_up(state, f"engine: {type(error).__name__}: {error}")
         finally:
             self._running.pop(state.name, None)
         self._announce(state)
+
+    def _give_up(self, state: WorkflowState, why: str) -> None:
+        state.phase, state.message, state.ended_at = WorkflowPhase.ERROR, why, time.time()
+        self._store.save(state)
 
     def _shut_down(self, name: str, how: Shutdown) -> None:
         execution = self._running.get(name)

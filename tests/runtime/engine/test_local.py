@@ -7,6 +7,7 @@ scenario's files say (`<name>.exit`: one exit code for each attempt; `<name>.hol
 import asyncio
 import json
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable
@@ -280,6 +281,31 @@ async def test_a_restart_keeps_what_ended_and_starts_the_rest_anew(scenario: Sce
     assert status.phase is WorkflowPhase.SUCCEEDED
     assert scenario.calls().count("start g01-test-s001") == 1
     assert scenario.calls().count("start g01-test-s002") == 2
+
+
+async def test_a_workflow_that_another_version_took_holds_up_nobody_else(
+    scenario: Scenario, engine: LocalEngine
+) -> None:
+    hold = scenario.hold("g01-test-s002")
+    await engine.submit(static_manifest())
+    await scenario.until("start g01-test-s002")
+    await engine.close()
+    unknown = scenario.directory / "engine" / "forge-of-another-version"
+    shutil.copytree(scenario.directory / "engine" / NAME, unknown)
+    state = json.loads((unknown / "state.json").read_text())
+    (unknown / "state.json").write_text(json.dumps(state | {"name": unknown.name}))
+    (unknown / "workflow.yaml").write_text(edit("spec.suspend", True))
+
+    hold.unlink()
+    successor = LocalEngine(scenario.directory / "engine", environment=scenario.environment)
+    await successor.start()
+    status = await ended(successor)
+    refused = await successor.status(unknown.name)
+
+    assert status.phase is WorkflowPhase.SUCCEEDED
+    assert refused is not None
+    assert refused.phase is WorkflowPhase.ERROR
+    assert "suspend" in refused.message
 
 
 async def test_a_watcher_sees_the_phases(engine: LocalEngine) -> None:
