@@ -4,7 +4,6 @@ Configuration written in CUE and discovery documents written by hand pass the sa
 decoded value and the node it was decoded from.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
@@ -12,6 +11,7 @@ from typing import Final, Protocol
 from forgec.diagnostic import Code, Diagnostic, Severity
 from forgec.discovery.model import Artifact, Publisher, Repository, Secret
 from forgec.discovery.place import find, key_place, place
+from forgec.nearest import did_you_mean
 from forgec.syntax.data import Node
 from forgec.units import parse_duration
 
@@ -97,9 +97,9 @@ def check_artifact(artifact: Artifact, node: Node, publishers: Mapping[str, Publ
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What a name that is not known was probably meant to be, or else what there is."""
     candidates = sorted(known)
-    near = difflib.get_close_matches(name, candidates, 1)
+    near = did_you_mean(name, candidates)
     if near:
-        return f'did you mean "{near[0]}"?'
+        return near
     if candidates:
         return f"there is {', '.join(candidates[:10])}{', ...' if len(candidates) > 10 else ''}"
     return "there is none"

@@ -5,7 +5,6 @@ so that each problem names its place and all of them are found in one run. `Meta
 human text of what it allows. Structs refuse unknown fields always.
 """
 
-import difflib
 import functools
 import re
 from collections.abc import Hashable
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import inspect
 
 from forgec.diagnostic import Code, Diagnostic
+from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax.data import ListNode, Node, Scalar, ScalarNode, StructNode, to_plain
 
@@ -81,7 +81,7 @@ class _Decoder:
         for name, entry in node.fields.items():
             field = known.get(name)
             if field is None:
-                advice = _did_you_mean(name, known)
+                advice = did_you_mean(name, known)
                 self._report(Code.UNKNOWN_FIELD, _at(path, f"unknown field {_show(name)}"), entry.key_span, advice)
             else:
                 values[field.name] = self.decode(entry.value, field.type, _below(path, name))
@@ -200,14 +200,11 @@ _pattern = functools.cache(re.compile)
 
 
 def _one_of(value: Any, members: tuple[Any, ...]) -> str:
-    close = _did_you_mean(value, members) if isinstance(value, str) else None
+    close = None
+    if isinstance(value, str):
+        close = did_you_mean(value, (each for each in members if isinstance(each, str)))
     allowed = f"it is one of {', '.join(_show(each) for each in members)}"
     return f"{allowed} ({close})" if close else allowed
-
-
-def _did_you_mean(name: str, known: Any) -> str | None:
-    close = difflib.get_close_matches(name, [each for each in known if isinstance(each, str)], 1)
-    return f"did you mean {_show(close[0])}?" if close else None
 
 
 def _expected(schema: inspect.Type) -> str:

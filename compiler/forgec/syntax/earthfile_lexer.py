@@ -9,13 +9,13 @@ file, so that every token has an exact place.
         b
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from forgec.diagnostic import Code, fail
+from forgec.nearest import did_you_mean
 from forgec.source import Source, Span
 
 NESTING_MAX: Final = 50
@@ -268,12 +268,11 @@ def _lex_text(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme
 
 
 def _unknown(source: Source, line: LogicalLine, word: str) -> Exception:
-    close = difflib.get_close_matches(word.upper(), _COMMANDS, n=1)
     header = _HEADER.fullmatch(line.text)
     if header:
         help_text = "a target's header stands at the beginning of its line"
     else:
-        help_text = f"did you mean {close[0]}?" if close else "commands are written in capitals, one a line"
+        help_text = did_you_mean(word.upper(), _COMMANDS) or "commands are written in capitals, one a line"
     return fail(
         Code.EARTHFILE_SYNTAX,
         f'"{word[:40]}" is no Earthfile command',

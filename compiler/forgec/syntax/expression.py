@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic
+from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.budget import Budget
 from forgec.syntax.data import Scalar
-from forgec.syntax.problem import possibilities, suggestion
+from forgec.syntax.problem import possibilities
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, calculate, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
@@ -162,7 +163,7 @@ def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span
     if not vertex.basic.kinds & Kind.STRUCT:
         raise _wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic} and has no fields", span)
     message = f'{_written(base)} has no field "{name}"'
-    raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=suggestion(name, table)))
+    raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
 
 
 def _indexed(vertex: Vertex, key: Scalar, span: Span, base: ast.Expr) -> Vertex:

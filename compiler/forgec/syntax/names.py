@@ -7,8 +7,8 @@ package, then among the predeclared types. Only fields written as identifiers ha
 from collections.abc import Mapping, Sequence
 
 from forgec.diagnostic import Code, Diagnostic
+from forgec.nearest import did_you_mean
 from forgec.syntax import ast
-from forgec.syntax.problem import suggestion
 from forgec.syntax.value import PREDECLARED
 
 _Names = tuple[Mapping[str, object], "_Names | None"]
@@ -28,7 +28,7 @@ def unresolved(files: Sequence[ast.File]) -> list[Diagnostic]:
             case ast.Reference(name=name, span=span):
                 visible = _visible(names)
                 if name not in visible and name not in outermost:
-                    advice = suggestion(name, sorted(visible | outermost))
+                    advice = did_you_mean(name, visible | outermost)
                     problems.append(Diagnostic(Code.UNRESOLVED, f'"{name}" is not defined', span, help=advice))
             case ast.StructLiteral(declarations=declarations):
                 inner = (expr.names, names)

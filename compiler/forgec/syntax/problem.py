@@ -3,10 +3,8 @@
 The main place is where the user wrote the value; a definition that asks for something else is related.
 """
 
-import difflib
-from collections.abc import Iterable
-
 from forgec.diagnostic import Code, Diagnostic, Related
+from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.vertex import Closing, Conjunct, Fact, Vertex, own
@@ -33,7 +31,7 @@ def no_alternative(vertex: Vertex, conjunct: Conjunct, terms: list[str], failure
     if atoms:
         fact = own(atoms, lambda each: each.conjunct.closings)
         message = f"{vertex.name}: {fact.basic} is none of {', '.join(terms)}"
-        advice = suggestion(str(fact.basic), terms)
+        advice = did_you_mean(str(fact.basic), terms, quoted=False)
         return Diagnostic(Code.CONFLICT, message, fact.span, (alternatives,), help=advice)
     related = [Related(failure.span, failure.message) for failure in failures[:4] if failure.span]
     message = f"{vertex.name} fits none of its alternatives"
@@ -50,7 +48,7 @@ def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allo
     where = f"{vertex.path}: " if vertex.path else ""
     message = f'{where}the field "{name}" is not allowed'
     related = Related(closing.span, "closed by this definition")
-    return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=suggestion(name, allowed))
+    return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=did_you_mean(name, allowed))
 
 
 def missing(vertex: Vertex, child: Vertex) -> Diagnostic:
@@ -88,8 +86,3 @@ def possibilities(vertex: Vertex) -> str:
     if len(set(texts)) < len(texts):
         return f"any of {len(texts)} alternatives, none of them the default"
     return " or ".join(texts[:8])
-
-
-def suggestion(name: str, known: Iterable[str]) -> str | None:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {close[0]}?" if close else None

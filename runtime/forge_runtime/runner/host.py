@@ -8,7 +8,6 @@ after the other. Every target begins with the file's base recipe, the commands b
 """
 
 import asyncio
-import difflib
 import hashlib
 import os
 import posixpath
@@ -24,6 +23,7 @@ from forge_runtime.runner.failure import StepFailure, config_failure, refused, t
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
 from forge_runtime.runner.recipe import BuiltTarget, Progress, RecipeRun, Surroundings
 from forgec.diagnostic import ForgeError
+from forgec.nearest import did_you_mean
 from forgec.source import Source, Span, whole_file
 from forgec.syntax import earthfile_ast as ast
 from forgec.syntax.earthfile import declared_args, parse_earthfile, parse_reference
@@ -201,8 +201,8 @@ def _target(earthfile: ast.Earthfile, name: str, at: Span) -> ast.Target:
     if name == BASE:
         return ast.Target(name=BASE, docs="", recipe=earthfile.base, span=whole_file(earthfile.source.name))
     if name not in earthfile.targets:
-        close = difflib.get_close_matches(name, earthfile.targets, n=1)
-        hint = f" (did you mean +{close[0]}?)" if close else ""
+        close = did_you_mean(f"+{name}", (f"+{target}" for target in earthfile.targets), quoted=False)
+        hint = f" ({close})" if close else ""
         raise refused(f"{earthfile.source.name} has no target +{name[:80]}{hint}", at)
     return earthfile.targets[name]
 

@@ -252,7 +252,7 @@ def test_a_misspelt_command_is_answered_with_the_likely_one() -> None:
     with pytest.raises(ForgeError) as caught:
         parse("t:\n  WORDKIR x\n")
 
-    assert caught.value.diagnostics[0].help == "did you mean WORKDIR?"
+    assert caught.value.diagnostics[0].help == 'did you mean "WORKDIR"?'
 
 
 def test_nesting_and_size_are_bounded() -> None:
