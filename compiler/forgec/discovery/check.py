@@ -2,6 +2,7 @@
 
 People write documents by hand, so they pass every rule that configuration passes, and must not contradict themselves.
 What follows from the rest may be left out: `phaseGroups` is computed where it is missing or empty.
+What is doubtful but no mistake joins the document's warnings.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
@@ -11,7 +12,15 @@ from typing import TypeVar
 import msgspec
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors
-from forgec.discovery.model import DOCUMENT_BYTES_MAX, PROJECTS_MAX, Discovery, Project, phase_groups
+from forgec.discovery.model import (
+    DOCUMENT_BYTES_MAX,
+    PROJECTS_MAX,
+    Discovery,
+    DocumentWarning,
+    Project,
+    phase_groups,
+    warnings_of,
+)
 from forgec.discovery.place import find, key_place, place
 from forgec.discovery.rules import check_artifact, check_repository, check_step, suggestion
 from forgec.source import Source
@@ -35,9 +44,11 @@ def read_document(source: Source) -> Discovery:
     findings = check_document(document, node)
     if has_errors(findings):
         raise ForgeError(findings)
-    if not document.phase_groups:
-        document = msgspec.structs.replace(document, phase_groups=phase_groups(document.repository))
-    return document
+    return msgspec.structs.replace(
+        document,
+        phase_groups=document.phase_groups or phase_groups(document.repository),
+        warnings=(*document.warnings, *_new_warnings(document, findings)),
+    )
 
 
 def check_document(document: Discovery, node: Node) -> list[Diagnostic]:
@@ -52,6 +63,14 @@ def check_document(document: Discovery, node: Node) -> list[Diagnostic]:
         findings += [replace(problem, project=project.name) for problem in problems]
     findings += _check_derived(document, node)
     return findings
+
+
+def _new_warnings(document: Discovery, findings: Iterable[Diagnostic]) -> Iterator[DocumentWarning]:
+    """What discovery has warned of already, at its place in the configuration, is not said again."""
+    said = {(warning.code, warning.project, warning.message) for warning in document.warnings}
+    for warning in warnings_of(findings):
+        if (warning.code, warning.project, warning.message) not in said:
+            yield warning
 
 
 def _check_names(document: Discovery, node: Node) -> Iterator[Diagnostic]:
@@ -104,8 +123,9 @@ def _check_derived(document: Discovery, node: Node) -> Iterator[Diagnostic]:
         advice = f"they are {', '.join(released)}" if released else "there are none"
         yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "releaseProjects"), help=advice)
     if document.release_enabled != bool(released):
-        wanted = "true" if released else "false"
-        message = f"releaseEnabled must be {wanted}, since {len(released)} projects are released"
+        message = "releaseEnabled must be false, since no project is released"
+        if released:
+            message = f'releaseEnabled must be true, since project "{released[0]}" is released'
         yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "releaseEnabled"))
 
 

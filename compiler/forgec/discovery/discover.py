@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, Severity, fail, has_errors
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors
 from forgec.discovery.config import Configured, ProjectConfig, StepConfig, read_project, read_repo
 from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (
@@ -29,8 +29,8 @@ from forgec.discovery.model import (
     Step,
     phase_groups,
     to_json,
+    warnings_of,
 )
-from forgec.discovery.model import Warning as DocumentWarning
 from forgec.discovery.place import find, key_place, place
 from forgec.discovery.rules import check_artifact, suggestion
 from forgec.discovery.target import TargetUse, check_targets
@@ -289,19 +289,5 @@ def _document(
         phase_groups=phase_groups(repository),
         release_enabled=bool(released),
         release_projects=released,
-        warnings=tuple(
-            _warning(d) for d in sorted(findings, key=Diagnostic.sort_key) if d.severity is Severity.WARNING
-        ),
-    )
-
-
-def _warning(diagnostic: Diagnostic) -> DocumentWarning:
-    at = diagnostic.span.position if diagnostic.span else None
-    return DocumentWarning(
-        code=diagnostic.code.id,
-        message=diagnostic.message,
-        project=diagnostic.project,
-        file=diagnostic.span.source.name if diagnostic.span else None,
-        line=at.line if at else None,
-        column=at.column if at else None,
+        warnings=warnings_of(findings),
     )

@@ -5,10 +5,13 @@ JSON with camelCase keys, at most 1 MB. Discovery writes it, the planner reads i
 Unknown fields are refused. Secrets are references, never values.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
+
+from forgec.diagnostic import Diagnostic, Severity, ordered
 
 PROJECTS_MAX: Final = 100
 ARTIFACTS_MAX: Final = 50
@@ -194,7 +197,7 @@ class PhaseGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     phases: tuple[PhaseName, ...]
 
 
-class Warning(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):  # noqa: A001
+class DocumentWarning(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Something worth a look that stops nothing."""
 
     code: ShortText
@@ -219,7 +222,7 @@ class Discovery(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     phase_groups: tuple[PhaseGroup, ...] = ()
     release_enabled: bool = False
     release_projects: tuple[ProjectName, ...] = ()
-    warnings: tuple[Warning, ...] = field(default=())
+    warnings: tuple[DocumentWarning, ...] = field(default=())
 
 
 def phase_groups(repository: Repository) -> tuple[PhaseGroup, ...]:
@@ -228,6 +231,23 @@ def phase_groups(repository: Repository) -> tuple[PhaseGroup, ...]:
     for name, phase in sorted(repository.phases.items()):
         groups.setdefault(phase.group, []).append(name)
     return tuple(PhaseGroup(group=number, phases=tuple(groups[number])) for number in sorted(groups))
+
+
+def warnings_of(findings: Iterable[Diagnostic]) -> tuple[DocumentWarning, ...]:
+    """The warnings among findings as a document holds them: places as numbers, in the order they are shown."""
+    return tuple(_warning(finding) for finding in ordered(findings) if finding.severity is Severity.WARNING)
+
+
+def _warning(finding: Diagnostic) -> DocumentWarning:
+    at = finding.span.position if finding.span else None
+    return DocumentWarning(
+        code=finding.code.id,
+        message=finding.message,
+        project=finding.project,
+        file=finding.span.source.name if finding.span else None,
+        line=at.line if at else None,
+        column=at.column if at else None,
+    )
 
 
 def to_json(discovery: Discovery) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 
 from forgec.diagnostic import Code, ForgeError
 from forgec.discovery.check import read_document
-from forgec.discovery.model import PhaseGroup
+from forgec.discovery.model import PhaseGroup, to_json
 from forgec.syntax.document import read_text
 
 DOCUMENT: dict[str, Any] = {
@@ -141,3 +141,13 @@ def test_text_that_is_no_document_is_refused(data: bytes, code: Code) -> None:
         read_document(read_text("d.json", data))
 
     assert code in [diagnostic.code for diagnostic in caught.value.diagnostics]
+
+
+def test_a_warning_joins_the_document_once_however_often_it_is_read() -> None:
+    newer = changed(lambda d: d["repository"].update(forgeVersion="v1.9.0"))
+
+    first = read_document(read_text("d.json", newer.encode()))
+    again = read_document(read_text("written.json", to_json(first)))
+
+    assert [(warning.code, warning.file) for warning in first.warnings] == [("FC312", "d.json")]
+    assert again == first
