@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, git
+from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, ObjectRefused, git
 
 FETCH_TIMEOUT_S: Final = 600.0
 CHECKOUT_TIMEOUT_S: Final = 300.0
@@ -153,7 +153,7 @@ async def _fetch(url: CloneUrl, commit_sha: str, repository: Path) -> None:
         await _fetch_refs(url, repository, f"+{commit_sha}:{_keep(commit_sha)}")
     except GitFailed as failed:
         if not failed.commit_is_unknown:
-            raise GitError(f"cannot fetch {url}: {failed}") from failed
+            raise _fetch_failed(url, failed) from failed
         await _fetch_through_branches(url, commit_sha, repository)
     if not await _holds(repository, commit_sha):
         raise CommitNotFound(f"{commit_sha} in {url} is not a commit")
@@ -164,11 +164,17 @@ async def _fetch_through_branches(url: CloneUrl, commit_sha: str, repository: Pa
     try:
         await _fetch_refs(url, repository, "+refs/heads/*:refs/forge/heads/*", "+refs/tags/*:refs/forge/tags/*")
     except GitFailed as failed:
-        raise GitError(f"cannot fetch {url}: {failed}") from failed
+        raise _fetch_failed(url, failed) from failed
     try:
         await git(repository, "update-ref", _keep(commit_sha), commit_sha, timeout_s=COMMAND_TIMEOUT_S)
     except GitFailed:
         raise CommitNotFound(f"{url} holds no commit {commit_sha}") from None
+
+
+def _fetch_failed(url: CloneUrl, failed: GitFailed) -> GitError:
+    if failed.refused_object is None:
+        return GitError(f"cannot fetch {url}: {failed}")
+    return ObjectRefused(f"{url} holds what git refuses as unsafe: {failed.refused_object}; take it out of the history")
 
 
 async def _fetch_refs(url: CloneUrl, repository: Path, *refspecs: str) -> None:

@@ -36,6 +36,14 @@ class CommitNotFound(GitError):
     retryable = False
 
 
+class ObjectRefused(GitError):
+    """The repository holds an object that git does not let in, since its checkout could do harm."""
+
+    code = "CONFIG_INVALID"
+    error_class = "config"
+    retryable = False
+
+
 class UrlRefused(GitError):
     """A clone URL that is never passed to git."""
 
@@ -58,7 +66,14 @@ class GitFailed(GitError):
         """The server lacks the object, or gives out only what a branch or tag points to."""
         return any(_UNKNOWN_COMMIT.search(line) for line in self.output)
 
+    @property
+    def refused_object(self) -> str | None:
+        """What git's check of received objects found, if that is why it failed: "object <id>: <fault>"."""
+        found = [match[1] for line in self.output if (match := _REFUSED_OBJECT.match(line))]
+        return found[0] if found else None
 
+
+_REFUSED_OBJECT: Final = re.compile(r"(?:remote: )?error: (object [0-9a-f]{40,64}: .+)")
 _UNKNOWN_COMMIT: Final = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
 
 

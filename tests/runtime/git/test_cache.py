@@ -11,7 +11,7 @@ import pytest
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import CommitNotFound, GitError, UrlRefused
+from forge_runtime.git.command import CommitNotFound, GitError, ObjectRefused, UrlRefused
 
 T = TypeVar("T")
 
@@ -102,6 +102,18 @@ def test_object_that_is_no_commit_is_not_found(cache: GitCache, origin: Path) ->
 
     with pytest.raises(CommitNotFound):
         run(cache.repository(f"file://{origin}", git(origin, "rev-parse", "HEAD^{tree}")))
+
+
+def test_harmful_object_is_refused_with_its_fault_and_not_tried_again(cache: GitCache, origin: Path) -> None:
+    (origin / ".gitmodules").write_text(
+        '[submodule "x"]\n\tpath = x\n\turl = https://localhost/x\n\tupdate = !touch pwned\n'
+    )
+    sha = commit_all(origin)
+
+    with pytest.raises(ObjectRefused, match="gitmodulesUpdate") as caught:
+        run(cache.repository(f"file://{origin}", sha))
+
+    assert (caught.value.error_class, caught.value.retryable) == ("config", False)
 
 
 def test_missing_repository_may_be_tried_again(cache: GitCache, tmp_path: Path) -> None:
