@@ -36,7 +36,7 @@ def dynamic() -> bytes:
     return pipeline.emit(lower_dynamic(ManifestOptions()))
 
 
-def compare(path: Path, found: bytes) -> None:
+def check_golden(path: Path, found: bytes) -> None:
     if REWRITE:
         path.write_bytes(found)
     assert path.is_file(), f"{path.name} is missing; FORGE_GOLDEN=write makes it"
@@ -46,11 +46,11 @@ def compare(path: Path, found: bytes) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_document_compiles_to_its_golden_plan_and_workflow(case: str) -> None:
     for name, found in compiled(case).items():
-        compare(GOLDEN / "plans" / case / name, found)
+        check_golden(GOLDEN / "plans" / case / name, found)
 
 
 def test_the_dynamic_workflow_is_the_golden_one() -> None:
-    compare(DYNAMIC, dynamic())
+    check_golden(DYNAMIC, dynamic())
 
 
 def test_every_golden_file_belongs_to_a_case() -> None:
