@@ -11,6 +11,9 @@ BODY_BYTES_MAX: Final = 64 * 1024
 RUNS_ACTIVE_MAX: Final = 1000
 """Runs at once on the whole platform; the limit of one repository is a column of its row."""
 
+LOCAL_OWNER: Final = "local"
+"""Owner of the repositories of this machine, the only ones that may be registered by a `file://` URL."""
+
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -20,7 +23,7 @@ class SettingsInvalid(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """`file_clone`: repositories on this machine may be registered by a `file://` URL."""
+    """`file_clone`: repositories of this machine (owner `local`) may be registered by a `file://` URL."""
 
     data_dir: Path
     token_file: Path

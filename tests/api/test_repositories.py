@@ -48,6 +48,10 @@ async def test_github_id_of_another_repository_is_409(tmp_path: Path) -> None:
         "ext::sh -c id",
         "-u./payload",
         "ftp://github.com/acme/shop",
+        "http://github.com/acme/shop",
+        "file:///srv/shop",
+        "https://github.com/-acme",
+        "ssh://-oProxyCommand=id/shop",
         "https://github.com",
         "https:///acme/shop",
         "https://[broken/acme",
@@ -62,10 +66,15 @@ async def test_clone_url_with_secrets_or_another_transport_is_422(tmp_path: Path
         assert "secret" not in response.text
 
 
-@pytest.mark.parametrize("url", ["git@github.com:acme/shop.git", "ssh://git@github.com/acme/shop", "file:///srv/shop"])
+@pytest.mark.parametrize("url", ["git@github.com:acme/shop.git", "ssh://git@github.com/acme/shop"])
 async def test_usual_clone_urls_are_taken(tmp_path: Path, url: str) -> None:
     async with open_api(tmp_path) as api:
         assert (await api.register(clone_url=url)).status_code == 201
+
+
+async def test_a_directory_of_this_machine_belongs_to_the_owner_local(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        assert (await api.register("local/shop", clone_url="file:///srv/shop")).status_code == 201
 
 
 async def test_every_write_is_in_the_audit_chain(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from forge_api.settings import LOCAL_OWNER
 from forgec.adapter.git import git_environment
 
 GIT_TIMEOUT_S: Final = 30.0
@@ -29,7 +30,7 @@ class Checkout:
     def repository(self) -> str:
         """`local/<directory>`: the name that this checkout is registered under."""
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.root.name).strip("-.")[:100]
-        return f"local/{name or 'repository'}"
+        return f"{LOCAL_OWNER}/{name or 'repository'}"
 
     @property
     def clone_url(self) -> str:

@@ -1,17 +1,14 @@
 """Registering repositories: only what is registered may have runs."""
 
-import re
-from urllib.parse import urlsplit
-
 from forge_api.db import query
 from forge_api.db.tables import Repository
 from forge_api.problem import conflict, invalid, not_found
 from forge_api.service import audit
 from forge_api.service.audit import Actor, Resource
 from forge_api.service.platform import Platform
+from forge_api.settings import LOCAL_OWNER
 from forge_api.wire import RegisterRepository, RepositoryView
-
-_SSH_SHORT = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:[^\s]+")
+from forge_runtime.git.command import CloneUrl, UrlRefused, protocols
 
 
 def fold(full_name: str) -> str:
@@ -24,7 +21,8 @@ async def put_repository(
 ) -> tuple[RepositoryView, bool]:
     """Register, or change what is registered; True if it was new."""
     full_name = fold(full_name)
-    _check_clone_url(request.clone_url, files=platform.settings.file_clone)
+    local = platform.settings.file_clone and full_name.startswith(f"{LOCAL_OWNER}/")
+    _check_clone_url(request.clone_url, files=local)
     async with platform.database.write() as session:
         if request.github_repository_id is not None:
             other = await query.repository_by_github_id(session, request.github_repository_id)
@@ -51,21 +49,11 @@ async def get_repository(platform: Platform, full_name: str) -> RepositoryView:
 
 
 def _check_clone_url(url: str, *, files: bool) -> None:
-    """No secrets in a URL (it is shown, logged, handed to workers), and no transport that runs a command (`ext::`)."""
-    if _SSH_SHORT.fullmatch(url):
-        return
+    """The workers' own rule, so that nothing is registered whose every run would fail."""
     try:
-        parts = urlsplit(url)
-        credentials = parts.password is not None or (parts.scheme != "ssh" and parts.username is not None)
-    except ValueError:
-        raise invalid("clone_url", "is not a URL") from None
-    if credentials:
-        raise invalid("clone_url", "must not hold credentials; workers have their own")
-    if parts.scheme == "file" and not files:
-        raise invalid("clone_url", "file:// is accepted only by a platform on one machine")
-    schemes = {"https", "ssh"} | ({"file", "http"} if files else set())
-    if parts.scheme not in schemes or not parts.path.strip("/") or (parts.scheme != "file" and not parts.hostname):
-        raise invalid("clone_url", f"must be a URL of {', '.join(sorted(schemes))}, or user@host:path")
+        CloneUrl(url, protocols=protocols(files=files))
+    except UrlRefused as refused:
+        raise invalid("clone_url", str(refused)) from None
 
 
 def _view(row: Repository) -> RepositoryView:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, ObjectRefused, git
+from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, ObjectRefused, git, protocols
 
 FETCH_TIMEOUT_S: Final = 600.0
 CHECKOUT_TIMEOUT_S: Final = 300.0
@@ -45,7 +45,7 @@ class GitCache:
 
     def __init__(self, root: Path, *, allow_file: bool = False) -> None:
         self._root = root
-        self._protocols = ("https", "ssh", "file") if allow_file else ("https", "ssh")
+        self._protocols = protocols(files=allow_file)
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def repository(self, clone_url: str, commit_sha: str) -> Path:

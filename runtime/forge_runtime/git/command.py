@@ -77,6 +77,11 @@ _REFUSED_OBJECT: Final = re.compile(r"(?:remote: )?error: (object [0-9a-f]{40,64
 _UNKNOWN_COMMIT: Final = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
 
 
+def protocols(*, files: bool) -> tuple[str, ...]:
+    """The transports that a clone URL may name: encrypted ones, and `file` where this machine's may be named."""
+    return ("https", "ssh", "file") if files else ("https", "ssh")
+
+
 class CloneUrl:
     """A checked clone URL: `https://host/path`, `ssh://user@host/path`, `user@host:path`, or `file:///path`.
 
@@ -133,9 +138,11 @@ _SCP_LIKE = re.compile(r"(?P<user>[A-Za-z0-9._-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<
 def _split(text: str) -> SplitResult:
     match = _SCP_LIKE.fullmatch(text)
     try:
-        return urlsplit(f"ssh://{match['user']}@{match['host']}/{match['path']}" if match else text)
+        parts = urlsplit(f"ssh://{match['user']}@{match['host']}/{match['path']}" if match else text)
+        parts.port  # noqa: B018 - refuses one that is no port
     except ValueError:
         raise UrlRefused(f'"{masked(text)}" is not a URL') from None
+    return parts
 
 
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]|/-")

@@ -227,6 +227,7 @@ def test_cancelled_checkout_leaves_nothing(cache: GitCache, origin: Path, tmp_pa
         "ssh://git@-host/a",
         "https://example.org/a b",
         "https:///a",
+        "https://example.org:port/a",
         "file://host/a",
         "--upload-pack=x",
         "/etc",
