@@ -8,6 +8,7 @@ and a JSON document is compiled without loading the CUE parser.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -59,8 +60,9 @@ def _discover(arguments: argparse.Namespace) -> None:
     from forgec.discovery.model import to_json
 
     path = Path(arguments.directory)
-    if path.is_file():
-        arguments.usage.error(f"{path} is a file; discover reads a directory (compile and check read files as well)")
+    if arguments.directory == STREAM or path.is_file():
+        what = "standard input" if arguments.directory == STREAM else f"the file {path}"
+        arguments.usage.error(f"discover reads a directory, not {what} (compile and check read documents)")
     _write(to_json(_discovery_of_directory(path, arguments)), arguments.output)
 
 
@@ -107,6 +109,7 @@ def _compile(arguments: argparse.Namespace) -> None:
 def _discovery(arguments: argparse.Namespace) -> "Discovery":
     """The document that the argument names: by a directory, by a JSON file, or on standard input."""
     from forgec import pipeline
+    from forgec.syntax.document import SIZE_BYTES_MAX
 
     path = Path(arguments.input)
     if arguments.input != STREAM and path.is_dir():
@@ -114,7 +117,8 @@ def _discovery(arguments: argparse.Namespace) -> "Discovery":
     _refuse_trigger(arguments)
     name = _shown(arguments.input)
     try:
-        data = sys.stdin.buffer.read() if arguments.input == STREAM else path.read_bytes()
+        with contextlib.nullcontext(sys.stdin.buffer) if arguments.input == STREAM else path.open("rb") as file:
+            data = file.read(SIZE_BYTES_MAX + 1)  # of an endless stream as well, what is too much is known soon
     except OSError as error:
         raise fail(Code.UNREADABLE, f"cannot read {name}: {error.strerror}") from None
     discovery = pipeline.read(name, data)
@@ -173,7 +177,9 @@ def _write(data: bytes, path: str | None) -> None:
     except OSError as error:
         if path is None:
             _drop_standard_output()
-        raise fail(Code.UNWRITABLE, f"cannot write {path or 'to standard output'}: {error.strerror}") from None
+        raise fail(
+            Code.UNWRITABLE, f"cannot write {'to standard output' if path is None else path}: {error.strerror}"
+        ) from None
 
 
 def _write_file(data: bytes, target: Path) -> None:
@@ -228,16 +234,16 @@ def _parser() -> argparse.ArgumentParser:
     discover = _command(
         commands, "discover", _discover, "evaluate a directory's .forge and print the discovery document"
     )
-    discover.add_argument("directory", metavar="DIR")
+    discover.add_argument("directory", type=_path, metavar="DIR")
     _add_trigger(discover)
     _add_output(discover)
 
     check = _command(commands, "check", _check, "find everything that would keep a run from starting")
-    check.add_argument("input", metavar="FILE|DIR|-", help="a discovery document, or a repository")
+    check.add_argument("input", type=_path, metavar="FILE|DIR|-", help="a discovery document, or a repository")
     _add_trigger(check)
 
     compile_ = _command(commands, "compile", _compile, "print the workflow of a repository or a discovery document")
-    compile_.add_argument("input", metavar="FILE|DIR|-", help="a discovery document, or a repository")
+    compile_.add_argument("input", type=_path, metavar="FILE|DIR|-", help="a discovery document, or a repository")
     compile_.add_argument(
         "--emit",
         choices=("workflow", "plan", "discovery"),
@@ -282,10 +288,17 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=lambda path: None if path == STREAM else path,
+        type=lambda path: None if path == STREAM else _path(path),
         metavar="FILE",
         help="replace this file instead of printing",
     )
+
+
+def _path(text: str) -> str:
+    """An empty path would be the working directory, and is most often a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
 
 
 def _run_id(text: str) -> str:

@@ -2,6 +2,11 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+KNOWN_MAX: Final = 200
+NAME_LENGTH_MAX: Final = 100
+"""Beyond these nothing is compared: 200 names take 1.5 ms, and a text that nobody wrote by hand may hold thousands."""
 
 
 def did_you_mean(name: str, known: Iterable[str], *, quoted: bool = True) -> str | None:
@@ -9,7 +14,10 @@ def did_you_mean(name: str, known: Iterable[str], *, quoted: bool = True) -> str
 
     `quoted=False` for names that carry their own marks, such as `+build`.
     """
-    close = difflib.get_close_matches(name, sorted(known), 1)
+    candidates = sorted(each for each in known if len(each) <= NAME_LENGTH_MAX)
+    if len(name) > NAME_LENGTH_MAX or len(candidates) > KNOWN_MAX:
+        return None
+    close = difflib.get_close_matches(name, candidates, 1)
     if not close:
         return None
     return f'did you mean "{close[0]}"?' if quoted else f"did you mean {close[0]}?"

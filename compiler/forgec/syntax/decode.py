@@ -200,6 +200,8 @@ _pattern = functools.cache(re.compile)
 
 
 def _one_of(value: Any, members: tuple[Any, ...]) -> str:
+    if len(members) == 1:
+        return f"only {_show(members[0])} is"
     close = None
     if isinstance(value, str):
         close = did_you_mean(value, (each for each in members if isinstance(each, str)))

@@ -5,6 +5,7 @@ package, then among the predeclared types. Only fields written as identifiers ha
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.nearest import did_you_mean
@@ -14,21 +15,24 @@ from forgec.syntax.value import PREDECLARED
 _Names = tuple[Mapping[str, object], "_Names | None"]
 """The names of a literal, and those around it."""
 
+_ADVISED_MAX: Final = 100
+"""Problems that get an advice: looking for a similar name takes a millisecond, and a text may hold thousands."""
+
 
 def unresolved(files: Sequence[ast.File]) -> list[Diagnostic]:
     """A problem for every reference to a name that is not defined."""
     names_by_file = ((name, found) for file in files for name, found in file.body.names.items())
     outermost = PREDECLARED.keys() | {name for name, found in names_by_file if isinstance(found, ast.Field)}
-    problems = []
+    problems: list[Diagnostic] = []
     # A stack of our own: the depth of a text is not bounded by its brackets alone.
     pending: list[tuple[ast.Expr, _Names | None]] = [(file.body, None) for file in files]
     while pending:
         expr, names = pending.pop()
         match expr:
             case ast.Reference(name=name, span=span):
-                visible = _visible(names)
-                if name not in visible and name not in outermost:
-                    advice = did_you_mean(name, visible | outermost)
+                if name not in outermost and not _is_visible(name, names):
+                    advised = len(problems) < _ADVISED_MAX
+                    advice = did_you_mean(name, _visible(names) | outermost) if advised else None
                     problems.append(Diagnostic(Code.UNRESOLVED, f'"{name}" is not defined', span, help=advice))
             case ast.StructLiteral(declarations=declarations):
                 inner = (expr.names, names)
@@ -36,6 +40,14 @@ def unresolved(files: Sequence[ast.File]) -> list[Diagnostic]:
             case _:
                 pending += [(part, names) for part in ast.parts(expr)]
     return problems
+
+
+def _is_visible(name: str, names: _Names | None) -> bool:
+    while names is not None:
+        own, names = names
+        if name in own:
+            return True
+    return False
 
 
 def _visible(names: _Names | None) -> set[str]:

@@ -127,7 +127,7 @@ def test_a_byte_order_mark_is_not_text() -> None:
 
 
 def test_a_file_above_the_limit_is_not_read() -> None:
-    with pytest.raises(ForgeError, match="limit is 10 MB"):
+    with pytest.raises(ForgeError, match="limit of 10 MB"):
         read_text("d.json", b" " * (10 * 1024 * 1024 + 1))
 
 
