@@ -83,17 +83,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 30.0
 
 
-class SecretReference(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a secret lies, never its value; `name` is the build's name for it."""
-
-    provider: str
-    secret_name: str
-    name: str | None = None
-    key: str | None = None
-    region: str | None = None
-    optional: bool = False
-
-
 class StepPayload(Struct, frozen=True, kw_only=True):
     name: str
     action: str

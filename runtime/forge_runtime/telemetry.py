@@ -43,12 +43,6 @@ def log_fields(**fields: Any) -> Iterator[None]:
         _work.reset(token)
 
 
-def new_traceparent(random_bits: bytes) -> str:
-    """A trace of its own, sampled, from 24 random bytes."""
-    assert len(random_bits) == 24
-    return f"00-{random_bits[:16].hex()}-{random_bits[16:].hex()}-01"
-
-
 def trace_id_of(traceparent: str | None) -> str | None:
     """The 32 digits that all parts of a run share; None for anything that is no traceparent."""
     match = _TRACEPARENT.fullmatch(traceparent or "")
