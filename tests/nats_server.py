@@ -1,5 +1,6 @@
 """A real nats-server for tests: JetStream, token, loopback; may be killed and started again on its port and store."""
 
+import os
 import secrets
 import signal
 import socket
@@ -59,7 +60,8 @@ class NatsServer:
 
     def pause(self) -> None:
         """Connections stay open, and nobody answers."""
-        self._signal(signal.SIGSTOP)
+        process = self._signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then it may still answer
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
