@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,8 @@ from typing import Any, Final
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
 from forge_runtime.bus.port import BusUnavailable, TooLarge
@@ -101,22 +103,47 @@ class Connection:
         """Turn what nats-py raises inside, or our own limit, into BusUnavailable that names the operation.
 
         An answer that has a meaning of its own (a lost compare-and-set, a full queue) is caught further in.
+
+        A cancellation that comes in the same turn of the loop as an answer is dropped by `asyncio.wait_for`, on which
+        nats-py builds, before Python 3.12: the task would go on as if nobody had asked it to end. It is raised here.
         """
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task else 0
         try:
             async with asyncio.timeout(limit_s):
                 yield
+            if task and task.cancelling() > cancellations:
+                raise asyncio.CancelledError
         except (nats.errors.BadSubjectError, nats.errors.BadHeaderError, nats.js.errors.InvalidKeyError) as error:
             raise ValueError(f"{operation}: {_reason(error)}") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise BusUnavailable(f"{operation}: {self._explain(error, limit_s)}") from error
 
     async def barrier(self) -> None:
-        """Return when the server has handled everything sent so far.
+        """Return when the server has handled everything sent so far; use it inside `limit`.
 
-        Twice, because nats-py writes its PING ahead of the commands that still wait in its own queue.
+        Twice, because nats-py writes its PING ahead of the commands that still wait in its own queue. Not by its
+        `flush`, which cancels the future that waits for the PONG when it is cancelled or late itself: the PONG that
+        then arrives ends the client's read loop, and the connection hears nothing until it is found stale.
         """
-        await self.client.flush()
-        await self.client.flush()
+        for _ in range(2):
+            if not self.connected:
+                raise nats.errors.ConnectionClosedError
+            answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            await self.client._send_ping(answered)
+            await asyncio.shield(answered)
+
+    async def subscribe(self, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        """A subscription that the server has when this returns; none is left behind when this fails."""
+        async with self.limit(f"subscribe to {subject}"):
+            subscription = await self.client.subscribe(subject, cb=handle)
+            try:
+                await self.barrier()
+            except BaseException:
+                with suppress(nats.errors.Error):
+                    await subscription.unsubscribe()
+                raise
+        return subscription
 
     def check_size(self, operation: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """TooLarge if the server would refuse it, which it does by closing the connection."""

@@ -147,9 +147,7 @@ class JetStreamBus:
             if offset.isdecimal():
                 await handle(int(offset), message.data)
 
-        async with self.connection.limit(f"subscribe to {subject}"):
-            subscription = await self.connection.client.subscribe(subject, cb=receive)
-            await self.connection.barrier()
+        subscription = await self.connection.subscribe(subject, receive)
 
         async def end() -> None:
             with suppress(nats.errors.Error):

@@ -90,9 +90,7 @@ class KeyValueRecords:
         async def note(message: Msg) -> None:
             hints.note(message.subject.removeprefix(self._prefix))
 
-        async with self._connection.limit(f"watch {pattern} in {self._bucket}"):
-            subscription = await self._connection.client.subscribe(f"{self._prefix}{pattern}", cb=note)
-            await self._connection.barrier()
+        subscription = await self._connection.subscribe(f"{self._prefix}{pattern}", note)
         try:
             yield hints
         finally:

@@ -119,3 +119,45 @@ async def test_an_operation_on_a_server_without_streams_says_what_to_do(nats_ser
         await bus.jobs.get("state.run-1.job-1")
 
     await bus.close()
+
+
+@pytest.mark.parametrize("turns", range(1, 25))
+async def test_a_wait_that_is_cancelled_ends_and_leaves_the_connection_able_to_hear(
+    nats_server: NatsServer, turns: int
+) -> None:
+    """However far the wait for the server has come when it is cancelled."""
+    connection = (await connect(nats_server.settings("worker-ci-0"))).connection
+
+    async def wait() -> None:
+        async with connection.limit("wait"):
+            await connection.barrier()
+
+    waiting = asyncio.create_task(wait())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    unfinished = waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert waiting.cancelled() == unfinished
+    await wait()
+    assert await connection.client.rtt() > 0
+    await connection.close()
+
+
+async def test_a_cancellation_that_the_client_library_drops_is_not_lost(nats_server: NatsServer) -> None:
+    """It is dropped when the answer comes in the same turn of the loop."""
+    connection = (await connect(nats_server.settings("worker-ci-0"))).connection
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ask() -> None:
+        async with connection.limit("ask"):
+            await asyncio.wait_for(answer, timeout=5)
+
+    asking = asyncio.create_task(ask())
+    await asyncio.sleep(0)
+    answer.set_result(None)
+    asking.cancel()
+    await asyncio.wait([asking])
+
+    assert asking.cancelled()
+    await connection.close()
