@@ -2,6 +2,6 @@
 
 import sys
 
-from forgec.cli import main
+from forgec.cli.main import main
 
 sys.exit(main())

@@ -25,7 +25,9 @@ from pathlib import Path
 
 import pytest
 
-from forgec import cli, pipeline
+from forgec import pipeline
+from forgec.cli import command
+from forgec.cli.main import main
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 CASES = sorted((GOLDEN / "cli").glob("*.txtar"))
@@ -102,7 +104,7 @@ def test_a_transcript_is_the_golden_one(path: Path, tmp_path: Path) -> None:
 
     results = play(case, tmp_path)
 
-    assert results["exit"] != f"{cli.BUG}\n", results["stderr"]
+    assert results["exit"] != f"{command.BUG}\n", results["stderr"]
     if REWRITE:
         path.write_text(written(case, results), encoding="utf-8")
     assert results == read_case(path).results, "FORGE_GOLDEN=write accepts the change"
@@ -130,7 +132,7 @@ def test_output_depends_on_the_document_alone(case: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("argv", [("--help",), ("compile", str(DOCUMENT)), ("check", str(DOCUMENT))])
 def test_json_is_compiled_without_the_cue_parser(argv: tuple[str, ...], tmp_path: Path) -> None:
     script = (
-        "import atexit, sys; from forgec.cli import main\n"
+        "import atexit, sys; from forgec.cli.main import main\n"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main(sys.argv[1:])"
     )
 
@@ -181,7 +183,7 @@ def test_a_reader_that_leaves_is_no_error_worth_a_word(tmp_path: Path) -> None:
     )
 
     os.close(theirs)
-    assert (done.returncode, done.stderr) == (cli.BROKEN_PIPE, b"")
+    assert (done.returncode, done.stderr) == (command.BROKEN_PIPE, b"")
 
 
 def test_standard_output_that_takes_no_more_is_an_error_with_a_reason(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_an_interrupt_ends_it_without_a_traceback(tmp_path: Path) -> None:
         child.send_signal(signal.SIGINT)
         _, stderr = child.communicate(timeout=LIMIT_S)
 
-    assert (child.returncode, stderr) == (cli.INTERRUPTED, b"")
+    assert (child.returncode, stderr) == (command.INTERRUPTED, b"")
 
 
 def test_a_bug_is_one_line_that_asks_for_a_report(
@@ -219,7 +221,7 @@ def test_a_bug_is_one_line_that_asks_for_a_report(
 
     monkeypatch.setattr(pipeline, "plan", broken)
 
-    assert cli.main(["compile", str(DOCUMENT)]) == cli.BUG
+    assert main(["compile", str(DOCUMENT)]) == command.BUG
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -228,7 +230,7 @@ def test_a_bug_is_one_line_that_asks_for_a_report(
 
     monkeypatch.setenv("FORGE_TRACEBACK", "1")
     with pytest.raises(KeyError):
-        cli.main(["compile", str(DOCUMENT)])
+        main(["compile", str(DOCUMENT)])
 
 
 def test_output_goes_to_a_device_without_replacing_it(tmp_path: Path) -> None:

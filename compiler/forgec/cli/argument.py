@@ -1,0 +1,29 @@
+"""Types of arguments, for argparse."""
+
+import argparse
+import re
+from typing import Final
+
+STREAM: Final = "-"
+"""Names standard input or standard output where a file is asked for."""
+
+
+def path(text: str) -> str:
+    """An empty path would be the working directory, and is most often a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
+
+
+def run_id(text: str) -> str:
+    from forgec import ids
+
+    if not ids.is_run_id(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a UUID in lower case")
+    return text
+
+
+def shard_size(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999")
+    return int(text)

@@ -1,0 +1,50 @@
+"""`forgec compile INPUT`: the workflow, or one of the forms on the way to it."""
+
+import argparse
+from collections.abc import Callable
+from typing import Final
+
+from forgec.cli.argument import run_id, shard_size
+from forgec.cli.command import DONE, Command
+from forgec.cli.input import add_input, read_input
+from forgec.cli.output import add_output, write
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_input(parser)
+    parser.add_argument(
+        "--emit",
+        choices=("workflow", "plan", "discovery"),
+        default="workflow",
+        help="what to print (default: the workflow)",
+    )
+    parser.add_argument("--dynamic", action="store_true", help="the form whose first step is discovery")
+    parser.add_argument("--run-id", type=run_id, metavar="UUID", help="the run that the workflow belongs to")
+    parser.add_argument("--shard-size", type=shard_size, metavar="N", help="tasks that one dispatcher carries")
+    parser.add_argument("--image", help="container image of the dispatchers")
+    add_output(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from forgec import pipeline
+    from forgec.discovery.model import to_json
+    from forgec.manifest.lower import ManifestOptions
+    from forgec.plan.model import SHARD_SIZE_DEFAULT
+
+    if arguments.dynamic and arguments.emit != "workflow":
+        arguments.usage.error("--dynamic is a form of the workflow; it does not go with --emit " + arguments.emit)
+    given = {} if arguments.image is None else {"image": arguments.image}
+    options = ManifestOptions(run_id=arguments.run_id, **given)
+    discovery = read_input(arguments)
+    plan = pipeline.plan(discovery, shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT)
+    workflow = pipeline.lower(plan, options, dynamic=arguments.dynamic)
+    emitters: dict[str, Callable[[], bytes]] = {
+        "discovery": lambda: to_json(discovery),
+        "plan": lambda: pipeline.emit_plan(plan),
+        "workflow": lambda: pipeline.emit(workflow),
+    }
+    write(emitters[arguments.emit](), arguments.output)
+    return DONE
+
+
+COMMAND: Final = Command(add_arguments=_add_arguments, run=_run)

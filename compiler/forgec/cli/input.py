@@ -1,0 +1,97 @@
+"""Input: a repository's directory, a discovery document, or one on standard input, as a Discovery."""
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from forgec.cli.argument import STREAM, path
+from forgec.cli.report import warn
+from forgec.diagnostic import Code, fail
+
+if TYPE_CHECKING:
+    from forgec.discovery.model import Discovery
+    from forgec.discovery.trigger import Trigger
+
+_TRIGGER_DEFAULT: Final = "manual"
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=path, metavar="FILE|DIR|-", help="a discovery document, or a repository")
+    add_trigger(parser)
+
+
+def add_trigger(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("of a directory")
+    group.add_argument("--rev", help="read this commit, branch or tag instead of the files as they are")
+    group.add_argument(
+        "--trigger",
+        choices=("push", "pull_request", "manual"),
+        default=_TRIGGER_DEFAULT,
+        help="the event to assume (default: manual, which releases nothing)",
+    )
+    event = group.add_mutually_exclusive_group()
+    event.add_argument("--ref", help="the event's full ref, such as refs/heads/main")
+    event.add_argument("--branch", help="the event's branch")
+    event.add_argument("--tag", help="the event's tag")
+
+
+def shown(argument: str) -> str:
+    return "<stdin>" if argument == STREAM else argument
+
+
+def read_input(arguments: argparse.Namespace) -> "Discovery":
+    """The document that `arguments.input` names; its warnings are told."""
+    from forgec import pipeline
+    from forgec.syntax.document import SIZE_BYTES_MAX
+
+    source = Path(arguments.input)
+    if arguments.input != STREAM and source.is_dir():
+        return read_directory(source, arguments)
+    _refuse_trigger(arguments)
+    name = shown(arguments.input)
+    try:
+        with contextlib.nullcontext(sys.stdin.buffer) if arguments.input == STREAM else source.open("rb") as file:
+            data = file.read(SIZE_BYTES_MAX + 1)  # of an endless stream as well, what is too much is known soon
+    except OSError as error:
+        raise fail(Code.UNREADABLE, f"cannot read {name}: {error.strerror}") from None
+    discovery = pipeline.read(name, data)
+    warn(discovery)
+    return discovery
+
+
+def read_directory(directory: Path, arguments: argparse.Namespace) -> "Discovery":
+    """A repository, as it is or at `--rev`, evaluated for the event of the arguments; its warnings are told."""
+    from forgec import pipeline
+    from forgec.adapter.git import open_tree
+
+    tree, commit = open_tree(directory, arguments.rev)
+    discovery = pipeline.discover(tree, _trigger(arguments, commit))
+    warn(discovery)
+    return discovery
+
+
+def _trigger(arguments: argparse.Namespace, commit: str | None) -> "Trigger":
+    """The event that discovery is to assume; a ref gives its branch or tag, and a branch or tag its ref."""
+    from forgec.discovery.trigger import Trigger
+
+    ref, branch, tag = arguments.ref, arguments.branch, arguments.tag
+    if ref is not None:
+        branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
+        tag = ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None
+    elif branch is not None:
+        ref = f"refs/heads/{branch}"
+    elif tag is not None:
+        ref = f"refs/tags/{tag}"
+    if arguments.trigger == "push" and branch is None and tag is None:
+        arguments.usage.error("--trigger push needs a --branch, a --tag, or a --ref of either")
+    return Trigger(commit_sha=commit, ref=ref, branch=branch, tag=tag, trigger_type=arguments.trigger)
+
+
+def _refuse_trigger(arguments: argparse.Namespace) -> None:
+    """A discovery document says itself which commit and event it is of."""
+    given = [name for name in ("rev", "ref", "branch", "tag") if getattr(arguments, name) is not None]
+    given += ["trigger"] if arguments.trigger != _TRIGGER_DEFAULT else []
+    if given:
+        arguments.usage.error(f"--{given[0]} goes with a directory; {arguments.input} is a discovery document")

@@ -1,0 +1,86 @@
+"""The way into `forgec`: which command, and how it ends when it cannot do what it was asked.
+
+Only the module of the command that is called is imported, and it imports the stages in the functions that need them:
+`forgec --help` costs little more than the interpreter, and a JSON document is compiled without loading the CUE parser.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from forgec.cli.command import BROKEN_PIPE, BUG, INTERRUPTED, Command
+from forgec.diagnostic import ForgeError
+
+COMMANDS: Final = {
+    "discover": "evaluate a directory's .forge and print the discovery document",
+    "check": "find everything that would keep a run from starting",
+    "compile": "print the workflow of a repository or a discovery document",
+}
+"""Name and purpose, in the order of `--help`. A command is `COMMAND` of the module of its name (`-` is `_`)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        arguments = _parser(argv).parse_args(argv)
+        command: Command = arguments.command
+        return _run(command, arguments)
+    except BrokenPipeError:
+        from forgec.cli.output import drop_standard_output
+
+        drop_standard_output()
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get("FORGE_TRACEBACK") == "1":
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        advice = "please report it with the input that shows it (FORGE_TRACEBACK=1 tells where)"
+        print(f"forgec: internal error: {what}; {advice}", file=sys.stderr)
+        return BUG
+
+
+def _run(command: Command, arguments: argparse.Namespace) -> int:
+    try:
+        return command.run(arguments)
+    except ForgeError as error:
+        from forgec.cli.report import report
+
+        report(error.diagnostics)
+        return command.error_exit
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="forgec",
+        description="Compile the .forge directories of a monorepo to an Argo Workflow.",
+        epilog="Exit codes: 0 done, 1 findings, 2 wrong usage.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    called = next((word for word in argv if not word.startswith("-")), None)
+    for name, purpose in COMMANDS.items():
+        subparser = commands.add_parser(
+            name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", allow_abbrev=False
+        )
+        if name == called:
+            command: Command = importlib.import_module(f"forgec.cli.{name.replace('-', '_')}").COMMAND
+            command.add_arguments(subparser)
+            subparser.set_defaults(command=command, usage=subparser)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Reads the installed version only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any, **__: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"forgec {version('catalyst-forge')}")
+        parser.exit()

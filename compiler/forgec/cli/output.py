@@ -1,0 +1,56 @@
+"""Output: to standard output or, whole or not at all, to a file."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from forgec.cli.argument import STREAM, path
+from forgec.diagnostic import Code, fail
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=lambda text: None if text == STREAM else path(text),
+        metavar="FILE",
+        help="replace this file instead of printing",
+    )
+
+
+def write(data: bytes, target: str | None = None) -> None:
+    """`target`: the file to replace; None for standard output."""
+    try:
+        if target is None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+        else:
+            _write_file(data, Path(target).resolve())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if target is None:
+            drop_standard_output()
+        raise fail(
+            Code.UNWRITABLE, f"cannot write {'to standard output' if target is None else target}: {error.strerror}"
+        ) from None
+
+
+def drop_standard_output() -> None:
+    """What is left in its buffer would fail once more, with a complaint, when the interpreter flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_file(data: bytes, target: Path) -> None:
+    """Whole or not at all: a reader of the file never sees a part, and an error leaves what was there."""
+    if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
+        target.write_bytes(data)
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

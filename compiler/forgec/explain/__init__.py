@@ -1,0 +1,1 @@
+"""What `forgec explain` prints: `diagnostics.md`, one section a code."""
