@@ -6,8 +6,9 @@ Everything here only reads, and never the network.
 
 import os
 import re
+import select
 import subprocess
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -107,18 +108,16 @@ class GitTree:
         self._commit = commit
         self._tree = f"{commit}:{prefix}"
         self._ids: dict[str, str] = {}
-        self._child: subprocess.Popen[bytes] | None = None
+        self._objects: _Objects | None = None
 
     @property
     def name(self) -> str:
         return f"{self._repository} at {self._commit[:12]}"
 
     def close(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            with child:  # closes the pipes and waits
-                pass
+        objects, self._objects = self._objects, None
+        if objects is not None:
+            objects.close()
 
     def __del__(self) -> None:
         self.close()
@@ -134,27 +133,66 @@ class GitTree:
     def read(self, path: str) -> bytes:
         if not self._ids:
             self.list()
-        if self._child is None:
-            self._child = _start(self._repository, "cat-file", "--batch")
-        stdin, stdout = self._child.stdin, self._child.stdout
-        assert stdin is not None
-        assert stdout is not None
-        limit = threading.Timer(READ_TIMEOUT_S, self._child.kill)
-        limit.start()
+        if self._objects is None:
+            self._objects = _Objects(self._repository)
         try:
-            stdin.write(self._ids[path].encode() + b"\n")
-            stdin.flush()
-            header = stdout.readline().split()
-            if len(header) != 3 or header[1] != b"blob":
-                raise _failed(f"read {path} of", self.name, b" ".join(header))
-            content = stdout.read(int(header[2]))
-            if len(content) != int(header[2]) or stdout.read(1) != b"\n":
-                raise _failed(f"read {path} of", self.name, b"git ended early")
-            return content
+            content = self._objects.read(self._ids[path])
         except OSError as error:
+            self.close()
             raise _failed(f"read {path} of", self.name, str(error).encode()) from None
-        finally:
-            limit.cancel()
+        if content is None:
+            raise _failed(f"read {path} of", self.name, b"the object is missing or no file")
+        return content
+
+
+class _Objects:
+    """A `cat-file --batch` child. A read that gives no answer in time is an OSError; the child is then of no use."""
+
+    def __init__(self, repository: Path) -> None:
+        self._child = _start(repository, "cat-file", "--batch")
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._requests = self._child.stdin
+        self._answers = self._child.stdout.fileno()
+        self._ready = select.poll()
+        self._ready.register(self._answers, select.POLLIN | select.POLLHUP)
+        self._buffer = bytearray()
+
+    def read(self, object_id: str) -> bytes | None:
+        """The content of a blob; None if there is none of that id."""
+        self._requests.write(object_id.encode() + b"\n")
+        self._requests.flush()
+        end = time.monotonic() + READ_TIMEOUT_S
+        while (line_end := self._buffer.find(b"\n")) < 0:
+            self._receive(end)
+        header = self._take(line_end + 1).split()
+        if len(header) != 3:
+            return None
+        size = int(header[2])
+        while len(self._buffer) <= size:
+            self._receive(end)
+        content = self._take(size)
+        self._take(1)  # the line break after it
+        return content if header[1] == b"blob" else None
+
+    def close(self) -> None:
+        self._child.kill()
+        with self._child:  # closes the pipes and waits
+            pass
+
+    def _receive(self, end: float) -> None:
+        left_s = end - time.monotonic()
+        if left_s <= 0 or not self._ready.poll(left_s * 1000):
+            raise TimeoutError(f"git gave no answer for {READ_TIMEOUT_S:.0f} s")
+        received = os.read(self._answers, 1 << 18)
+        if not received:
+            raise ConnectionError("git ended early")
+        self._buffer += received
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
 
 
 def _repository_of(path: Path) -> Path:
