@@ -9,10 +9,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from forgec.cli.command import BROKEN_PIPE, BUG, INTERRUPTED, Command
-from forgec.diagnostic import ForgeError
+if TYPE_CHECKING:
+    from forgec.cli.command import Command
 
 COMMANDS: Final = {
     "discover": "evaluate a directory's .forge and print the discovery document",
@@ -27,16 +27,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         arguments = _parser(argv).parse_args(argv)
-        command: Command = arguments.command
-        return _run(command, arguments)
+        return _run(arguments.command, arguments)
     except BrokenPipeError:
+        from forgec.cli.command import BROKEN_PIPE
         from forgec.cli.output import drop_standard_output
 
         drop_standard_output()
         return BROKEN_PIPE
     except KeyboardInterrupt:
+        from forgec.cli.command import INTERRUPTED
+
         return INTERRUPTED
     except Exception as error:
+        from forgec.cli.command import BUG
+
         if os.environ.get("FORGE_TRACEBACK") == "1":
             raise
         what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -45,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BUG
 
 
-def _run(command: Command, arguments: argparse.Namespace) -> int:
+def _run(command: "Command", arguments: argparse.Namespace) -> int:
+    from forgec.diagnostic import ForgeError
+
     try:
         return command.run(arguments)
     except ForgeError as error:
