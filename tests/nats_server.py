@@ -19,6 +19,7 @@ class NatsServer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.binary = Path(sys.executable).with_name("nats-server")
         self.port = free_port()
         self.token = secrets.token_urlsafe(24)
         self.token_file = folder / "token"
@@ -45,9 +46,8 @@ class NatsServer:
     def start(self) -> None:
         """Return when the server answers."""
         assert self._process is None, "the server runs already"
-        binary = Path(sys.executable).with_name("nats-server")
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([binary, "-c", self._config], stdout=log, stderr=log)
+            self._process = subprocess.Popen([self.binary, "-c", self._config], stdout=log, stderr=log)
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
             assert self._process.poll() is None, self._log.read_text()
