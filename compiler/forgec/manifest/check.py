@@ -2,25 +2,16 @@
 
 No text of a user: a static manifest may say what the dynamic one of the same options says, which has seen no
 repository, and besides that only ids that the compiler made. Tags are those of a closed list. Names keep to DNS-1123,
-pods' names stay within a label's length, and the object within what Argo can keep while it runs.
+and pods' names stay within a label's length. How large it may be is in `size`.
 """
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
-
-import msgspec
+from typing import Any
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.manifest import argo
 from forgec.manifest.name import fits_pod_name, is_dns_label
-
-OBJECT_BYTES_MAX: Final = 838_860
-"""0.8 of the 1 MiB at which Argo gives a workflow up; the rest is for messages and for what Kubernetes adds."""
-
-_NODE_BYTES: Final = 66  # of a node in the status, compressed and in base64 (5017 nodes take 320 KiB)
-_POD_BYTES: Final = 55  # of a pod in the status's list of task results, which Argo does not compress
-_NODES_OF_UNIT: Final = 2  # the Retry node and its first attempt
 
 _TAG = re.compile(
     r"\{\{(?:item|workflow\.(?:name|status)|inputs\.parameters\.(?:plan|unit)"
@@ -41,19 +32,7 @@ def check_workflow(workflow: argo.Workflow, known: argo.Workflow) -> list[Diagno
     tagged = sorted(text for text in texts if "{{" in _TAG.sub("", text))
     found = [f"the manifest would carry a text that the compiler did not make: {text!r}" for text in foreign]
     found += [f"the manifest would carry a tag that the compiler does not know: {text!r}" for text in tagged]
-    problems = [Diagnostic(Code.NAME_INVALID, message) for message in (*found, *_bad_names(workflow))]
-    return [*problems, *_too_large(workflow)]
-
-
-def estimate_bytes(workflow: argo.Workflow) -> int:
-    """What Argo will have to keep of a static workflow at its end: manifest, nodes and task results."""
-    units = sum(
-        len(msgspec.json.decode(step.with_param, type=list[str]))
-        for template in workflow.spec.templates
-        for (step,) in template.steps
-        if step.with_param is not None and not step.with_param.startswith("{{")
-    )
-    return len(msgspec.json.encode(workflow)) + units * (_NODES_OF_UNIT * _NODE_BYTES + _POD_BYTES)
+    return [Diagnostic(Code.NAME_INVALID, message) for message in (*found, *_bad_names(workflow))]
 
 
 def _bad_names(workflow: argo.Workflow) -> Iterator[str]:
@@ -66,13 +45,6 @@ def _bad_names(workflow: argo.Workflow) -> Iterator[str]:
     for leaf in leaves:
         if not fits_pod_name(name, leaf):
             yield f'pods of the template "{leaf}" would have a name longer than a label may be'
-
-
-def _too_large(workflow: argo.Workflow) -> Iterator[Diagnostic]:
-    size = estimate_bytes(workflow)
-    if size > OBJECT_BYTES_MAX:
-        message = f"the workflow would take about {size} bytes in Argo, more than {OBJECT_BYTES_MAX} are not safe"
-        yield Diagnostic(Code.MANIFEST_TOO_LARGE, message, help="fewer units: a smaller shard size or fewer phases")
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -27,6 +27,7 @@ from forgec.manifest.check import check_workflow
 from forgec.manifest.entry import DISCOVERY, RELEASE, RETRIES_MAX, group_name, static_entries
 from forgec.manifest.name import is_dns_label
 from forgec.manifest.node import check_nodes
+from forgec.manifest.size import check_size, size_of
 from forgec.plan.digest import plan_digest
 from forgec.plan.model import GROUPS_MAX, Plan
 
@@ -85,19 +86,16 @@ class ManifestOptions:
 
 def lower_plan(plan: Plan, options: ManifestOptions) -> argo.Workflow:
     """The static form; ForgeError with everything that Argo or Kubernetes would not accept."""
-    digest = plan_digest(plan)
-    entries = [
-        _units(entry.name, plan=digest, units=json.dumps(entry.items, separators=(",", ":")))
-        for entry in static_entries(plan)
-    ]
-    workflow = _workflow(
-        options,
-        run_id=options.run_id or ids.offline_run_id(digest),
-        labels={PLAN_LABEL: digest.removeprefix("sha256:")[:_PLAN_LABEL_LENGTH]},
-        templates=(_main(entries), _shard(options), _finish(options, plan=digest)),
+    workflow = static_workflow(plan, options)
+    return _accepted(
+        workflow,
+        [
+            *_check_options(options),
+            *check_workflow(workflow, dynamic_workflow(options)),
+            *check_size(size_of(workflow, static_entries(plan))),
+            *check_nodes(workflow.metadata.name, plan, dynamic=False),
+        ],
     )
-    nodes = check_nodes(workflow.metadata.name, plan, dynamic=False)
-    return _accepted(workflow, [*_check_options(options), *check_workflow(workflow, _dynamic(options)), *nodes])
 
 
 def lower_dynamic(options: ManifestOptions) -> argo.Workflow:
@@ -105,11 +103,27 @@ def lower_dynamic(options: ManifestOptions) -> argo.Workflow:
 
     Its nodes are not known yet: whoever makes the plan calls `check_nodes` before it hands out the units.
     """
-    workflow = _dynamic(options)
+    workflow = dynamic_workflow(options)
     return _accepted(workflow, [*_check_options(options), *check_workflow(workflow, workflow)])
 
 
-def _dynamic(options: ManifestOptions) -> argo.Workflow:
+def static_workflow(plan: Plan, options: ManifestOptions) -> argo.Workflow:
+    """The static form, not checked: for who wants to know what is wrong with it, such as its size."""
+    digest = plan_digest(plan)
+    entries = [
+        _units(entry.name, plan=digest, units=json.dumps(entry.items, separators=(",", ":")))
+        for entry in static_entries(plan)
+    ]
+    return _workflow(
+        options,
+        run_id=options.run_id or ids.offline_run_id(digest),
+        labels={PLAN_LABEL: digest.removeprefix("sha256:")[:_PLAN_LABEL_LENGTH]},
+        templates=(_main(entries), _shard(options), _finish(options, plan=digest)),
+    )
+
+
+def dynamic_workflow(options: ManifestOptions) -> argo.Workflow:
+    """The dynamic form, not checked."""
     lists = [_units(name, plan=_discovered(_PLAN), units=_discovered(name)) for name in _list_names()]
     entries = [argo.WorkflowStep(name=DISCOVERY, template=DISCOVERY), *lists]
     return _workflow(

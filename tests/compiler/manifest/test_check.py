@@ -5,12 +5,11 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, settings
-from tests.compiler.documents import HOSTILE_TEXTS, PHASE_NAMES, document, documents, many, project
+from tests.compiler.documents import HOSTILE_TEXTS, PHASE_NAMES, document, documents, project
 
-from forgec.diagnostic import Code, ForgeError
 from forgec.discovery.model import Discovery
 from forgec.manifest.argo import Workflow, to_builtins
-from forgec.manifest.check import OBJECT_BYTES_MAX, check_workflow, estimate_bytes
+from forgec.manifest.check import check_workflow
 from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.manifest.yaml import emit_yaml
 from forgec.plan.build import build_plan
@@ -82,22 +81,3 @@ def test_a_name_that_is_no_dns_label_is_refused() -> None:
     workflow = changed(DYNAMIC, "metadata", "name", value="Forge")
 
     assert messages(workflow, workflow) == ['"Forge" is not a DNS-1123 label']
-
-
-def test_a_workflow_that_argo_could_not_keep_is_refused_with_its_size() -> None:
-    phases = {f"p{at}": 1 for at in range(60)}
-    plan = build_plan(document(phases, many(100, {name: ["x"] for name in phases})), shard_size=100)
-
-    with pytest.raises(ForgeError) as raised:
-        lower_plan(plan, OPTIONS)
-
-    (problem,) = raised.value.diagnostics
-    assert problem.code is Code.MANIFEST_TOO_LARGE
-    assert "bytes in Argo" in problem.message
-
-
-def test_the_largest_ordinary_repository_is_far_below_the_limit() -> None:
-    phases = {f"p{at}": at for at in range(1, 17)}
-    plan = build_plan(document(phases, many(100, {name: ["x"] for name in phases}, release=True)))
-
-    assert estimate_bytes(lower_plan(plan, OPTIONS)) < OBJECT_BYTES_MAX / 20
