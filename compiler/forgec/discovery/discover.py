@@ -49,6 +49,11 @@ _C = TypeVar("_C")
 
 def discover(tree: Tree, trigger: Trigger) -> Discovery:
     """Raises ForgeError with every problem of every file, each with its place and project."""
+    return survey(tree).document(trigger)
+
+
+def survey(tree: Tree) -> "Survey":
+    """What a tree says whatever the event. Raises ForgeError as `discover` does."""
     files = ForgeFiles(tree)
     findings = list(_nested(files))
     repo = _read_repo(files, findings)
@@ -59,16 +64,31 @@ def discover(tree: Tree, trigger: Trigger) -> Discovery:
             findings += _of_project(project.config.name, _check_project(project, repo, files))
     if has_errors(findings) or repo is None:
         raise ForgeError(findings)
-    document = _document(repo.config, [_project(p, repo.config, trigger, files) for p in projects], trigger, findings)
-    size = len(to_json(document))
-    if size > DOCUMENT_BYTES_MAX:
-        message = f"the discovery document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
-        raise fail(Code.OUTPUT_TOO_LARGE, message, help="split the repository, or describe less in its projects")
-    return document
+    return Survey(repo.config, tuple(projects), files, tuple(findings))
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Survey:
+    """A tree's configuration, evaluated and without errors; an event makes it a document."""
+
+    repository: Repository
+    projects: "tuple[FoundProject, ...]"
+    files: ForgeFiles
+    findings: tuple[Diagnostic, ...]
+
+    def document(self, trigger: Trigger) -> Discovery:
+        """Raises ForgeError where the document becomes too large."""
+        projects = [_project(project, self.repository, trigger, self.files) for project in self.projects]
+        document = _document(self.repository, projects, trigger, self.findings)
+        size = len(to_json(document))
+        if size > DOCUMENT_BYTES_MAX:
+            message = f"the discovery document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
+            raise fail(Code.OUTPUT_TOO_LARGE, message, help="split the repository, or describe less in its projects")
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProject:
     """A project's directory and what its file says."""
 
     path: str
@@ -108,7 +128,7 @@ def _read_repo(files: ForgeFiles, findings: list[Diagnostic]) -> Configured[Repo
     return repo
 
 
-def _read_projects(files: ForgeFiles, findings: list[Diagnostic]) -> list[_Found]:
+def _read_projects(files: ForgeFiles, findings: list[Diagnostic]) -> list[FoundProject]:
     """The projects whose file gives a configuration, by path."""
     suffix = f"/{PROJECT_FILE}"
     paths = sorted(
@@ -130,7 +150,7 @@ def _read_projects(files: ForgeFiles, findings: list[Diagnostic]) -> list[_Found
             continue
         configured = _read(read_project, files, _file(path), path, findings)
         if configured is not None:
-            found.append(_Found(path, configured))
+            found.append(FoundProject(path, configured))
             findings += _of_project(configured.config.name, configured.findings)
     return found
 
@@ -169,8 +189,8 @@ def _of_project(project: str | None, diagnostics: Iterator[Diagnostic] | Sequenc
     return [replace(diagnostic, project=project) for diagnostic in diagnostics]
 
 
-def _duplicates(projects: Sequence[_Found]) -> Iterator[Diagnostic]:
-    first: dict[str, _Found] = {}
+def _duplicates(projects: Sequence[FoundProject]) -> Iterator[Diagnostic]:
+    first: dict[str, FoundProject] = {}
     for project in projects:
         name = project.config.name
         other = first.setdefault(name.casefold(), project)
@@ -186,7 +206,7 @@ def _duplicates(projects: Sequence[_Found]) -> Iterator[Diagnostic]:
             )
 
 
-def _check_project(project: _Found, repo: Configured[Repository], files: ForgeFiles) -> Iterator[Diagnostic]:
+def _check_project(project: FoundProject, repo: Configured[Repository], files: ForgeFiles) -> Iterator[Diagnostic]:
     config, node = project.config, project.configured.node
     phases = repo.config.phases
     for name in config.ci.phases:
@@ -205,7 +225,7 @@ def _check_project(project: _Found, repo: Configured[Repository], files: ForgeFi
     yield from _check_earthfile(project, files)
 
 
-def _check_earthfile(project: _Found, files: ForgeFiles) -> Iterator[Diagnostic]:
+def _check_earthfile(project: FoundProject, files: ForgeFiles) -> Iterator[Diagnostic]:
     uses = list(_uses(project))
     if not uses:
         return
@@ -223,7 +243,7 @@ def _check_earthfile(project: _Found, files: ForgeFiles) -> Iterator[Diagnostic]
     yield from check_targets(uses, source)
 
 
-def _uses(project: _Found) -> Iterator[TargetUse]:
+def _uses(project: FoundProject) -> Iterator[TargetUse]:
     node = project.configured.node
     for phase, steps in project.config.ci.phases.items():
         for name, step in steps.items():
@@ -235,7 +255,7 @@ def _uses(project: _Found) -> Iterator[TargetUse]:
         yield TargetUse(target=earthly.target, args=earthly.args, node=where)
 
 
-def _project(project: _Found, repository: Repository, trigger: Trigger, files: ForgeFiles) -> Project:
+def _project(project: FoundProject, repository: Repository, trigger: Trigger, files: ForgeFiles) -> Project:
     config = project.config
     strategy = repository.tagging.strategy
     reason = release_reason(trigger, config.release, project=config.name, strategy=strategy)
