@@ -12,8 +12,9 @@ from forgec.discovery.place import place
 from forgec.discovery.rules import build_arg_name, suggestion
 from forgec.source import Source
 from forgec.syntax.data import Node
-from forgec.syntax.earthfile import declared_args, parse_earthfile, walk
+from forgec.syntax.earthfile import parse_earthfile
 from forgec.syntax.earthfile_ast import Build, Copy, Do, Earthfile, From, Target
+from forgec.syntax.earthfile_call import declared_args, walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

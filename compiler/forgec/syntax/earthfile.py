@@ -1,11 +1,11 @@
-"""Earthfiles: text to a tree, and what the tree refers to.
+"""Earthfiles: text to a tree.
 
 The whole language is read, so that the targets of any real Earthfile can be listed; what a command means, and whether a
 runner can do it, is the runner's business.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -32,78 +32,6 @@ def parse_earthfile(source: Source) -> ast.Earthfile:
     except VisitError as wrapped:
         raise wrapped.orig_exc from None
     return earthfile
-
-
-def walk(recipe: ast.Recipe) -> Iterator[ast.Command]:
-    """All commands of a recipe in order, those inside blocks too."""
-    for command in recipe:
-        yield command
-        match command:
-            case ast.If():
-                for branch in command.branches:
-                    yield from walk(branch.body)
-                yield from walk(command.otherwise)
-            case ast.For() | ast.Wait():
-                yield from walk(command.body)
-            case ast.Block():
-                for body in command.bodies:
-                    yield from walk(body)
-            case _:
-                pass
-
-
-def declared_args(recipe: ast.Recipe) -> Mapping[str, ast.Arg]:
-    """The ARGs of a recipe by name; the first declaration of a name counts."""
-    found: dict[str, ast.Arg] = {}
-    for command in walk(recipe):
-        if isinstance(command, ast.Arg):
-            found.setdefault(command.name, command)
-    return found
-
-
-def references(earthfile: ast.Earthfile) -> Iterator[ast.Reference]:
-    """Every target, artifact and function that the file's commands name, in order."""
-    recipes = (
-        earthfile.base,
-        *(target.recipe for target in (*earthfile.targets.values(), *earthfile.functions.values())),
-    )
-    for recipe in recipes:
-        for command in walk(recipe):
-            yield from _command_references(command)
-
-
-def parse_reference(text: str, span: Span, *, function: bool = False) -> ast.Reference | None:
-    """`project+name` or `project+name/path`; None if the text is no reference (an image, a file)."""
-    quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "'\""
-    match = _REFERENCE.fullmatch(text[1:-1] if quoted else text)
-    if match is None:
-        return None
-    return ast.Reference(
-        project=match["project"],
-        name=match["name"],
-        path=match["path"],
-        function=function,
-        dynamic="$" in match["project"] + match["name"] or "*" in match["project"],
-        span=span,
-    )
-
-
-def _command_references(command: ast.Command) -> Iterator[ast.Reference]:
-    match command:
-        case ast.From():
-            operands: tuple[ast.Operand, ...] = (command.base,)
-        case ast.Copy():
-            operands = command.sources
-        case ast.Build():
-            operands = (command.target,)
-        case ast.Do():
-            operands = (command.function,)
-        case _:
-            return
-    for operand in operands:
-        reference = parse_reference(operand.text, operand.span, function=isinstance(command, ast.Do))
-        if reference is not None:
-            yield reference
 
 
 class _EarthfileLexer(Lexer):
@@ -173,6 +101,11 @@ class _Builder(Transformer[Token, Any]):
         flags, base = self._call(children)
         return ast.From(flags=flags, base=base, span=self._span(children))
 
+    def from_dockerfile(self, children: list[Any]) -> ast.FromDockerfile:
+        flags, operands = self._arguments(children)
+        sources = tuple(operand for operand in operands if operand.text != "-f")
+        return ast.FromDockerfile(flags=flags, sources=sources, span=self._span(children))
+
     def import_(self, children: list[Any]) -> ast.Import:
         path, *alias = (str(token) for token in _tokens(children, "WORD"))
         name = alias[0] if alias else path.rstrip("/").rpartition("/")[2].partition(":")[0]
@@ -182,13 +115,11 @@ class _Builder(Transformer[Token, Any]):
         return ast.Workdir(path=str(children[1]), span=self._span(children))
 
     def copy(self, children: list[Any]) -> ast.Copy:
-        *sources, destination = (self._operand(token) for token in _tokens(children, "WORD", "GROUP"))
-        return ast.Copy(
-            flags=self._flags(children),
-            sources=tuple(sources),
-            destination=destination.text,
-            span=self._span(children),
-        )
+        flags, operands = self._arguments(children)
+        if len(operands) < 2:
+            raise fail(Code.EARTHFILE_SYNTAX, "COPY takes what to copy, and where to", self._span(children))
+        *sources, destination = operands
+        return ast.Copy(flags=flags, sources=tuple(sources), destination=destination.text, span=self._span(children))
 
     def run(self, children: list[Any]) -> ast.Run:
         text = "".join(_tokens(children, "TEXT"))
@@ -263,11 +194,24 @@ class _Builder(Transformer[Token, Any]):
     def wait(self, children: list[Any]) -> ast.Wait:
         return ast.Wait(body=_all(children, tuple)[0], span=self._span(children))
 
-    def block_of(self, children: list[Any]) -> ast.Block:
-        return ast.Block(
-            keyword=" ".join(children[0].split()),
-            text="".join(_tokens(children, "TEXT")),
-            bodies=tuple(_all(children, tuple)),
+    def try_(self, children: list[Any]) -> ast.Try:
+        keywords = (token.type for token in _tokens(children, "TRY", "CATCH", "FINALLY"))
+        parts = dict(zip(keywords, _all(children, tuple), strict=True))
+        return ast.Try(
+            body=parts["TRY"],
+            caught=parts.get("CATCH", ()),
+            finally_=parts.get("FINALLY", ()),
+            span=self._span(children),
+        )
+
+    def with_docker(self, children: list[Any]) -> ast.WithDocker:
+        flags, operands = self._arguments(children)
+        if operands:
+            raise fail(Code.EARTHFILE_SYNTAX, f"{operands[0].text[:60]!r} does not belong here", operands[0].span)
+        return ast.WithDocker(
+            flags=flags,
+            loads=tuple(self._load(flag) for flag in flags if flag.name == "load"),
+            body=_all(children, tuple)[0],
             span=self._span(children),
         )
 
@@ -279,6 +223,29 @@ class _Builder(Transformer[Token, Any]):
             span=self._span(children),
         )
 
+    def _arguments(self, children: list[Any]) -> tuple[tuple[ast.Flag, ...], tuple[ast.Operand, ...]]:
+        """Flags, with the words that are their values, and operands."""
+        keyword = " ".join(children[0].split())
+        flags: list[ast.Flag] = []
+        operands: list[ast.Operand] = []
+        waiting = False  # for the value of the last flag
+        for token in _tokens(children, "FLAG", "WORD", "GROUP"):
+            if waiting:
+                flags[-1] = replace(flags[-1], value=str(token))
+                waiting = False
+            elif token.type == "FLAG":
+                flags.append(_flag(str(token), self._span([token])))
+                waiting = flags[-1].value is None and flags[-1].name in _VALUE_FLAGS[keyword]
+            else:
+                operands.append(self._operand(token))
+        return tuple(flags), tuple(operands)
+
+    def _load(self, flag: ast.Flag) -> ast.Operand:
+        """`--load IMAGE=TARGET` or `--load TARGET`, where the target may stand in parentheses with arguments."""
+        text = _unquoted(flag.value or "")
+        image = re.match(r"[^=+(]*=", text)
+        return self._parenthesised(_unquoted(text[image.end() :]) if image else text, flag.span)
+
     def _call(self, children: list[Any]) -> tuple[tuple[ast.Flag, ...], ast.Operand]:
         """Flags before the one operand, and the operand with the flags behind it as its arguments."""
         before: list[ast.Flag] = []
@@ -288,10 +255,12 @@ class _Builder(Transformer[Token, Any]):
             flags = args if operand else before
             if token.type == "FLAG":
                 flags.append(_flag(str(token), self._span([token])))
-            elif flags and flags[-1].value is None and (operand or flags[-1].name in _VALUE_FLAGS):
+            elif flags and flags[-1].value is None and (operand or flags[-1].name in _VALUE_FLAGS["BUILD"]):
                 flags[-1] = replace(flags[-1], value=str(token))
             elif operand is None:
                 operand = self._operand(token)
+            elif "$" in token:  # it may come to be `--name=value`
+                args.append(ast.Flag(name=str(token), value="", span=self._span([token])))
             else:
                 raise fail(Code.EARTHFILE_SYNTAX, f"{token[:60]!r} does not belong here", self._span([token]))
         if operand is None:
@@ -300,10 +269,12 @@ class _Builder(Transformer[Token, Any]):
         return tuple(before), replace(operand, args=operand.args + tuple(args))
 
     def _operand(self, token: Token) -> ast.Operand:
-        span = self._span([token])
-        if token.type == "WORD":
-            return ast.Operand(text=str(token), span=span)
-        inside = token[1:-1]
+        return self._parenthesised(str(token), self._span([token]))
+
+    def _parenthesised(self, text: str, span: Span) -> ast.Operand:
+        if not text.startswith("("):
+            return ast.Operand(text=text, span=span)
+        inside = text[1:-1]
         first, *rest = [inside[start:end] for start, end in split_words(inside)] or [""]
         args: list[ast.Flag] = []
         for word in rest:
@@ -311,10 +282,12 @@ class _Builder(Transformer[Token, Any]):
                 args.append(_flag(word, span))
             elif args and args[-1].value is None:
                 args[-1] = replace(args[-1], value=word)
+            elif "$" in word:
+                args.append(ast.Flag(name=word, value="", span=span))
             else:
                 first = ""
-        if not token.endswith(")") or not first:
-            raise fail(Code.EARTHFILE_SYNTAX, f"{token[:60]} is not of the form (+target/path --name=value)", span)
+        if not text.endswith(")") or not first:
+            raise fail(Code.EARTHFILE_SYNTAX, f"{text[:60]} is not of the form (+target/path --name=value)", span)
         return ast.Operand(text=first, args=tuple(args), span=span)
 
     def _flags(self, children: list[Any]) -> tuple[ast.Flag, ...]:
@@ -344,6 +317,10 @@ def _tokens(children: list[Any], *kinds: str) -> list[Token]:
     return [child for child in children if isinstance(child, Token) and child.type in kinds]
 
 
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
 def _flag(word: str, span: Span) -> ast.Flag:
     name, equal, value = word.removeprefix("--").partition("=")
     return ast.Flag(name=name, value=value if equal else None, span=span)
@@ -352,17 +329,9 @@ def _flag(word: str, span: Span) -> ast.Flag:
 def _syntax_error(source: Source, unexpected: UnexpectedToken) -> ForgeError:
     token: Token = unexpected.token
     expected = unexpected.accepts or unexpected.expected
-    if token.type == "$END":
-        return fail(
-            Code.EARTHFILE_SYNTAX,
-            "a block (IF, FOR, WAIT, TRY or WITH DOCKER) has no END",
-            source.span(len(source.text), len(source.text)),
-        )
     span = source.span(token.start_pos or 0, token.end_pos or 0)
     if token.type in ("END", "ELSE", "ELSE_IF", "CATCH", "FINALLY"):
         message = f"{token} closes no block that is open here"
-    elif token.type == "HEADER":
-        message = f'target "{token}" begins inside a block that has no END'
     elif token.type == "VERSION":
         message = "VERSION must be the first command, once"
     elif token.type == "EOL":
@@ -373,10 +342,14 @@ def _syntax_error(source: Source, unexpected: UnexpectedToken) -> ForgeError:
     return fail(Code.EARTHFILE_SYNTAX, message, span)
 
 
-_REFERENCE: Final = re.compile(r"(?P<project>(?:[^+\\\s]|\\.)*)\+(?P<name>[^+/\s]+)(?:/(?P<path>.*))?", re.DOTALL)
-
-_VALUE_FLAGS: Final = frozenset({"build-arg", "platform"})
-"""Flags of FROM, BUILD and DO whose value may follow as a word of its own."""
+_TO_TARGET: Final = frozenset({"build-arg", "platform"})
+_VALUE_FLAGS: Final = {
+    "BUILD": _TO_TARGET,
+    "COPY": _TO_TARGET | {"chown", "chmod"},
+    "FROM DOCKERFILE": _TO_TARGET | {"target"},
+    "WITH DOCKER": _TO_TARGET | {"cache-id", "compose", "service", "load", "pull"},
+}
+"""Flags whose value may follow as a word of its own. FROM and DO have those of BUILD."""
 
 _SPOKEN: Final = {
     "WORD": "a word",

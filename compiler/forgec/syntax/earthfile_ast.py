@@ -38,6 +38,15 @@ class From:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FromDockerfile:
+    """`sources` are the context and the value of `-f`: paths or artifacts."""
+
+    flags: tuple[Flag, ...]
+    sources: tuple[Operand, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Workdir:
     path: str
     span: Span
@@ -151,12 +160,20 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """TRY or WITH DOCKER: parts whose commands are read, under a meaning that is not."""
+class Try:
+    body: "Recipe"
+    caught: "Recipe"
+    finally_: "Recipe"
+    span: Span
 
-    keyword: str
-    text: str
-    bodies: tuple["Recipe", ...]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithDocker:
+    """`loads` are the targets whose images are there for the commands inside."""
+
+    flags: tuple[Flag, ...]
+    loads: tuple[Operand, ...]
+    body: "Recipe"
     span: Span
 
 
@@ -171,6 +188,7 @@ class Other:
 
 Command: TypeAlias = (
     From
+    | FromDockerfile
     | Workdir
     | Copy
     | Run
@@ -184,7 +202,8 @@ Command: TypeAlias = (
     | If
     | For
     | Wait
-    | Block
+    | Try
+    | WithDocker
     | Other
 )
 Recipe: TypeAlias = tuple[Command, ...]

@@ -10,11 +10,11 @@ file, so that every token has an exact place.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from forgec.diagnostic import Code, fail
+from forgec.diagnostic import Code, ForgeError, fail
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span
 
@@ -52,13 +52,48 @@ def lex_earthfile(source: Source) -> Iterator[Lexeme]:
     """All tokens of a file. Raises ForgeError where a line cannot be cut."""
     if len(source.text) > FILE_CHARS_MAX:
         raise fail(Code.TOO_DEEP, f"Earthfile has more than {FILE_CHARS_MAX} characters", source.span(0, 0))
-    depth = 0
+    opened: list[Lexeme] = []
+    in_target = False
     for line in logical_lines(source):
+        first = True
         for lexeme in _lex_line(source, line):
-            depth += (lexeme.kind in _OPENING) - (lexeme.kind == "END")
-            if depth > NESTING_MAX:
-                raise fail(Code.TOO_DEEP, f"blocks are nested deeper than {NESTING_MAX}", _span(source, lexeme))
+            if first:
+                in_target = in_target or lexeme.kind in ("DOC", "HEADER")
+                _check_margin(source, line, lexeme, in_target=in_target, in_block=bool(opened))
+                first = False
+            if lexeme.kind == "HEADER" and opened:
+                raise _unclosed(source, opened[-1])
+            if lexeme.kind == "END" and opened:
+                opened.pop()
+            elif lexeme.kind in _OPENING:
+                opened.append(lexeme)
+                if len(opened) > NESTING_MAX:
+                    raise fail(Code.TOO_DEEP, f"blocks are nested deeper than {NESTING_MAX}", _span(source, lexeme))
             yield lexeme
+    if opened:
+        raise _unclosed(source, opened[-1])
+
+
+def _check_margin(source: Source, line: LogicalLine, lexeme: Lexeme, *, in_target: bool, in_block: bool) -> None:
+    """Commands of a target are indented, those before the first target are not: the language tells them apart so."""
+    if lexeme.kind in ("DOC", "HEADER"):
+        return
+    if in_target and line.at_margin:
+        message = f"{lexeme.text} stands at the margin: the commands of a target are indented"
+    elif not in_target and not in_block and not line.at_margin:
+        message = f"{lexeme.text} is indented: commands before the first target stand at the margin"
+    else:
+        return
+    raise fail(Code.EARTHFILE_SYNTAX, message, _span(source, lexeme))
+
+
+def _unclosed(source: Source, opening: Lexeme) -> ForgeError:
+    return fail(
+        Code.EARTHFILE_SYNTAX,
+        f"{' '.join(opening.text.split())} has no END",
+        _span(source, opening),
+        help="close the block with END before the next target begins",
+    )
 
 
 def logical_lines(source: Source) -> Iterator[LogicalLine]:
@@ -81,8 +116,11 @@ def logical_lines(source: Source) -> Iterator[LogicalLine]:
         docs.clear()
 
 
-def split_words(text: str) -> Iterator[tuple[int, int]]:
-    """Where the words of a line begin and end; quotes, `$(...)` and a `(...)` at a word's start hold together."""
+def split_words(text: str, *, grouped_values: bool = False) -> Iterator[tuple[int, int]]:
+    """Where the words of a line begin and end; quotes, `$(...)` and a `(...)` at a word's start hold together.
+
+    `grouped_values`: so does a `(...)` behind an equals sign.
+    """
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -90,7 +128,8 @@ def split_words(text: str) -> Iterator[tuple[int, int]]:
             continue
         start = at
         while at < len(text) and not text[at].isspace():
-            at = unit_end(text, at, group=at == start) or len(text)
+            group = at == start or (grouped_values and text[at - 1] == "=")
+            at = unit_end(text, at, group=group) or len(text)
         yield start, at
 
 
@@ -185,7 +224,15 @@ def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
 
 
 def _lex_words(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
-    for first, last in split_words(line.text[start:]):
+    return _lexed_words(line, start, split_words(line.text[start:]))
+
+
+def _lex_words_grouped(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+    return _lexed_words(line, start, split_words(line.text[start:], grouped_values=True))
+
+
+def _lexed_words(line: LogicalLine, start: int, words: Iterable[tuple[int, int]]) -> Iterator[Lexeme]:
+    for first, last in words:
         word = line.text[start + first : start + last]
         if word.startswith("--"):
             kind = "FLAG"
@@ -267,7 +314,7 @@ def _lex_text(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme
         yield line.lexeme("TEXT", len(line.text) - len(rest), len(line.text))
 
 
-def _unknown(source: Source, line: LogicalLine, word: str) -> Exception:
+def _unknown(source: Source, line: LogicalLine, word: str) -> ForgeError:
     header = _HEADER.fullmatch(line.text)
     if header:
         help_text = "a target's header stands at the beginning of its line"
@@ -305,6 +352,7 @@ _OPENING: Final = frozenset({"IF", "FOR", "WAIT", "TRY", "WITH_DOCKER"})
 
 _LEX_ARGUMENTS: Final = {
     "words": _lex_words,
+    "words grouped": _lex_words_grouped,
     "words as": _lex_words_as,
     "shell": _lex_shell,
     "loop": _lex_loop,
@@ -315,6 +363,7 @@ _LEX_ARGUMENTS: Final = {
 _COMMANDS: Final = {
     "VERSION": ("VERSION", "words"),
     "FROM": ("FROM", "words"),
+    "FROM DOCKERFILE": ("FROM_DOCKERFILE", "words"),
     "WORKDIR": ("WORKDIR", "words"),
     "COPY": ("COPY", "words"),
     "BUILD": ("BUILD", "words"),
@@ -332,14 +381,14 @@ _COMMANDS: Final = {
     "CATCH": ("CATCH", "words"),
     "FINALLY": ("FINALLY", "words"),
     "END": ("END", "words"),
-    "WITH DOCKER": ("WITH_DOCKER", "text"),
+    "WITH DOCKER": ("WITH_DOCKER", "words grouped"),
     "ARG": ("ARG", "assignment"),
     "ENV": ("ENV", "assignment"),
     "LET": ("LET", "assignment"),
     "SET": ("SET", "assignment"),
     **dict.fromkeys(
         (
-            *("FROM DOCKERFILE", "GIT CLONE", "LOCALLY", "CACHE", "PROJECT", "HOST", "FUNCTION", "COMMAND", "ADD"),
+            *("GIT CLONE", "LOCALLY", "CACHE", "PROJECT", "HOST", "FUNCTION", "COMMAND", "ADD"),
             *(
                 "CMD",
                 "ENTRYPOINT",

@@ -26,7 +26,8 @@ from forgec.diagnostic import ForgeError
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span, whole_file
 from forgec.syntax import earthfile_ast as ast
-from forgec.syntax.earthfile import declared_args, parse_earthfile, parse_reference
+from forgec.syntax.earthfile import parse_earthfile
+from forgec.syntax.earthfile_call import declared_args, parse_reference
 
 DEPTH_MAX: Final = 50
 """Targets that wait for each other; with args that change, a target can call itself without being a cycle."""

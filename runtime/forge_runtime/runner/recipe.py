@@ -27,7 +27,7 @@ from forge_runtime.runner.failure import StepFailure, command_failed, refused, s
 from forge_runtime.runner.port import LineSink
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
-from forgec.syntax.earthfile import parse_reference
+from forgec.syntax.earthfile_call import parse_reference
 from forgec.syntax.earthfile_word import PieceKind, parse_word
 
 CAPTURE_BYTES_MAX: Final = 64 * 1024
@@ -144,8 +144,8 @@ class RecipeRun:
                 await self._say("SAVE IMAGE is not used: no image is built")
             case ast.Other():
                 await self._other(command)
-            case ast.Do() | ast.Block():
-                raise _unsupported("DO" if isinstance(command, ast.Do) else command.keyword, command.span)
+            case ast.Do() | ast.FromDockerfile() | ast.Try() | ast.WithDocker():
+                raise _unsupported(_REFUSED[type(command)], command.span)
 
     async def _from(self, command: ast.From) -> None:
         self._check_flags(command.flags, "FROM", _FROM_FLAGS)
@@ -394,6 +394,13 @@ _COPY_FLAGS: Final = frozenset({"dir", "if-exists", "keep-ts", "keep-own", "plat
 _SAVE_FLAGS: Final = frozenset({"if-exists", "keep-ts", "keep-own", "symlink-no-follow", "force"})
 _FROM_FLAGS: Final = frozenset({"platform", "allow-privileged"})
 _BUILD_FLAGS: Final = frozenset({"platform", "allow-privileged", "auto-skip"})
+
+_REFUSED: Final[Mapping[type[ast.Command], str]] = {
+    ast.Do: "DO",
+    ast.FromDockerfile: "FROM DOCKERFILE",
+    ast.Try: "TRY",
+    ast.WithDocker: "WITH DOCKER",
+}
 
 _IMAGE_ONLY: Final = frozenset(
     {"CMD", "ENTRYPOINT", "EXPOSE", "LABEL", "USER", "VOLUME", "HEALTHCHECK", "STOPSIGNAL", "SHELL"}

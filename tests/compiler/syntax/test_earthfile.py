@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from forgec.diagnostic import Code, ForgeError
 from forgec.source import Source
 from forgec.syntax import earthfile_ast as ast
-from forgec.syntax.earthfile import declared_args, parse_earthfile, references, walk
+from forgec.syntax.earthfile import parse_earthfile
+from forgec.syntax.earthfile_call import Call, calls, declared_args, placed, walk
 
 
 def parse(text: str) -> ast.Earthfile:
@@ -177,10 +178,10 @@ def test_blocks_nest_and_walk_visits_every_command() -> None:
     loop = condition.branches[1].body[0]
     assert isinstance(loop, ast.For)
     assert (loop.name, loop.items, loop.flags[0].value) == ("x", "a,b", ",")
-    assert isinstance(attempt, ast.Block)
-    assert (attempt.keyword, len(attempt.bodies)) == ("TRY", 2)
-    assert isinstance(docker, ast.Block)
-    assert (docker.keyword, docker.text) == ("WITH DOCKER", "--load=+image")
+    assert isinstance(attempt, ast.Try)
+    assert [len(part) for part in (attempt.body, attempt.caught, attempt.finally_)] == [1, 0, 1]
+    assert isinstance(docker, ast.WithDocker)
+    assert [load.text for load in docker.loads] == ["+image"]
 
 
 def test_commands_that_nobody_here_executes_are_carried_along() -> None:
@@ -197,25 +198,65 @@ def test_declared_args_include_those_inside_blocks() -> None:
     assert list(declared_args(earthfile.targets["t"].recipe)) == ["a", "b"]
 
 
-def test_references_name_project_target_and_artifact() -> None:
-    earthfile = parse(
-        "FROM +base-image\n"
+def called(recipe: ast.Recipe) -> list[Call]:
+    return [call for command, certain in placed(recipe) for call in calls(command, certain=certain)]
+
+
+def test_calls_name_project_target_and_artifact() -> None:
+    target = parse(
         "t:\n  FROM alpine:3\n  COPY c++/x a\\+b +dist/out ./\n  BUILD ../x+all\n  BUILD ./$p+all\n  BUILD ./*+all\n"
-        "  COPY (lib+dist/f --a=1) ./\n  DO github.com/org/fns+SETUP\n"
-    )
+        "  COPY (lib+dist/f --a=1) ./\n  DO github.com/org/fns+SETUP\n  BUILD $t\n  FROM DOCKERFILE -f +df/x ctx\n"
+    ).targets["t"]
 
-    found = [(r.project, r.name, r.path, r.function, r.dynamic) for r in references(earthfile)]
+    found = [call.reference for call in called(target.recipe)]
 
-    assert found == [
-        ("", "base-image", None, False, False),
+    assert [(r.project, r.name, r.path, r.function, r.dynamic) for r in found] == [
         ("", "dist", "out", False, False),
         ("../x", "all", None, False, False),
         ("./$p", "all", None, False, True),
         ("./*", "all", None, False, True),
         ("lib", "dist", "f", False, False),
         ("github.com/org/fns", "SETUP", None, True, False),
+        ("$t", "", None, False, True),
+        ("", "df", "x", False, False),
     ]
-    assert [r.target for r in references(earthfile)][2] == "../x+all"
+    assert found[1].target == "../x+all"
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        "--load=+image",
+        "--load app:1=+image",
+        "--load=app=(+image --a=1)",
+        '--load "app=(+image --a=1)"',
+        "--platform=x --load (+image --a=1)",
+    ],
+)
+def test_images_that_docker_loads_are_calls(load: str) -> None:
+    command = parse(f"t:\n  WITH DOCKER --pull alpine:3 {load}\n    RUN x\n  END\n").targets["t"].recipe[0]
+
+    (call,) = calls(command)
+
+    assert call.reference.target == "+image"
+    assert [(arg.name, arg.value) for arg in call.args] == ([("a", "1")] if "--a" in load else [])
+
+
+def test_calls_tell_what_they_pass_and_whether_they_always_happen() -> None:
+    target = parse(
+        "t:\n  BUILD --build-arg a=1 --pass-args +x --b=2 $more\n  IF true\n    BUILD +y\n  END\n"
+        "  TRY\n    COPY (+z/f --c 3) .\n  CATCH\n    BUILD +w\n  END\n  FOR i IN a b\n    BUILD +$i\n  END\n"
+    ).targets["t"]
+
+    found = called(target.recipe)
+
+    assert [(c.reference.name, c.certain, c.pass_args, [arg.name for arg in c.args]) for c in found] == [
+        ("x", True, True, ["b", "$more", "a"]),
+        ("y", False, False, []),
+        ("z", True, False, ["c"]),
+        ("w", False, False, []),
+        ("$i", False, False, []),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -226,13 +267,13 @@ def test_references_name_project_target_and_artifact() -> None:
         ("a:\n  b:\n", 'Earthfile:2:3: "b:" is no Earthfile command'),
         ("t:\n  RUN echo 'x\n", "Earthfile:2:12: the quote ' is never closed"),
         ("t:\n  RUN cat <<EOF\nx\nEOF\n", "Earthfile:2:11: here-documents are not supported in an Earthfile"),
-        ("t:\n  IF true\n    RUN x\n", "Earthfile:4:1: a block (IF, FOR, WAIT, TRY or WITH DOCKER) has no END"),
-        ("t:\n  IF true\nu:\n", 'Earthfile:3:1: target "u" begins inside a block that has no END'),
+        ("t:\n  IF true\n    RUN x\n", "Earthfile:2:3: IF has no END"),
+        ("t:\n  WAIT\n  END\n  WITH  DOCKER\nu:\n", "Earthfile:4:3: WITH DOCKER has no END"),
+        ("t:\nRUN x\n", "Earthfile:2:1: RUN stands at the margin: the commands of a target are indented"),
+        ("t:\n  IF true\nEND\n", "Earthfile:3:1: END stands at the margin: the commands of a target are indented"),
+        ("  FROM x\n", "Earthfile:1:3: FROM is indented: commands before the first target stand at the margin"),
         ("t:\n  END\n", "Earthfile:2:3: END closes no block that is open here"),
-        (
-            "t:\n  COPY x\n",
-            "Earthfile:2:9: the command ends too early: a reference in parentheses or a word is missing",
-        ),
+        ("t:\n  COPY x\n", "Earthfile:2:3: COPY takes what to copy, and where to"),
         ("t:\n  WORKDIR\n", "Earthfile:2:10: the command ends too early: a word is missing"),
         ("t:\n  BUILD --platform=x\n", "Earthfile:2:3: BUILD names no target"),
         ("t:\n  LET a\n", "Earthfile:2:8: the command ends too early: = is missing"),
@@ -256,7 +297,7 @@ def test_a_misspelt_command_is_answered_with_the_likely_one() -> None:
 
 
 def test_nesting_and_size_are_bounded() -> None:
-    deep = "t:\n" + "IF true\n" * 60 + "END\n" * 60
+    deep = "t:\n" + " IF true\n" * 60 + " END\n" * 60
 
     with pytest.raises(ForgeError) as nested:
         parse(deep)
@@ -332,12 +373,7 @@ def test_any_text_gives_a_tree_or_a_diagnostic_inside_the_file(parts: list[tuple
 
 @given(st.text(alphabet="aAR:+ \t\n\\'\"$(){}#-=/*FROMNUCPYIEDL", max_size=60))
 def test_noise_never_raises_anything_but_a_diagnostic(text: str) -> None:
-    try:
-        found = list(references(parse(text)))
-    except ForgeError as error:
-        found = []
-        message = str(error)
-    else:
-        message = ""
-
-    assert message or all(reference.name for reference in found)
+    with contextlib.suppress(ForgeError):
+        earthfile = parse(text)
+        for recipe in (earthfile.base, *(target.recipe for target in earthfile.targets.values())):
+            assert all(call.reference.name or call.reference.project for call in called(recipe))
