@@ -1,7 +1,8 @@
 """The dispatcher: the process behind each leaf of a run's workflow. It submits jobs, waits for them, and exits.
 
     discover --run forge-<uuid>                            submit the discovery job, write its unit ids as outputs
-    run      --run forge-<uuid> --plan DIGEST --unit UNIT  a unit: tasks together, waves in order, steps together
+    run      --run forge-<uuid> --plan DIGEST --unit UNIT  a unit: tasks together, waves in order, steps together;
+                                                           or one step of a task, after the waves before it
     finish   --run forge-<uuid> --status WORD              settle what has not ended, tell the API that nothing runs
 
 It keeps nothing: killed and started again, or running twice at once, it finds the same jobs by their ids and comes to
@@ -43,7 +44,7 @@ from forge_runtime.telemetry import configure_logging, log_fields, trace_id_of
 from forge_runtime.watch import Watch, watch_run
 from forgec import ids
 from forgec.plan.digest import read_plan
-from forgec.plan.model import GROUPS_MAX, Plan, Unit
+from forgec.plan.model import GROUPS_MAX, Dispatch, Plan
 
 COMPONENT: Final = "dispatcher"
 PATIENCE_S: Final = 60.0
@@ -51,6 +52,9 @@ PATIENCE_S: Final = 60.0
 
 PLAN_READ_S: Final = 30.0
 OUTPUT_DIR_DEFAULT: Final = "/tmp/forge"  # noqa: S108 - the pod's own, and where the workflow reads outputs
+
+_Tasks = Sequence[Sequence[Sequence[Job]]]
+"""Tasks that go on together, each a list of waves that come one after another, each a list of jobs."""
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +155,7 @@ class Dispatcher:
     async def _discover(self) -> Exit:
         run = await self._ledger.run(self.run_id)
         job = Envelope(run, self._ledger.clock()).discovery_job()
-        code = await self._carry(run, [[[job]]])
+        code = await self._carry(run, [[[job]]], [[[job]]])
         if code is Exit.SUCCEEDED:
             record = await self._ledger.read(self.run_id, job.job_id)
             write_outputs(_discovery_data(record), self.output_dir)
@@ -160,15 +164,14 @@ class Dispatcher:
     async def _run(self, digest: str, unit_id: str) -> Exit:
         run = await self._ledger.run(self.run_id)
         plan = await self._plan(digest)
-        phase, unit = _find_unit(plan, digest, unit_id)
+        part = _find_dispatch(plan, digest, unit_id)
         envelope = Envelope(run, self._ledger.clock(), digest)
-        return await self._carry(
-            run,
-            [
-                [[envelope.ci_job(phase, task, step) for step in wave.steps] for wave in task.waves]
-                for task in unit.tasks
-            ],
-        )
+        tasks = [
+            [[envelope.ci_job(part.phase, task, step) for step in wave.steps] for wave in task.waves]
+            for task in part.tasks
+        ]
+        own = [waves[-1:] for waves in tasks] if part.last_wave_only else tasks
+        return await self._carry(run, tasks, own)
 
     async def _finish(self, word: str, plan_digest: str | None) -> Exit:
         records = await self._ledger.records(self.run_id)
@@ -194,9 +197,13 @@ class Dispatcher:
         _log.info("run finished", extra={"status": word, "jobs": len(records), "settled": len(open_jobs)})
         return Exit.SUCCEEDED
 
-    async def _carry(self, run: RunRecord, tasks: Sequence[Sequence[Sequence[Job]]]) -> Exit:
-        """Bring tasks (lists of waves of jobs) to their end, or settle them when the run must end before."""
-        jobs = [job for waves in tasks for wave in waves for job in wave]
+    async def _carry(self, run: RunRecord, tasks: _Tasks, own: _Tasks) -> Exit:
+        """Bring tasks to their end, or settle those of its own when the run must end before.
+
+        A unit of one step is not alone with the waves before its own. It brings them to their end like everybody whose
+        step comes after them, and leaves their failure and their settling to the units that were started for them.
+        """
+        jobs = [job for waves in own for wave in waves for job in wave]
         async with watch_run(self.bus, self.run_id) as watch:
             _log.info("jobs to bring to their end", extra={"jobs": len(jobs), "trace_id": trace_id_of(run.traceparent)})
             if await self._ledger.flag(self.run_id) is None:
@@ -206,7 +213,7 @@ class Dispatcher:
             records = await self._settle(watch, [job.job_id for job in jobs], {job.type for job in jobs})
         return _stopped(records)
 
-    async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: Sequence[Sequence[Sequence[Job]]]) -> Exit | None:
+    async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: _Tasks) -> Exit | None:
         """How it ended; None where what is left must be settled, and the run's flag says why."""
         submitter = Submitter(self._ledger, watch)
         left_s = run.deadline_at - self._ledger.clock()
@@ -299,7 +306,7 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
         return await dispatcher.perform(command)
 
 
-async def _tasks(submitter: Submitter, tasks: Iterable[Sequence[Sequence[Job]]]) -> JobRecord | None:
+async def _tasks(submitter: Submitter, tasks: _Tasks) -> JobRecord | None:
     """All tasks together; the record of the first job that ended without success."""
 
     async def task(waves: Sequence[Sequence[Job]]) -> JobRecord | None:
@@ -334,10 +341,10 @@ def _stopped(records: Iterable[JobRecord]) -> Exit:
     return Exit.FAILED if failed else Exit.STOPPED
 
 
-def _find_unit(plan: Plan, digest: str, unit_id: str) -> tuple[str, Unit]:
+def _find_dispatch(plan: Plan, digest: str, unit_id: str) -> Dispatch:
     if unit_id in plan.release_ids:
         raise BadConfiguration(f'unit "{unit_id}" releases projects: this version does not release')
-    found = plan.unit(unit_id)
+    found = plan.dispatch(unit_id)
     if found is None:
         raise BadConfiguration(f'plan {digest} has no unit "{unit_id}"')
     return found

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from msgspec.structs import replace
 from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import PlannedDiscovery, Workshop, until
@@ -126,6 +127,55 @@ async def test_dispatcher_told_to_go_leaves_its_jobs_running(open_workshop: Open
         assert await shop.dispatch() is Exit.SUCCEEDED
 
 
+async def test_units_of_single_steps_started_together_keep_the_order_of_waves(open_workshop: OpenWorkshop) -> None:
+    first = {"one": "echo first >> $OUT/order", "two": "echo first >> $OUT/order"}
+    waves = [first, {"middle": "echo second >> $OUT/order"}, {"last": "echo third >> $OUT/order"}]
+    async with open_workshop({"web": waves}) as shop:
+        await _plan_by_step(shop)
+        async with shop.worker():
+            codes = await asyncio.gather(*(shop.dispatch(unit=unit) for unit in reversed(shop.unit_ids())))
+
+        assert len(codes) == 4
+        assert set(codes) == {Exit.SUCCEEDED}
+        assert shop.lines("order") == ["first", "first", "second", "third"]
+
+
+async def test_unit_of_a_step_starts_the_waves_before_it_and_nothing_else(open_workshop: OpenWorkshop) -> None:
+    waves = [{"deps": PASS}, {"lint": PASS, "unit": PASS}, {"later": PASS}]
+    async with open_workshop({"web": waves, "api": [{"unit": PASS}]}) as shop:
+        await _plan_by_step(shop)
+        async with shop.worker():
+            code = await shop.dispatch(unit=f"{samples.UNIT}-03")
+
+        assert code is Exit.SUCCEEDED
+        done = {name for name, state in (await shop.states()).items() if state is not None}
+        assert done == {"web/deps", "web/unit"}
+
+
+async def test_failure_of_an_earlier_wave_is_told_by_its_own_unit_alone(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": FAIL}, {"later": PASS}]}) as shop:
+        await _plan_by_step(shop)
+        async with shop.worker():
+            codes = await asyncio.gather(*(shop.dispatch(unit=unit) for unit in shop.unit_ids()))
+
+        assert codes == [Exit.FAILED, Exit.STOPPED]
+        assert await shop.record("web/later") is None
+        flag = await shop.flag()
+        assert flag is not None
+        assert (flag.reason, flag.job_id) == (CancelReason.FAILED, shop.jobs()["web/unit"].job_id)
+
+
+async def test_unit_of_a_step_that_is_cancelled_while_it_waits_stops(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": LONG}, {"later": PASS}]}) as shop, shop.worker():
+        await _plan_by_step(shop)
+        dispatching = [asyncio.create_task(shop.dispatch(unit=unit)) for unit in shop.unit_ids()]
+        await shop.reach("web/unit", JobState.LEASED)
+        await shop.cancel()
+
+        assert await asyncio.gather(*dispatching) == [Exit.STOPPED, Exit.STOPPED]
+        assert await shop.states() == {"web/unit": JobState.CANCELLED, "web/later": None}
+
+
 async def test_run_beyond_its_deadline_is_stopped(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": LONG}]}) as shop, shop.worker():
         await samples.store_run(shop.bus, samples.run_record(shop.run.run_id, deadline_at=time.time() + 0.5))
@@ -201,7 +251,7 @@ async def test_plan_that_is_not_stored_is_a_configuration_error(open_workshop: O
         assert await shop.dispatch() is Exit.CONFIGURATION
 
 
-@pytest.mark.parametrize("unit", ["g09-test-s001", "release-s001"])
+@pytest.mark.parametrize("unit", ["g09-test-s001", "g01-test-s001-01", "release-s001"])
 async def test_unit_that_cannot_be_run_is_a_configuration_error(open_workshop: OpenWorkshop, unit: str) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         assert await shop.dispatch(unit=unit) is Exit.CONFIGURATION
@@ -261,6 +311,15 @@ async def _one_leased(shop: Workshop) -> bool | None:
 
 async def _discovery_record(shop: Workshop) -> JobRecord | None:
     return await shop.ledger.read(shop.run.run_id, ids.discovery_job_id(shop.run.run_id))
+
+
+async def _plan_by_step(shop: Workshop) -> None:
+    """The same plan with a dispatcher for each step."""
+    (group,) = shop.plan.groups
+    (phase,) = group.phases
+    units = tuple(replace(unit, by_step=True) for unit in phase.units)
+    shop.plan = replace(shop.plan, groups=(replace(group, phases=(replace(phase, units=units),)),))
+    shop.digest = await samples.store_plan(shop.bus, shop.plan)
 
 
 def _command(shop: Workshop) -> Command:

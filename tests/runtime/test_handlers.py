@@ -150,7 +150,7 @@ async def test_discovery_stores_the_document_and_its_plan(tmp_path: Path) -> Non
     assert isinstance(data, DiscoveryData)
     assert (data.groups, data.projects) == ((("g01-test-s001",),), 1)
     plan = read_plan(bench.documents.stored[data.plan_digest])
-    assert plan.unit("g01-test-s001") is not None
+    assert plan.dispatch("g01-test-s001") is not None
     document = bench.documents.stored[data.discovery_digest]
     assert msgspec.json.decode(document, type=Discovery).commit_sha == bench.run.commit_sha
     assert all(digest_of(stored) == digest for digest, stored in bench.documents.stored.items())

@@ -149,6 +149,9 @@ class Workshop:
             found[f"{payload.project}/{payload.step.name}"] = job
         return found
 
+    def unit_ids(self) -> list[str]:
+        return [unit_id for group in self.plan.groups for unit_id in group.unit_ids]
+
     async def submit(self, name: str, *, lease_s: float = 30.0, schedule_to_start_s: float = 100.0) -> Job:
         """Queue a job as a dispatcher does; one that comes later attaches to it."""
         limits = Limits(schedule_to_start_s=schedule_to_start_s, start_to_close_s=60.0, heartbeat_s=lease_s)

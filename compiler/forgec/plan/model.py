@@ -3,7 +3,8 @@
     Plan
       groups: one after another
         phases: together
-          units: together; a unit is what one dispatcher carries, a shard of the phase's tasks
+          units: together; a unit is what one dispatcher carries, a shard of the phase's tasks (or, by step, one task,
+                 for which each step gets a dispatcher)
             tasks: together; one project's part in the phase
               waves: one after another, by falling priority
                 steps: together; one job each
@@ -15,9 +16,11 @@ it, because people want to see that they were skipped; they have no units.
 """
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 API_VERSION: Final = "forge.io/plan/v1"
 GROUPS_MAX: Final = 16
@@ -26,8 +29,11 @@ GROUPS_MAX: Final = 16
 SHARD_SIZE_DEFAULT: Final = 25
 """Tasks that one dispatcher carries: a pod a step costs thousands of pods a run, this one 4 a phase of 100 projects."""
 
+Granularity = Literal["shard", "step"]
+"""A dispatcher for each shard of a phase's tasks, or for each step of each task."""
+
 UNIT_ID_LENGTH_MAX: Final = 80
-"""`g16-` and `-s999` around a phase's name of 63 characters are 72; a node's name carries it, which has no limit."""
+"""`g16-` and `-s999-99` around a phase's name of 63 characters are 75; a node's name carries it, which has no limit."""
 
 UnitId = Annotated[str, Meta(pattern=r"\A[a-z0-9]+(-+[a-z0-9]+)*\Z", max_length=UNIT_ID_LENGTH_MAX)]
 """Double hyphens are possible, because a phase's name may have them."""
@@ -55,11 +61,52 @@ class Task(Struct, frozen=True, kw_only=True, rename="camel"):
     waves: tuple[Wave, ...]
 
 
-class Unit(Struct, frozen=True, kw_only=True, rename="camel"):
-    """`id` is `g<group index>-<phase>-s<nnn>`; the index counts groups that have work, from 01."""
+class Unit(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """`id` is `g<group index>-<phase>-s<nnn>`; the index counts groups that have work, from 01.
+
+    `by_step`: not one dispatcher carries it, but one for each step. Their ids are `<id>-<nn>`; steps count from 01 in
+    the order of the waves.
+    """
 
     id: UnitId
     tasks: tuple[Task, ...]
+    by_step: bool = False
+
+    def ids(self) -> Iterator[tuple[int, str]]:
+        """The id of each dispatcher, after the number of waves that come before what it is started for."""
+        if self.by_step:
+            yield from ((rank, step_id) for step_id, _, rank, _ in self._steps())
+        else:
+            yield 0, self.id
+
+    def dispatch(self, phase: str, unit_id: str) -> "Dispatch | None":
+        """What the dispatcher of this id carries, if it is one of this unit's."""
+        if not self.by_step:
+            return Dispatch(phase=phase, tasks=self.tasks) if self.id == unit_id else None
+        for step_id, task, rank, step in self._steps():
+            if step_id == unit_id:
+                own = Wave(priority=task.waves[rank].priority, steps=(step,))
+                part = replace(task, waves=(*task.waves[:rank], own))
+                return Dispatch(phase=phase, tasks=(part,), last_wave_only=True)
+        return None
+
+    def _steps(self) -> Iterator[tuple[str, Task, int, PlanStep]]:
+        steps = (
+            (task, rank, step) for task in self.tasks for rank, wave in enumerate(task.waves) for step in wave.steps
+        )
+        return ((f"{self.id}-{number:02d}", *step) for number, step in enumerate(steps, 1))
+
+
+class Dispatch(Struct, frozen=True, kw_only=True):
+    """What one dispatcher brings to its end: tasks together, the waves of each in their order.
+
+    `last_wave_only`: it was started for the last wave alone. The waves before are other dispatchers' too; whoever comes
+    first submits their jobs, so none of them depends on another one's pod.
+    """
+
+    phase: str
+    tasks: tuple[Task, ...]
+    last_wave_only: bool = False
 
 
 class PhasePlan(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -75,7 +122,10 @@ class GroupPlan(Struct, frozen=True, kw_only=True, rename="camel"):
 
     @property
     def unit_ids(self) -> tuple[str, ...]:
-        return tuple(unit.id for phase in self.phases for unit in phase.units)
+        """The ids of the group's dispatchers. Earlier waves come first: of more pods than may run at a time the first
+        ones are started, and one that waits for another's job is better started late."""
+        ids = (ranked for phase in self.phases for unit in phase.units for ranked in unit.ids())
+        return tuple(unit_id for _, unit_id in sorted(ids, key=itemgetter(0)))
 
 
 class ReleaseProject(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -102,18 +152,16 @@ class Plan(Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def working_groups(self) -> tuple[GroupPlan, ...]:
         """The groups that have something to do: these become entries of the workflow."""
-        return tuple(group for group in self.groups if group.unit_ids)
+        return tuple(group for group in self.groups if any(phase.units for phase in group.phases))
 
     @property
     def release_ids(self) -> tuple[str, ...]:
         return tuple(unit.id for unit in self.release)
 
-    def unit(self, unit_id: str) -> tuple[str, Unit] | None:
-        """A unit and the name of its phase."""
-        for _, phase, unit in self.units():
-            if unit.id == unit_id:
-                return phase.name, unit
-        return None
+    def dispatch(self, unit_id: str) -> Dispatch | None:
+        """What the dispatcher of this id carries; the release stage's are not among them."""
+        found = (unit.dispatch(phase.name, unit_id) for _, phase, unit in self.units())
+        return next((dispatch for dispatch in found if dispatch is not None), None)
 
     def units(self) -> Iterator[tuple[GroupPlan, PhasePlan, Unit]]:
         for group in self.groups:
