@@ -24,9 +24,6 @@ OBJECT_BYTES_MAX: Final = 838_860
 PARAMETER_BYTES_MAX: Final = 131_072
 """128 KiB, the longest argument that Argo passes on as it is; a list of unit ids is one parameter."""
 
-TEMPLATES_MAX: Final = 200
-"""`maxItems` of Argo's own definition of a workflow, since 4.0."""
-
 NODE_BYTES: Final = 842
 """Of a node in the status: 5,017 nodes with their retry strategy take 4,124 KiB."""
 
@@ -98,7 +95,4 @@ def check_size(size: Size) -> list[Diagnostic]:
     if size.parameter_bytes > PARAMETER_BYTES_MAX:
         message = f"the longest list of units has {size.parameter_bytes} bytes, Argo passes {PARAMETER_BYTES_MAX} on"
         found.append(Diagnostic(Code.MANIFEST_TOO_LARGE, message, help=advice))
-    if size.templates > TEMPLATES_MAX:
-        message = f"the workflow has {size.templates} templates, Argo accepts {TEMPLATES_MAX}"
-        found.append(Diagnostic(Code.MANIFEST_TOO_LARGE, message))
     return found
