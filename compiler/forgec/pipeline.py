@@ -12,8 +12,9 @@ the files, `forgec.cli` the arguments.
 import msgspec
 
 from forgec.diagnostic import ForgeError
-from forgec.discovery.check import read_document
+from forgec.discovery.check import locate_document, read_document
 from forgec.discovery.model import Discovery
+from forgec.discovery.places import Located, Places
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger
 from forgec.manifest.argo import Workflow, to_builtins
@@ -32,14 +33,26 @@ def discover(tree: Tree, trigger: Trigger) -> Discovery:
     return discover_tree(tree, trigger)
 
 
+def discover_located(tree: Tree, trigger: Trigger) -> Located:
+    """The same with the places of what the files say, for the findings of later stages."""
+    from forgec.discovery.discover import survey
+
+    return survey(tree).located(trigger)
+
+
 def read(name: str, data: bytes) -> Discovery:
     """A discovery document from JSON; `name` is what findings call it."""
     return read_document(read_text(name, data))
 
 
-def plan(discovery: Discovery, *, shard_size: int) -> Plan:
+def read_located(name: str, data: bytes) -> Located:
+    """The same with the places of what it says, for the findings of later stages."""
+    return locate_document(read_text(name, data))
+
+
+def plan(discovery: Discovery, *, shard_size: int, places: Places | None = None) -> Plan:
     """What a run will do, in the order it will do it."""
-    return build_plan(discovery, shard_size=shard_size)
+    return build_plan(discovery, shard_size=shard_size, places=places)
 
 
 def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool) -> Workflow:

@@ -3,7 +3,8 @@
 import re
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
-from forgec.render import LINE_WIDTH_MAX, error_record, render_text
+from forgec.render.record import error_record
+from forgec.render.text import LINE_WIDTH_MAX, render_text
 from forgec.source import Source, whole_file
 
 

@@ -4,8 +4,9 @@ import argparse
 from typing import Final
 
 from forgec.cli.command import DONE, Command
-from forgec.cli.input import add_input, read_input, shown
+from forgec.cli.input import add_input, locate_input, shown
 from forgec.cli.output import write
+from forgec.cli.report import add_format
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -13,9 +14,13 @@ def _run(arguments: argparse.Namespace) -> int:
     from forgec.manifest.lower import ManifestOptions
     from forgec.plan.model import SHARD_SIZE_DEFAULT
 
-    discovery = read_input(arguments)
-    plan = pipeline.plan(discovery, shard_size=SHARD_SIZE_DEFAULT)
+    located = locate_input(arguments)
+    discovery = located.document
+    plan = pipeline.plan(discovery, shard_size=SHARD_SIZE_DEFAULT, places=located.places)
     pipeline.lower(plan, ManifestOptions(), dynamic=False)
+    arguments.report.settle()
+    if not arguments.report.as_text:
+        return DONE
     steps = sum(len(steps) for project in discovery.projects for steps in project.phases.values())
     counts = (
         (len(discovery.projects), "project"),
@@ -28,4 +33,9 @@ def _run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-COMMAND: Final = Command(add_arguments=add_input, run=_run)
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_input(parser)
+    add_format(parser)
+
+
+COMMAND: Final = Command(add_arguments=_add_arguments, run=_run)

@@ -21,7 +21,8 @@ BROKEN_PIPE: Final = 128 + 13
 class Command:
     """`run` gives the exit code; what it cannot do it raises as a ForgeError.
 
-    `arguments.usage` is the command's own parser, for `error` on what argparse cannot see.
+    `arguments.usage` is the command's own parser, for `error` on what argparse cannot see; `arguments.report` takes
+    findings that end nothing (see report.py), and is shown when `run` has ended.
     """
 
     add_arguments: Callable[[argparse.ArgumentParser], None]

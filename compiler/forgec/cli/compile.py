@@ -6,8 +6,9 @@ from typing import Final
 
 from forgec.cli.argument import run_id, shard_size
 from forgec.cli.command import DONE, Command
-from forgec.cli.input import add_input, read_input
+from forgec.cli.input import add_input, locate_input
 from forgec.cli.output import add_output, write
+from forgec.cli.report import add_format
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard-size", type=shard_size, metavar="N", help="tasks that one dispatcher carries")
     parser.add_argument("--image", help="container image of the dispatchers")
     add_output(parser)
+    add_format(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -35,14 +37,15 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.usage.error("--dynamic is a form of the workflow; it does not go with --emit " + arguments.emit)
     given = {} if arguments.image is None else {"image": arguments.image}
     options = ManifestOptions(run_id=arguments.run_id, **given)
-    discovery = read_input(arguments)
-    plan = pipeline.plan(discovery, shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT)
+    located = locate_input(arguments)
+    plan = pipeline.plan(located.document, shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT, places=located.places)
     workflow = pipeline.lower(plan, options, dynamic=arguments.dynamic)
     emitters: dict[str, Callable[[], bytes]] = {
-        "discovery": lambda: to_json(discovery),
+        "discovery": lambda: to_json(located.document),
         "plan": lambda: pipeline.emit_plan(plan),
         "workflow": lambda: pipeline.emit(workflow),
     }
+    arguments.report.settle()
     write(emitters[arguments.emit](), arguments.output)
     return DONE
 

@@ -6,14 +6,16 @@ from typing import Final
 
 from forgec.cli.argument import STREAM, path
 from forgec.cli.command import DONE, Command
-from forgec.cli.input import add_trigger, read_directory
+from forgec.cli.input import add_trigger, locate_directory
 from forgec.cli.output import add_output, write
+from forgec.cli.report import add_format
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=path, metavar="DIR")
     add_trigger(parser)
     add_output(parser)
+    add_format(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -23,7 +25,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.directory == STREAM or directory.is_file():
         what = "standard input" if arguments.directory == STREAM else f"the file {directory}"
         arguments.usage.error(f"discover reads a directory, not {what} (compile and check read documents)")
-    write(to_json(read_directory(directory, arguments)), arguments.output)
+    located = locate_directory(directory, arguments)
+    arguments.report.settle()
+    write(to_json(located.document), arguments.output)
     return DONE
 
 

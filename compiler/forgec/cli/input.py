@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from forgec.cli.argument import STREAM, path
-from forgec.cli.report import warn
 from forgec.diagnostic import Code, fail
 
 if TYPE_CHECKING:
     from forgec.discovery.model import Discovery
+    from forgec.discovery.places import Located
     from forgec.discovery.trigger import Trigger
 
 _TRIGGER_DEFAULT: Final = "manual"
@@ -42,13 +42,18 @@ def shown(argument: str) -> str:
 
 
 def read_input(arguments: argparse.Namespace) -> "Discovery":
-    """The document that `arguments.input` names; its warnings are told."""
+    """The document that `arguments.input` names; its warnings join the report."""
+    return locate_input(arguments).document
+
+
+def locate_input(arguments: argparse.Namespace) -> "Located":
+    """The same with the places of what it says."""
     from forgec import pipeline
     from forgec.syntax.document import SIZE_BYTES_MAX
 
     source = Path(arguments.input)
     if arguments.input != STREAM and source.is_dir():
-        return read_directory(source, arguments)
+        return locate_directory(source, arguments)
     _refuse_trigger(arguments)
     name = shown(arguments.input)
     try:
@@ -56,20 +61,22 @@ def read_input(arguments: argparse.Namespace) -> "Discovery":
             data = file.read(SIZE_BYTES_MAX + 1)  # of an endless stream as well, what is too much is known soon
     except OSError as error:
         raise fail(Code.UNREADABLE, f"cannot read {name}: {error.strerror}") from None
-    discovery = pipeline.read(name, data)
-    warn(discovery)
-    return discovery
+    return _reported(pipeline.read_located(name, data), arguments)
 
 
-def read_directory(directory: Path, arguments: argparse.Namespace) -> "Discovery":
-    """A repository, as it is or at `--rev`, evaluated for the event of the arguments; its warnings are told."""
+def locate_directory(directory: Path, arguments: argparse.Namespace) -> "Located":
+    """A repository, as it is or at `--rev`, evaluated for the event of the arguments; its warnings join the report."""
     from forgec import pipeline
     from forgec.adapter.git import open_tree
 
     tree, commit = open_tree(directory, arguments.rev)
-    discovery = pipeline.discover(tree, _trigger(arguments, commit))
-    warn(discovery)
-    return discovery
+    return _reported(pipeline.discover_located(tree, _trigger(arguments, commit)), arguments)
+
+
+def _reported(located: "Located", arguments: argparse.Namespace) -> "Located":
+    arguments.report.add(located.findings)
+    arguments.report.add_carried(located.carried)
+    return located
 
 
 def _trigger(arguments: argparse.Namespace, commit: str | None) -> "Trigger":

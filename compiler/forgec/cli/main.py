@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "discover": "evaluate a directory's .forge and print the discovery document",
     "check": "find everything that would keep a run from starting",
     "compile": "print the workflow of a repository or a discovery document",
+    "simulate-event": "tell what a push or a pull request would release, and why",
 }
 """Name and purpose, in the order of `--help`. A command is `COMMAND` of the module of its name (`-` is `_`)."""
 
@@ -50,15 +51,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(command: "Command", arguments: argparse.Namespace) -> int:
+    from forgec.cli.report import Refused, Report, show_error
     from forgec.diagnostic import ForgeError
 
+    report = arguments.report = Report(arguments)
     try:
-        return command.run(arguments)
+        code = command.run(arguments)
     except ForgeError as error:
-        from forgec.cli.report import report
-
-        report(error.diagnostics)
+        code = command.error_exit
+        report.add(error.diagnostics)
+    except Refused:
+        code = command.error_exit
+    try:
+        report.show()
+    except ForgeError as error:
+        show_error(error)
         return command.error_exit
+    return command.error_exit if report.has_errors else code
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

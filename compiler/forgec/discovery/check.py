@@ -11,17 +11,17 @@ from typing import TypeVar
 
 import msgspec
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors, ordered
 from forgec.discovery.model import (
     DOCUMENT_BYTES_MAX,
     PROJECTS_MAX,
     Discovery,
-    DocumentWarning,
     Project,
     phase_groups,
     warnings_of,
 )
 from forgec.discovery.place import find, key_place, place
+from forgec.discovery.places import Located, places_of_document
 from forgec.discovery.rules import check_artifact, check_repository, check_step, suggestion
 from forgec.source import Source
 from forgec.syntax.data import Node
@@ -33,6 +33,11 @@ _K = TypeVar("_K", bound=Hashable)
 
 def read_document(source: Source) -> Discovery:
     """Raises ForgeError with all errors at once."""
+    return locate_document(source).document
+
+
+def locate_document(source: Source) -> Located:
+    """The same with the places of what it says."""
     size = len(source.text.encode())
     if size > DOCUMENT_BYTES_MAX:
         message = f"the document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
@@ -44,10 +49,17 @@ def read_document(source: Source) -> Discovery:
     findings = check_document(document, node)
     if has_errors(findings):
         raise ForgeError(findings)
-    return msgspec.structs.replace(
+    new = tuple(_new_warnings(document, findings))
+    completed = msgspec.structs.replace(
         document,
         phase_groups=document.phase_groups or phase_groups(document.repository),
-        warnings=(*document.warnings, *_new_warnings(document, findings)),
+        warnings=(*document.warnings, *warnings_of(new)),
+    )
+    return Located(
+        document=completed,
+        places=places_of_document(document, node),
+        findings=new,
+        carried=document.warnings,
     )
 
 
@@ -65,12 +77,12 @@ def check_document(document: Discovery, node: Node) -> list[Diagnostic]:
     return findings
 
 
-def _new_warnings(document: Discovery, findings: Iterable[Diagnostic]) -> Iterator[DocumentWarning]:
+def _new_warnings(document: Discovery, findings: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
     """What discovery has warned of already, at its place in the configuration, is not said again."""
     said = {(warning.code, warning.project, warning.message) for warning in document.warnings}
-    for warning in warnings_of(findings):
-        if (warning.code, warning.project, warning.message) not in said:
-            yield warning
+    for finding in ordered(findings):
+        if (finding.code.id, finding.project, finding.message) not in said:
+            yield finding
 
 
 def _check_names(document: Discovery, node: Node) -> Iterator[Diagnostic]:

@@ -32,11 +32,13 @@ from forgec.discovery.model import (
     warnings_of,
 )
 from forgec.discovery.place import find, key_place, place
+from forgec.discovery.places import Located, Places
 from forgec.discovery.rules import check_artifact, suggestion
 from forgec.discovery.target import TargetUse, check_targets
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger, release_reason
 from forgec.source import Source, whole_file
+from forgec.syntax.data import StructNode
 
 REPO_FILE: Final = ".forge/repo.cue"
 PROJECT_FILE: Final = ".forge/project.cue"
@@ -64,7 +66,7 @@ def survey(tree: Tree) -> "Survey":
             findings += _of_project(project.config.name, _check_project(project, repo, files))
     if has_errors(findings) or repo is None:
         raise ForgeError(findings)
-    return Survey(repo.config, tuple(projects), files, tuple(findings))
+    return Survey(repo.config, repo.node, tuple(projects), files, tuple(findings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,16 @@ class Survey:
     """A tree's configuration, evaluated and without errors; an event makes it a document."""
 
     repository: Repository
+    repository_node: StructNode
     projects: "tuple[FoundProject, ...]"
     files: ForgeFiles
     findings: tuple[Diagnostic, ...]
+
+    def located(self, trigger: Trigger) -> Located:
+        """The document and where its parts were written. Raises ForgeError where it becomes too large."""
+        nodes = {project.config.name: project.configured.node for project in self.projects}
+        places = Places(repository=self.repository_node, projects=nodes, phases=("ci", "phases"))
+        return Located(document=self.document(trigger), places=places, findings=self.findings)
 
     def document(self, trigger: Trigger) -> Discovery:
         """Raises ForgeError where the document becomes too large."""

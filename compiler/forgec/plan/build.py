@@ -24,6 +24,7 @@ import msgspec
 
 from forgec.diagnostic import ForgeError
 from forgec.discovery.model import Discovery, Phase, Project, Step
+from forgec.discovery.places import Places
 from forgec.plan.check import check_plan
 from forgec.plan.model import (
     SHARD_SIZE_DEFAULT,
@@ -44,10 +45,11 @@ RELEASE_UNIT_PREFIX: Final = "release"
 _Item = TypeVar("_Item")
 
 
-def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT) -> Plan:
+def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT, places: Places | None = None) -> Plan:
     """The plan of a document that discovery wrote or `read_document` accepted; ForgeError where it does not fit a run.
 
-    `shard_size` is the number of tasks (in the release stage: projects) that one unit may hold, at least 1.
+    `shard_size` is the number of tasks (in the release stage: projects) that one unit may hold, at least 1. `places`
+    tells where the document says what, for findings.
     """
     if shard_size < 1:
         raise ValueError(f"shard size must be at least 1, not {shard_size}")
@@ -60,7 +62,7 @@ def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT) ->
         groups=_groups(discovery.repository.phases, projects, shard_size),
         release=_release(projects, shard_size),
     )
-    problems = check_plan(plan)
+    problems = check_plan(plan, places)
     if problems:
         raise ForgeError(problems)
     return plan

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 
 from forgec.diagnostic import Code, Diagnostic
+from forgec.discovery.places import Places
 from forgec.plan.model import GROUPS_MAX, UNIT_ID_LENGTH_MAX, Plan, Task
 from forgec.units import DURATION_S_MAX
 
 
-def check_plan(plan: Plan) -> list[Diagnostic]:
+def check_plan(plan: Plan, places: Places | None = None) -> list[Diagnostic]:
     """Every broken rule of a plan; none for a plan that may be run."""
     return [*_too_many_groups(plan), *(Diagnostic(Code.PLAN_INCONSISTENT, message) for message in _broken(plan))]
 

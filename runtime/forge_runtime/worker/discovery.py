@@ -26,7 +26,8 @@ from forgec.discovery.trigger import Trigger
 from forgec.manifest.node import check_nodes
 from forgec.plan.digest import canonical_json, digest_of
 from forgec.plan.model import Plan
-from forgec.render import error_record, render_text
+from forgec.render.record import error_record
+from forgec.render.text import render_text
 
 DIAGNOSTICS_CHARS_MAX: Final = 64 * 1024
 """Of the text in the error record, which travels in records and events; the log has all of it."""

@@ -14,7 +14,7 @@ from forgec.diagnostic import Diagnostic, ForgeError
 from forgec.discovery.discover import discover
 from forgec.discovery.tree import MemoryTree
 from forgec.discovery.trigger import Trigger
-from forgec.render import render_text
+from forgec.render.text import render_text
 
 ERRORS = Path(__file__).resolve().parents[3] / "golden" / "errors"
 CASES = sorted(ERRORS.glob("discovery-*.txtar"))

@@ -12,7 +12,7 @@ from tests.txtar import Archive, Mark, expected_marks, found_marks, read_archive
 
 from forgec.diagnostic import Diagnostic, ForgeError
 from forgec.discovery.model import Discovery
-from forgec.render import render_text
+from forgec.render.text import render_text
 from forgec.syntax.decode import decode
 from forgec.syntax.document import parse_json, read_text
 from forgec.syntax.parse import parse_file

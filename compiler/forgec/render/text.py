@@ -1,22 +1,21 @@
-"""Diagnostics for people (text with the lines they are about) and for records.
+"""Diagnostics for people: text with the lines they are about.
 
-    error[FC203]: unknown field "tareget"
-      --> .forge/project.cue:5:3
-       |
-     5 |         tareget: "+lint"
-       |         ^^^^^^^
-       |
-       = help: did you mean "target"?
-
-What is quoted comes from repositories that nobody vouches for: control and formatting characters are shown escaped,
-so that no text moves the cursor, changes colours or reverses its order.
+error[FC203]: unknown field "tareget"
+  --> .forge/project.cue:5:3
+   |
+ 5 |         tareget: "+lint"
+   |         ^^^^^^^
+   |
+   = help: did you mean "target"?
 """
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from forgec.diagnostic import Diagnostic, Severity
+from forgec.diagnostic import Diagnostic
+from forgec.render.escape import escaped
+from forgec.render.finding import Finding, counted
 from forgec.source import Span
 
 LINE_WIDTH_MAX: Final = 140
@@ -36,28 +35,16 @@ def render_text(diagnostics: Sequence[Diagnostic], *, color: bool) -> str:
         return ""
     paint = _painted if color else _plain
     parts = ["\n".join(_block(diagnostic, paint)) for diagnostic in diagnostics]
-    return "\n\n".join([*parts, _count(diagnostics)]) + "\n"
+    return "\n\n".join([*parts, counted(diagnostics)]) + "\n"
 
 
-def error_record(diagnostic: Diagnostic) -> dict[str, Any]:
-    """The diagnostic as an error record of job results and the API; never retried, since the text stays wrong."""
-    record: dict[str, Any] = {
-        "code": diagnostic.code.error_code,
-        "message": diagnostic.message,
-        "component": "compiler",
-        "class": "config",
-        "retryable": False,
-        "context": {"diagnostic": diagnostic.code.id},
-    }
-    if diagnostic.span is not None:
-        at = diagnostic.span.position
-        record["location"] = {"file": diagnostic.span.source.name, "line": at.line, "column": at.column}
-    return record
-
-
-def escaped(text: str) -> str:
-    """Text that moves no cursor: control, formatting and private characters as `\\xNN` or `\\u{N}`."""
-    return "".join(map(_escaped, text))
+def render_line(finding: Finding) -> str:
+    """A finding whose text is not at hand."""
+    place = ""
+    if finding.place is not None:
+        at = finding.place.start
+        place = f" ({finding.place.file}:{at.line}:{at.column})" if at else f" ({finding.place.file})"
+    return escaped(f"{finding.severity.value}[{finding.code}]: {finding.message}{place}") + "\n"
 
 
 def _block(diagnostic: Diagnostic, paint: Paint) -> list[str]:
@@ -112,24 +99,8 @@ def _window(line: str, start: int, end: int) -> tuple[int, int]:
     return first, max(end, min(first + LINE_WIDTH_MAX, len(line)))
 
 
-def _count(diagnostics: Sequence[Diagnostic]) -> str:
-    errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
-    counts = [(errors, "error"), (len(diagnostics) - errors, "warning")]
-    return ", ".join(f"{number} {word}{'' if number == 1 else 's'}" for number, word in counts if number)
-
-
 def _visible(text: str) -> str:
     return escaped(text.replace("\t", _TAB))
-
-
-def _escaped(character: str) -> str:
-    if " " <= character <= "~" or unicodedata.category(character) not in _HIDDEN:
-        return character
-    number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{{{number:x}}}"
-
-
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def _width(text: str) -> int:
