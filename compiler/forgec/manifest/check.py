@@ -21,6 +21,7 @@ _MADE = re.compile(
     r"sha256:[0-9a-f]{64}|forge\.io/plan|[0-9a-f]{12}"  # the plan's digest, its label
     r"|(?:forge-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the run's id, the workflow's name
     r'|\[(?:"[a-z0-9-]{1,80}"(?:,"[a-z0-9-]{1,80}")*)?\]'  # unit ids
+    r"|(?:group-[0-9]{2}|release)-[0-9]+"  # a further step of an entry whose list is cut
 )
 
 
@@ -38,7 +39,8 @@ def check_workflow(workflow: argo.Workflow, known: argo.Workflow) -> list[Diagno
 def _bad_names(workflow: argo.Workflow) -> Iterator[str]:
     name = workflow.metadata.name
     leaves = [template.name for template in workflow.spec.templates if template.container is not None]
-    names = [name, *leaves, *(step.name for template in workflow.spec.templates for (step,) in template.steps)]
+    names = [name, *leaves]
+    names += [step.name for template in workflow.spec.templates for entry in template.steps for step in entry]
     for text in names:
         if not is_dns_label(text):
             yield f'"{text}" is not a DNS-1123 label'

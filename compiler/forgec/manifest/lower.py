@@ -24,7 +24,7 @@ from forgec import ids
 from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.manifest import argo
 from forgec.manifest.check import check_workflow
-from forgec.manifest.entry import DISCOVERY, RELEASE, RETRIES_MAX, group_name, static_entries
+from forgec.manifest.entry import DISCOVERY, RELEASE, RETRIES_MAX, group_name, list_text, static_entries
 from forgec.manifest.name import is_dns_label
 from forgec.manifest.node import check_nodes
 from forgec.manifest.size import check_size, size_of
@@ -111,7 +111,7 @@ def static_workflow(plan: Plan, options: ManifestOptions) -> argo.Workflow:
     """The static form, not checked: for who wants to know what is wrong with it, such as its size."""
     digest = plan_digest(plan)
     entries = [
-        _units(entry.name, plan=digest, units=json.dumps(entry.items, separators=(",", ":")))
+        [_units(name, plan=digest, units=list_text(items)) for name, items in entry.steps()]
         for entry in static_entries(plan)
     ]
     return _workflow(
@@ -124,8 +124,8 @@ def static_workflow(plan: Plan, options: ManifestOptions) -> argo.Workflow:
 
 def dynamic_workflow(options: ManifestOptions) -> argo.Workflow:
     """The dynamic form, not checked."""
-    lists = [_units(name, plan=_discovered(_PLAN), units=_discovered(name)) for name in _list_names()]
-    entries = [argo.WorkflowStep(name=DISCOVERY, template=DISCOVERY), *lists]
+    lists = [[_units(name, plan=_discovered(_PLAN), units=_discovered(name))] for name in _list_names()]
+    entries = [[argo.WorkflowStep(name=DISCOVERY, template=DISCOVERY)], *lists]
     return _workflow(
         options,
         run_id=options.run_id or DYNAMIC_RUN_ID,
@@ -200,9 +200,9 @@ def _workflow(
     )
 
 
-def _main(entries: Iterable[argo.WorkflowStep]) -> argo.Template:
+def _main(entries: Iterable[Iterable[argo.WorkflowStep]]) -> argo.Template:
     """Entries one after another. No `failFast`: it counts failed attempts as failed children and breaks retries."""
-    return argo.Template(name=_MAIN, steps=tuple((entry,) for entry in entries))
+    return argo.Template(name=_MAIN, steps=tuple(tuple(entry) for entry in entries))
 
 
 def _units(name: str, *, plan: str, units: str) -> argo.WorkflowStep:

@@ -28,7 +28,7 @@ _FNV_PRIME: Final = 0x01000193
 def check_nodes(workflow_name: str, plan: Plan, *, dynamic: bool) -> list[Diagnostic]:
     """A diagnostic for each node that would take the place of another; in the static or in the dynamic form."""
     entries = dynamic_entries(plan) if dynamic else static_entries(plan)
-    return _collisions(workflow_name, node_names(workflow_name, entries))
+    return _collisions(node_names(workflow_name, entries))
 
 
 def node_names(workflow_name: str, entries: Sequence[Entry]) -> Iterator[str]:
@@ -37,13 +37,11 @@ def node_names(workflow_name: str, entries: Sequence[Entry]) -> Iterator[str]:
     for index, entry in enumerate(entries):
         group = f"{workflow_name}[{index}]"
         yield group
-        if entry.items is None:
-            yield from _attempts(f"{group}.{entry.name}")
-        elif not entry.items:
-            yield f"{group}.{entry.name}"
-        else:
-            for at, item in enumerate(entry.items):
-                yield from _attempts(f"{group}.{entry.name}({at}:{item})")
+        if not entry.items:
+            yield from _attempts(f"{group}.{entry.name}") if entry.items is None else (f"{group}.{entry.name}",)
+        for step, items in entry.steps():
+            for at, item in enumerate(items):
+                yield from _attempts(f"{group}.{step}({at}:{item})")
     yield from _attempts(f"{workflow_name}.onExit")
 
 
@@ -54,9 +52,8 @@ def node_id(workflow_name: str, node_name: str) -> str:
     return f"{workflow_name}-{fnv32a(node_name.encode())}"
 
 
-def fnv32a(data: bytes) -> int:
-    """FNV-1a, 32 bits."""
-    value = _FNV_OFFSET
+def fnv32a(data: bytes, value: int = _FNV_OFFSET) -> int:
+    """FNV-1a, 32 bits; `value` is the hash of what stands before the data."""
     for byte in data:
         value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
     return value
@@ -68,13 +65,27 @@ def _attempts(retry_node: str) -> Iterator[str]:
         yield f"{retry_node}({attempt})"
 
 
-def _collisions(workflow_name: str, names: Iterator[str]) -> list[Diagnostic]:
-    first: dict[str, str] = {}
+def _collisions(names: Iterator[str]) -> list[Diagnostic]:
+    root = next(names)  # its id has no hash
+    first: dict[int, str] = {}
     found = []
-    for name in names:
-        other = first.setdefault(node_id(workflow_name, name), name)
+    for name, value in _hashed(root, names):
+        other = first.setdefault(value, name)
         if other != name:
             message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
             advice = "start the run again, or compile with another run id or shard size: both change the names"
             found.append(Diagnostic(Code.NODE_COLLISION, message, help=advice))
     return found
+
+
+def _hashed(root: str, names: Iterator[str]) -> Iterator[tuple[str, int]]:
+    """Names with their hashes. A name most often begins with one before it, whose hash is then gone on with: of ten
+    thousand names that saves nine tenths of the work."""
+    before = [(root, fnv32a(root.encode()))]
+    for name in names:
+        while not name.startswith(before[-1][0]):
+            before.pop()
+        prefix, value = before[-1]
+        value = fnv32a(name[len(prefix) :].encode(), value)
+        before.append((name, value))
+        yield name, value

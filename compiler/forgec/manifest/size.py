@@ -77,7 +77,9 @@ def size_of(workflow: argo.Workflow, entries: Sequence[Entry]) -> Size:
         pods=pods,
         nodes=1 + len(entries) + skipped + 2 * pods,  # the root, its groups; of each leaf a Retry node and its attempt
         list_bytes=sum(lists),
-        parameter_bytes=max(lists, default=0),
+        parameter_bytes=max(
+            (len(msgspec.json.encode(items)) for entry in entries for _, items in entry.steps()), default=0
+        ),
         handed_out=any(entry.items is None for entry in entries),
     )
 

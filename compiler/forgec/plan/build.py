@@ -10,8 +10,9 @@ projects, and cuts every phase into units that one dispatcher can carry:
     lint is of group 1, test of group 2                       g02-test-s002  web: deps, then unit
 
 A phase of n tasks is n units of one while n is at most the shard size, so that a small repository shows every task as
-a node of its own; above that it is ceil(n / shard size) units as equally full as they can be. Groups without a task
-get no index, so unit ids do not depend on phases nobody uses.
+a node of its own; above that it is ceil(n / shard size) units as equally full as they can be. By step a unit is always
+one task, and each of its steps gets a dispatcher. Groups without a task get no index, so unit ids do not depend on
+phases nobody uses.
 
 Pure: the same document gives the same plan, whatever the order of its keys.
 """
@@ -28,6 +29,7 @@ from forgec.discovery.places import Places
 from forgec.plan.check import check_plan
 from forgec.plan.model import (
     SHARD_SIZE_DEFAULT,
+    Granularity,
     GroupPlan,
     PhasePlan,
     Plan,
@@ -45,11 +47,17 @@ RELEASE_UNIT_PREFIX: Final = "release"
 _Item = TypeVar("_Item")
 
 
-def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT, places: Places | None = None) -> Plan:
+def build_plan(
+    discovery: Discovery,
+    *,
+    shard_size: int = SHARD_SIZE_DEFAULT,
+    granularity: Granularity = "shard",
+    places: Places | None = None,
+) -> Plan:
     """The plan of a document that discovery wrote or `read_document` accepted; ForgeError where it does not fit a run.
 
-    `shard_size` is the number of tasks (in the release stage: projects) that one unit may hold, at least 1. `places`
-    tells where the document says what, for findings.
+    `shard_size` is the number of tasks (in the release stage: projects) that one unit may hold, at least 1; by step a
+    unit holds one, whatever the size. `places` tells where the document says what, for findings.
     """
     if shard_size < 1:
         raise ValueError(f"shard size must be at least 1, not {shard_size}")
@@ -58,9 +66,11 @@ def build_plan(discovery: Discovery, *, shard_size: int = SHARD_SIZE_DEFAULT, pl
     )
     assert not undeclared, f"the document was not checked: it declares no phase {sorted(undeclared)}"
     projects = sorted(discovery.projects, key=lambda project: project.path)
+    by_step = granularity == "step"
+    size = 1 if by_step else shard_size
     plan = Plan(
-        groups=_groups(discovery.repository.phases, projects, shard_size),
-        release=_release(projects, shard_size),
+        groups=_groups(discovery.repository.phases, projects, size, by_step=by_step),
+        release=_release(projects, size),
     )
     problems = check_plan(plan, places)
     if problems:
@@ -83,22 +93,26 @@ def shards(items: Sequence[_Item], shard_size: int) -> list[Sequence[_Item]]:
     return parts
 
 
-def _groups(phases: dict[str, Phase], projects: Sequence[Project], shard_size: int) -> tuple[GroupPlan, ...]:
+def _groups(
+    phases: dict[str, Phase], projects: Sequence[Project], shard_size: int, *, by_step: bool
+) -> tuple[GroupPlan, ...]:
     groups = []
     index = 0
     by_number = sorted(phases.items(), key=lambda item: (item[1].group, item[0]))
     for number, members in groupby(by_number, key=lambda item: item[1].group):
         tasks = {name: _tasks(name, phase, projects) for name, phase in members}
         index += any(tasks.values())
-        units = {name: _units(f"g{index:02d}-{name}", tasks[name], shard_size) for name in tasks}
+        units = {name: _units(f"g{index:02d}-{name}", tasks[name], shard_size, by_step=by_step) for name in tasks}
         group = tuple(PhasePlan(name=name, units=units[name]) for name in tasks)
         groups.append(GroupPlan(number=number, phases=group))
     return tuple(groups)
 
 
-def _units(prefix: str, tasks: Sequence[Task], shard_size: int) -> tuple[Unit, ...]:
-    parts = shards(tasks, shard_size)
-    return tuple(Unit(id=_unit_id(prefix, number), tasks=tuple(part)) for number, part in enumerate(parts, 1))
+def _units(prefix: str, tasks: Sequence[Task], shard_size: int, *, by_step: bool) -> tuple[Unit, ...]:
+    return tuple(
+        Unit(id=_unit_id(prefix, number), tasks=tuple(part), by_step=by_step)
+        for number, part in enumerate(shards(tasks, shard_size), 1)
+    )
 
 
 def _release(projects: Sequence[Project], shard_size: int) -> tuple[ReleaseUnit, ...]:

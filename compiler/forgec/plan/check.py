@@ -41,7 +41,7 @@ def _broken(plan: Plan) -> Iterator[str]:
 
 
 def _unit_ids(plan: Plan) -> Iterator[str]:
-    ids = [unit.id for _, _, unit in plan.units()] + list(plan.release_ids)
+    ids = [*(unit_id for group in plan.groups for unit_id in group.unit_ids), *plan.release_ids]
     for unit_id in _repeated(ids):
         yield f'two units have the id "{unit_id}"'
     for unit_id in ids:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.compiler.documents import document, documents, many, project
+from tests.compiler.documents import document, documents, many, project, step
 from tests.compiler.manifest.crd import violations, workflow_schema
 
 from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT
@@ -15,7 +15,7 @@ from forgec import ids
 from forgec.diagnostic import Code, ForgeError
 from forgec.discovery.model import Discovery
 from forgec.manifest.argo import OUTPUT_DIR, Workflow, to_builtins
-from forgec.manifest.entry import RELEASE, dynamic_entries
+from forgec.manifest.entry import LIST_BYTES_MAX, RELEASE, dynamic_entries
 from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.plan.build import build_plan
 from forgec.plan.digest import plan_digest
@@ -88,6 +88,30 @@ def test_a_plan_without_work_has_one_empty_group() -> None:
     workflow = lower_plan(plan_of({"test": 1}), OPTIONS)
 
     assert [(step["name"], step["withParam"]) for step in steps(workflow)] == [("group-01", "[]")]
+
+
+def test_a_list_too_long_for_one_text_is_cut_into_steps_that_start_together() -> None:
+    phase = "p" * 63
+    listed = [step(f"s{at:02d}", priority=-at) for at in range(20)]
+    plan = build_plan(document({phase: 1, "test": 2}, many(100, {phase: listed, "test": ["t"]})), granularity="step")
+
+    first, second = template(lower_plan(plan, OPTIONS), "main")["steps"]
+
+    assert [part["name"] for part in first] == ["group-01", "group-01-2", "group-01-3"]
+    assert [part["name"] for part in second] == ["group-02"]
+    units = [unit for part in first for unit in json.loads(part["withParam"])]
+    assert units == list(plan.groups[0].unit_ids)
+    assert all(len(part["withParam"]) <= LIST_BYTES_MAX for part in first)
+
+
+def test_two_and_a_half_thousand_steps_fit_a_workflow_each_with_a_dispatcher() -> None:
+    listed = {f"p{number}": [step(f"s{at}", priority=-at) for at in range(5)] for number in range(1, 6)}
+    phases = {name: number for number, name in enumerate(listed, 1)}
+    plan = build_plan(document(phases, many(100, listed)), granularity="step")
+
+    workflow = lower_plan(plan, OPTIONS)
+
+    assert sum(len(json.loads(entry["withParam"])) for entry in steps(workflow)) == 2500
 
 
 def test_the_number_of_templates_does_not_depend_on_the_repository() -> None:

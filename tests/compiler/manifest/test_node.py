@@ -4,7 +4,7 @@ import pytest
 from tests.compiler.documents import document, many, project
 
 from forgec.diagnostic import Code
-from forgec.manifest.entry import dynamic_entries, static_entries
+from forgec.manifest.entry import Entry, dynamic_entries, static_entries
 from forgec.manifest.node import check_nodes, fnv32a, node_id, node_names
 from forgec.plan.build import build_plan
 from forgec.plan.model import GroupPlan, PhasePlan, Plan, Unit
@@ -51,6 +51,14 @@ def test_a_dynamic_workflow_has_discovery_before_and_skipped_nodes_for_empty_lis
     assert names[:4] == ["wf", "wf[0]", "wf[0].discovery", "wf[0].discovery(0)"]
     assert "wf[1].group-01(0:g01-test-s001)" in names
     assert names[names.index("wf[16]") :][:3] == ["wf[16]", "wf[16].group-16", "wf[17]"]
+
+
+def test_the_steps_of_a_list_that_was_cut_are_named_each_with_its_own_items() -> None:
+    entry = Entry(name="group-01", items=("a", "b", "c"), cuts=(2,))
+
+    names = [name for name in node_names("wf", [entry]) if name.endswith(")") and name.count("(") == 1]
+
+    assert names[:3] == ["wf[0].group-01(0:a)", "wf[0].group-01(1:b)", "wf[0].group-01-2(0:c)"]
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

@@ -137,6 +137,49 @@ def test_a_release_carries_artifacts_and_whether_it_is_deployed() -> None:
     assert planned.deploy is True
 
 
+def test_by_step_each_step_has_a_dispatcher_and_earlier_waves_come_first() -> None:
+    steps = [step("deps", priority=10), step("lint"), step("unit")]
+    found = document({"check": 1, "test": 1}, [*many(2, {"test": steps}), project("z", {"check": ["fmt"]})])
+
+    plan = build_plan(found, granularity="step")
+
+    assert unit_ids(plan) == [
+        [
+            *("g01-check-s001-01", "g01-test-s001-01", "g01-test-s002-01"),
+            *("g01-test-s001-02", "g01-test-s001-03", "g01-test-s002-02", "g01-test-s002-03"),
+        ]
+    ]
+    assert [len(unit.tasks) for _, _, unit in plan.units()] == [1, 1, 1]
+
+
+def test_the_dispatcher_of_a_step_carries_the_waves_before_it_and_its_own_step() -> None:
+    steps = [step("deps", priority=10), step("lint"), step("unit")]
+    plan = build_plan(document({"test": 1}, [project("api", {"test": steps})]), granularity="step")
+
+    part = plan.dispatch("g01-test-s001-03")
+
+    assert part is not None
+    assert (part.phase, part.last_wave_only) == ("test", True)
+    assert [[planned.name for planned in wave.steps] for wave in part.tasks[0].waves] == [["deps"], ["unit"]]
+    assert plan.dispatch("g01-test-s001") is plan.dispatch("g01-test-s001-04") is None
+
+
+def test_the_dispatcher_of_a_shard_carries_all_of_it() -> None:
+    plan = build_plan(document({"test": 1}, many(3, {"test": ["unit"]})), shard_size=2)
+
+    part = plan.dispatch("g01-test-s001")
+
+    assert part is not None
+    assert part.tasks == plan.groups[0].phases[0].units[0].tasks
+    assert not part.last_wave_only
+
+
+def test_by_step_releases_are_a_project_each_whatever_the_shard_size() -> None:
+    plan = build_plan(document({}, many(3, release=True)), shard_size=1, granularity="step")
+
+    assert plan.release_ids == ("release-s001", "release-s002", "release-s003")
+
+
 def test_the_longest_phase_name_gives_a_unit_id_within_the_limit() -> None:
     name = "p" * 63
     plan = build_plan(document({name: 1}, [project("api", {name: ["x"]})]))
