@@ -55,7 +55,7 @@ def _machine() -> str:
         platform.machine(),
     )
     return (
-        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}; {model}, {os.cpu_count()} cores, shared with other work (load"
+        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}; {model}, {os.cpu_count()} cores, shared (load"
         f" {os.getloadavg()[0]:.1f} at the start); {platform.system()} {platform.release()}; Python"
         f" {platform.python_version()}. Medians of {ROUNDS} rounds, whole"
         " processes, the contenders taking turns.\n"

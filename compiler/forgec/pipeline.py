@@ -9,6 +9,8 @@ a ForgeError that carries every finding. Nothing here touches a file, a clock or
 the files, `forgec.cli` the arguments.
 """
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from forgec.diagnostic import ForgeError
@@ -25,12 +27,22 @@ from forgec.plan.build import build_plan
 from forgec.plan.model import Plan
 from forgec.syntax.document import read_text
 
+if TYPE_CHECKING:
+    from forgec.discovery.discover import Survey
+
 
 def discover(tree: Tree, trigger: Trigger) -> Discovery:
     """The `.forge` directories of a commit, evaluated for the event that brought it."""
     from forgec.discovery.discover import discover as discover_tree
 
     return discover_tree(tree, trigger)
+
+
+def survey(tree: Tree) -> "Survey":
+    """The same before the event: what every event has in common, for whoever asks about several."""
+    from forgec.discovery.discover import survey as survey_tree
+
+    return survey_tree(tree)
 
 
 def discover_located(tree: Tree, trigger: Trigger) -> Located:

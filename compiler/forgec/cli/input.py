@@ -10,6 +10,7 @@ from forgec.cli.argument import STREAM, path
 from forgec.diagnostic import Code, fail
 
 if TYPE_CHECKING:
+    from forgec.discovery.discover import Survey
     from forgec.discovery.model import Discovery
     from forgec.discovery.places import Located
     from forgec.discovery.trigger import Trigger
@@ -66,11 +67,17 @@ def locate_input(arguments: argparse.Namespace) -> "Located":
 
 def locate_directory(directory: Path, arguments: argparse.Namespace) -> "Located":
     """A repository, as it is or at `--rev`, evaluated for the event of the arguments; its warnings join the report."""
+    survey, commit = survey_directory(directory, arguments)
+    return _reported(survey.located(trigger_of(arguments, commit)), arguments)
+
+
+def survey_directory(directory: Path, arguments: argparse.Namespace) -> "tuple[Survey, str | None]":
+    """A repository, as it is or at `--rev`, before the event; and the commit's id."""
     from forgec import pipeline
     from forgec.adapter.git import open_tree
 
     tree, commit = open_tree(directory, arguments.rev)
-    return _reported(pipeline.discover_located(tree, _trigger(arguments, commit)), arguments)
+    return pipeline.survey(tree), commit
 
 
 def _reported(located: "Located", arguments: argparse.Namespace) -> "Located":
@@ -79,7 +86,7 @@ def _reported(located: "Located", arguments: argparse.Namespace) -> "Located":
     return located
 
 
-def _trigger(arguments: argparse.Namespace, commit: str | None) -> "Trigger":
+def trigger_of(arguments: argparse.Namespace, commit: str | None) -> "Trigger":
     """The event that discovery is to assume; a ref gives its branch or tag, and a branch or tag its ref."""
     from forgec.discovery.trigger import Trigger
 

@@ -18,7 +18,11 @@ COMMANDS: Final = {
     "discover": "evaluate a directory's .forge and print the discovery document",
     "check": "find everything that would keep a run from starting",
     "compile": "print the workflow of a repository or a discovery document",
+    "estimate": "tell what a run takes of Argo, how long, and which time limits contradict",
+    "why": "tell where a step comes from and what runs it, or why it is not there",
     "simulate-event": "tell what a push or a pull request would release, and why",
+    "schema": "print the JSON Schema of a document",
+    "completion": "print the script that completes this command line in a shell",
 }
 """Name and purpose, in the order of `--help`. A command is `COMMAND` of the module of its name (`-` is `_`)."""
 

@@ -25,6 +25,7 @@ from forgec.discovery.model import (
     Discovery,
     Project,
     ProjectPath,
+    ReleaseReason,
     Repository,
     Step,
     phase_groups,
@@ -36,7 +37,7 @@ from forgec.discovery.places import Located, Places
 from forgec.discovery.rules import check_artifact, suggestion
 from forgec.discovery.target import TargetUse, check_targets
 from forgec.discovery.tree import Tree
-from forgec.discovery.trigger import Trigger, release_reason
+from forgec.discovery.trigger import Trigger, Verdict, release_verdict
 from forgec.source import Source, whole_file
 from forgec.syntax.data import StructNode
 
@@ -79,6 +80,14 @@ class Survey:
     files: ForgeFiles
     findings: tuple[Diagnostic, ...]
 
+    def verdicts(self, trigger: Trigger) -> dict[str, Verdict]:
+        """By project: whether the event releases it, and why."""
+        strategy = self.repository.tagging.strategy
+        return {
+            each.config.name: release_verdict(trigger, each.config.release, project=each.config.name, strategy=strategy)
+            for each in self.projects
+        }
+
     def located(self, trigger: Trigger) -> Located:
         """The document and where its parts were written. Raises ForgeError where it becomes too large."""
         nodes = {project.config.name: project.configured.node for project in self.projects}
@@ -87,7 +96,8 @@ class Survey:
 
     def document(self, trigger: Trigger) -> Discovery:
         """Raises ForgeError where the document becomes too large."""
-        projects = [_project(project, self.repository, trigger, self.files) for project in self.projects]
+        verdicts = self.verdicts(trigger)
+        projects = [_project(each, verdicts[each.config.name].reason, self.files) for each in self.projects]
         document = _document(self.repository, projects, trigger, self.findings)
         size = len(to_json(document))
         if size > DOCUMENT_BYTES_MAX:
@@ -264,10 +274,8 @@ def _uses(project: FoundProject) -> Iterator[TargetUse]:
         yield TargetUse(target=earthly.target, args=earthly.args, node=where)
 
 
-def _project(project: FoundProject, repository: Repository, trigger: Trigger, files: ForgeFiles) -> Project:
+def _project(project: FoundProject, reason: ReleaseReason | None, files: ForgeFiles) -> Project:
     config = project.config
-    strategy = repository.tagging.strategy
-    reason = release_reason(trigger, config.release, project=config.name, strategy=strategy)
     return Project(
         name=config.name,
         path=project.path,

@@ -45,20 +45,53 @@ class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     enabled: bool = True
 
 
-def release_reason(
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an event releases a project, and `why`, in words that end a sentence about the project."""
+
+    reason: ReleaseReason | None
+    why: str
+
+
+def release_verdict(
     trigger: Trigger, release: Release, *, project: str, strategy: Literal["monorepo", "tag-all"]
-) -> ReleaseReason | None:
-    """Why this event releases the project; None if it does not. The patterns have passed `pattern_problem`."""
-    if trigger.trigger_type != "push" or not release.enabled:
-        return None
+) -> Verdict:
+    """The patterns have passed `pattern_problem`."""
+    if trigger.trigger_type != "push":
+        event = {"pull_request": "a pull request", "manual": "a manual run"}.get(trigger.trigger_type or "", "no event")
+        return Verdict(None, f"{event} releases nothing")
+    if not release.on:
+        return Verdict(None, "it has no release rules (release.on)")
+    if not release.enabled:
+        return Verdict(None, "release.enabled is false")
     if trigger.tag is not None:
-        if any(rule.tag for rule in release.on) and _is_release_tag(trigger.tag, project, strategy):
-            return ReleaseReason(type="tag", tag=trigger.tag)
-    elif trigger.branch is not None:
-        patterns = [rule.branch for rule in release.on if rule.branch is not None]
-        if any(_compile(pattern).fullmatch(trigger.branch) for pattern in patterns):
-            return ReleaseReason(type="branch_push", branch=trigger.branch)
-    return None
+        return _of_tag(trigger.tag, release, project, strategy)
+    if trigger.branch is not None:
+        return _of_branch(trigger.branch, release)
+    return Verdict(None, "the push is of neither a branch nor a tag")
+
+
+def _of_branch(branch: str, release: Release) -> Verdict:
+    patterns = [rule.branch for rule in release.on if rule.branch is not None]
+    if not patterns:
+        return Verdict(None, "it is released by tags only")
+    for pattern in patterns:
+        if _compile(pattern).fullmatch(branch):
+            return Verdict(ReleaseReason(type="branch_push", branch=branch), f'branch "{branch}" matches "{pattern}"')
+    return Verdict(None, f'branch "{branch}" matches none of {_listed(patterns)}')
+
+
+def _of_tag(tag: str, release: Release, project: str, strategy: str) -> Verdict:
+    if not any(rule.tag for rule in release.on):
+        return Verdict(None, "it is released by branches only")
+    wanted = f'"{project}/v..."' if strategy == "monorepo" else '"v..." without "/"'
+    if _is_release_tag(tag, project, strategy):
+        return Verdict(ReleaseReason(type="tag", tag=tag), f'tag "{tag}" is {wanted}')
+    return Verdict(None, f'tag "{tag}" is not {wanted}, as tagging strategy {strategy} wants')
+
+
+def _listed(patterns: list[str]) -> str:
+    return ", ".join(f'"{pattern}"' for pattern in patterns)
 
 
 def pattern_problem(pattern: str) -> str | None:

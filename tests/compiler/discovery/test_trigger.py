@@ -1,11 +1,12 @@
 """What a push, a tag, a pull request and a person's click release."""
 
 import time
+from typing import Literal
 
 import pytest
 
 from forgec.discovery.model import ReleaseReason
-from forgec.discovery.trigger import PATTERN_LENGTH_MAX, Release, ReleaseRule, Trigger, pattern_problem, release_reason
+from forgec.discovery.trigger import PATTERN_LENGTH_MAX, Release, ReleaseRule, Trigger, pattern_problem, release_verdict
 
 
 def branch(name: str) -> Trigger:
@@ -60,14 +61,14 @@ OFF = Release(on=(ReleaseRule(branch="main"), ReleaseRule(tag=True)), enabled=Fa
 def test_release_follows_from_trigger_and_rules(
     trigger: Trigger, release: Release, strategy: str, released: bool
 ) -> None:
-    reason = release_reason(trigger, release, project="web", strategy=strategy)
+    reason = release_verdict(trigger, release, project="web", strategy=strategy).reason
 
     assert (reason is not None) is released
 
 
 def test_reason_names_the_branch_or_the_tag() -> None:
-    by_branch = release_reason(branch("main"), BOTH, project="web", strategy="monorepo")
-    by_tag = release_reason(tag("web/v1"), BOTH, project="web", strategy="monorepo")
+    by_branch = release_verdict(branch("main"), BOTH, project="web", strategy="monorepo").reason
+    by_tag = release_verdict(tag("web/v1"), BOTH, project="web", strategy="monorepo").reason
 
     assert by_branch == ReleaseReason(type="branch_push", branch="main")
     assert by_tag == ReleaseReason(type="tag", tag="web/v1")
@@ -87,7 +88,28 @@ def test_hostile_pattern_takes_linear_time() -> None:
     release = Release(on=(ReleaseRule(branch="(a*)*(a*)*(a*)*b"),))
 
     started = time.monotonic()
-    reason = release_reason(branch("a" * 1000), release, project="web", strategy="monorepo")
+    reason = release_verdict(branch("a" * 1000), release, project="web", strategy="monorepo").reason
 
     assert reason is None
     assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("trigger", "release", "strategy", "why"),
+    [
+        (branch("main"), PATTERN, "monorepo", 'branch "main" matches "main"'),
+        (branch("x"), PATTERN, "monorepo", r'branch "x" matches none of "main", "release/\d+\.x"'),
+        (branch("main"), TAGS, "monorepo", "it is released by tags only"),
+        (tag("v1"), MAIN, "monorepo", "it is released by branches only"),
+        (tag("v1"), TAGS, "monorepo", 'tag "v1" is not "web/v...", as tagging strategy monorepo wants'),
+        (tag("v1"), TAGS, "tag-all", 'tag "v1" is "v..." without "/"'),
+        (tag("v1"), OFF, "tag-all", "release.enabled is false"),
+        (tag("v1"), Release(), "tag-all", "it has no release rules (release.on)"),
+        (Trigger(branch="main", trigger_type="pull_request"), MAIN, "monorepo", "a pull request releases nothing"),
+        (Trigger(trigger_type="push"), MAIN, "monorepo", "the push is of neither a branch nor a tag"),
+    ],
+)
+def test_the_reason_is_told(
+    trigger: Trigger, release: Release, strategy: Literal["monorepo", "tag-all"], why: str
+) -> None:
+    assert release_verdict(trigger, release, project="web", strategy=strategy).why == why

@@ -1,0 +1,45 @@
+"""`forgec completion SHELL`: the script that completes this command line.
+
+source <(forgec completion bash)        or in a file that the shell reads at its start
+"""
+
+import argparse
+import importlib
+from typing import Final
+
+from forgec.cli.command import DONE, Command
+from forgec.cli.output import write
+
+_SHELLS: Final = ("bash", "zsh", "fish")
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=f"of {', '.join(_SHELLS)}")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from forgec.cli.main import COMMANDS
+    from forgec.completion import SHELLS, Completed, Option
+
+    commands = []
+    for name, purpose in COMMANDS.items():
+        parser = argparse.ArgumentParser(prog=name)
+        command: Command = importlib.import_module(f"forgec.cli.{name.replace('-', '_')}").COMMAND
+        command.add_arguments(parser)
+        options = tuple(
+            Option(
+                names=tuple(action.option_strings),
+                purpose=(action.help or "").replace("%%", "%"),
+                choices=tuple(map(str, action.choices or ())),
+                flag=action.nargs == 0,
+            )
+            for action in parser._actions
+            if action.option_strings
+        )
+        words = next((tuple(each.choices) for each in parser._actions if not each.option_strings and each.choices), ())
+        commands.append(Completed(name=name, purpose=purpose, options=options, words=words))
+    write(SHELLS[arguments.shell](commands).encode())
+    return DONE
+
+
+COMMAND: Final = Command(add_arguments=_add_arguments, run=_run)

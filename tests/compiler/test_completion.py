@@ -1,0 +1,62 @@
+"""Completion, asked for as shells ask."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from forgec.cli.main import COMMANDS
+
+LIMIT_S = 60
+
+
+def script(shell: str) -> str:
+    argv = [sys.executable, "-m", "forgec", "completion", shell]
+    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout
+
+
+def completed(*words: str, folder: Path) -> set[str]:
+    """What bash offers for the last word."""
+    (folder / "completion.bash").write_text(script("bash"))
+    line = " ".join(f"'{word}'" for word in words)
+    ask = (
+        f"source completion.bash; COMP_WORDS=(forgec {line}); COMP_CWORD={len(words)}; _forgec;"
+        ' printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", ask], cwd=folder, capture_output=True, text=True, check=True, timeout=LIMIT_S)
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def test_the_first_word_completes_to_every_command(tmp_path: Path) -> None:
+    assert completed("", folder=tmp_path) == {*COMMANDS, "--help", "--version"}
+    assert completed("comp", folder=tmp_path) == {"compile", "completion"}
+
+
+def test_an_option_completes_by_its_command(tmp_path: Path) -> None:
+    assert completed("compile", "--dyn", folder=tmp_path) == {"--dynamic"}
+    assert completed("schema", "--dyn", folder=tmp_path) == set()
+
+
+def test_an_option_with_choices_completes_to_them(tmp_path: Path) -> None:
+    assert {"workflow", "plan", "discovery"} <= completed("compile", "--emit", "", folder=tmp_path)
+    assert completed("schema", "d", folder=tmp_path) == {"discovery"}
+
+
+def test_other_words_complete_to_files(tmp_path: Path) -> None:
+    (tmp_path / "discovery.json").touch()
+
+    assert completed("check", "disc", folder=tmp_path) == {"discovery.json"}
+    assert completed("compile", "-o", "disc", folder=tmp_path) == {"discovery.json"}
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_script_names_every_command_and_the_shell_can_read_it(shell: str, tmp_path: Path) -> None:
+    path = tmp_path / f"completion.{shell}"
+    path.write_text(script(shell))
+
+    assert all(name in path.read_text() for name in COMMANDS)
+    if (command := shutil.which(shell)) is not None:
+        subprocess.run([command, "-n", str(path)], check=True, timeout=LIMIT_S)
