@@ -16,7 +16,7 @@ import msgspec
 from forgec.diagnostic import ForgeError
 from forgec.discovery.check import locate_document, read_document
 from forgec.discovery.model import Discovery
-from forgec.discovery.places import Located, Places
+from forgec.discovery.places import NO_PLACES, Located, Places
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger
 from forgec.manifest.argo import Workflow, to_builtins
@@ -62,7 +62,7 @@ def read_located(name: str, data: bytes) -> Located:
     return locate_document(read_text(name, data))
 
 
-def plan(discovery: Discovery, *, shard_size: int, places: Places | None = None) -> Plan:
+def plan(discovery: Discovery, *, shard_size: int, places: Places = NO_PLACES) -> Plan:
     """What a run will do, in the order it will do it."""
     return build_plan(discovery, shard_size=shard_size, places=places)
 

@@ -100,7 +100,7 @@ class Report:
         return Severity.ERROR if self._deny else given
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """The report has errors, and the command ends with them."""
 
 

@@ -5,8 +5,8 @@ later stages, which know names and no texts, get their places here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Final
 
 from forgec.diagnostic import Diagnostic
 from forgec.discovery.model import Discovery, DocumentWarning
@@ -17,32 +17,36 @@ from forgec.syntax.data import ListNode, Node, ScalarNode, StructNode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """By name: of phases in `repository`, of all else in the project's own node.
+    """By name: of phases in `repository`, of all else in the project's own node; None where no text is at hand.
 
     `phases` is the way to a project's phases in its node: a list of steps in a document, steps by name in a file.
     """
 
-    repository: Node
-    projects: Mapping[str, Node]
-    phases: tuple[Literal["phases"]] | tuple[Literal["ci"], Literal["phases"]]
+    repository: Node | None = None
+    projects: Mapping[str, Node] = field(default_factory=dict)
+    phases: tuple[str, ...] = ("phases",)
 
-    def phase(self, name: str) -> Span:
-        return key_place(self.repository, "phases", name)
+    def phase(self, name: str) -> Span | None:
+        return None if self.repository is None else key_place(self.repository, "phases", name)
 
-    def group(self, phase: str) -> Span:
+    def group(self, phase: str) -> Span | None:
         """The number of the group that a phase belongs to."""
-        return place(self.repository, "phases", phase, "group")
+        return None if self.repository is None else place(self.repository, "phases", phase, "group")
 
-    def project(self, name: str) -> Span:
-        return place(self.projects[name], "name")
+    def project(self, name: str) -> Span | None:
+        node = self.projects.get(name)
+        return None if node is None else place(node, "name")
 
-    def task(self, project: str, phase: str) -> Span:
+    def task(self, project: str, phase: str) -> Span | None:
         """What a project does in a phase."""
-        return key_place(self.projects[project], *self.phases, phase)
+        node = self.projects.get(project)
+        return None if node is None else key_place(node, *self.phases, phase)
 
-    def step(self, project: str, phase: str, name: str) -> Span:
-        steps = find(self.projects[project], *self.phases, phase)
-        match steps:
+    def step(self, project: str, phase: str, name: str) -> Span | None:
+        node = self.projects.get(project)
+        if node is None:
+            return None
+        match find(node, *self.phases, phase):
             case StructNode(fields=fields) if name in fields:
                 return fields[name].key_span
             case ListNode(items=items):
@@ -51,6 +55,10 @@ class Places:
                         case ScalarNode(value=value, span=span) if value == name:
                             return span
         return self.task(project, phase)
+
+
+NO_PLACES: Final = Places()
+"""Of a document that was not read from a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ import msgspec
 
 from forgec.diagnostic import ForgeError
 from forgec.discovery.model import Discovery, Phase, Project, Step
-from forgec.discovery.places import Places
+from forgec.discovery.places import NO_PLACES, Places
 from forgec.plan.check import check_plan
 from forgec.plan.model import (
     SHARD_SIZE_DEFAULT,
@@ -52,7 +52,7 @@ def build_plan(
     *,
     shard_size: int = SHARD_SIZE_DEFAULT,
     granularity: Granularity = "shard",
-    places: Places | None = None,
+    places: Places = NO_PLACES,
 ) -> Plan:
     """The plan of a document that discovery wrote or `read_document` accepted; ForgeError where it does not fit a run.
 

@@ -1,8 +1,8 @@
 """Findings as SARIF 2.1.0, for code scanning.
 
 Each code that was found is a rule with its documentation; lines and columns are those of all our forms (from 1, in
-code points, the end behind the last character). Files are relative to `%SRCROOT%`, the repository or, of a document, the
-working directory. A result keeps its fingerprint while the text it is about stays the same, wherever that moves.
+code points, the end behind the last character). Files are relative to `%SRCROOT%`, the repository or, of a document,
+the working directory. A result keeps its fingerprint while the text it is about stays the same, wherever that moves.
 """
 
 import hashlib
