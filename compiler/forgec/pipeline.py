@@ -24,7 +24,7 @@ from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.manifest.node import check_nodes
 from forgec.manifest.yaml import emit_yaml
 from forgec.plan.build import build_plan
-from forgec.plan.model import Plan
+from forgec.plan.model import Granularity, Plan
 from forgec.syntax.document import read_text
 
 if TYPE_CHECKING:
@@ -62,9 +62,11 @@ def read_located(name: str, data: bytes) -> Located:
     return locate_document(read_text(name, data))
 
 
-def plan(discovery: Discovery, *, shard_size: int, places: Places = NO_PLACES) -> Plan:
+def plan(
+    discovery: Discovery, *, shard_size: int, granularity: Granularity = "shard", places: Places = NO_PLACES
+) -> Plan:
     """What a run will do, in the order it will do it."""
-    return build_plan(discovery, shard_size=shard_size, places=places)
+    return build_plan(discovery, shard_size=shard_size, granularity=granularity, places=places)
 
 
 def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool) -> Workflow:

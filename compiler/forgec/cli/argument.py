@@ -27,3 +27,11 @@ def shard_size(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999")
     return int(text)
+
+
+def argo_target(text: str) -> str:
+    from forgec.manifest.target import VERSIONS
+
+    if text not in VERSIONS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(VERSIONS)}")
+    return text

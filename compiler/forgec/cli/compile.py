@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from forgec.cli.argument import run_id, shard_size
+from forgec.cli.argument import argo_target, run_id, shard_size
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input
 from forgec.cli.output import add_output, write
@@ -22,6 +22,18 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dynamic", action="store_true", help="the form whose first step is discovery")
     parser.add_argument("--run-id", type=run_id, metavar="UUID", help="the run that the workflow belongs to")
     parser.add_argument("--shard-size", type=shard_size, metavar="N", help="tasks that one dispatcher carries")
+    parser.add_argument(
+        "--granularity",
+        choices=("shard", "step"),
+        default="shard",
+        help="a dispatcher for each shard of a phase's tasks, or for each step (default: shard)",
+    )
+    parser.add_argument(
+        "--argo-target",
+        type=argo_target,
+        metavar="VERSION",
+        help="the version of Argo Workflows: 3.6, 3.7, 4.0 or 4.1 (default: 4.1)",
+    )
     parser.add_argument("--image", help="container image of the dispatchers")
     add_output(parser)
     add_format(parser)
@@ -35,10 +47,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.dynamic and arguments.emit != "workflow":
         arguments.usage.error("--dynamic is a form of the workflow; it does not go with --emit " + arguments.emit)
-    given = {} if arguments.image is None else {"image": arguments.image}
-    options = ManifestOptions(run_id=arguments.run_id, **given)
+    if arguments.granularity == "step" and arguments.dynamic:
+        arguments.usage.error("--granularity step is for looking and comparing; a run is dispatched in shards")
+    if arguments.granularity == "step" and arguments.shard_size is not None:
+        arguments.usage.error("--shard-size goes with --granularity shard")
+    given = {"image": arguments.image, "argo_target": arguments.argo_target}
+    options = ManifestOptions(
+        run_id=arguments.run_id, **{name: value for name, value in given.items() if value is not None}
+    )
     located = locate_input(arguments)
-    plan = pipeline.plan(located.document, shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT, places=located.places)
+    plan = pipeline.plan(
+        located.document,
+        shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT,
+        granularity=arguments.granularity,
+        places=located.places,
+    )
     workflow = pipeline.lower(plan, options, dynamic=arguments.dynamic)
     emitters: dict[str, Callable[[], bytes]] = {
         "discovery": lambda: to_json(located.document),

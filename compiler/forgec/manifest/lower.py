@@ -28,6 +28,7 @@ from forgec.manifest.entry import DISCOVERY, RELEASE, RETRIES_MAX, group_name, l
 from forgec.manifest.name import is_dns_label
 from forgec.manifest.node import check_nodes
 from forgec.manifest.size import check_size, size_of
+from forgec.manifest.target import TARGET_DEFAULT, TARGETS
 from forgec.plan.digest import plan_digest
 from forgec.plan.model import GROUPS_MAX, Plan
 
@@ -71,7 +72,8 @@ class ManifestOptions:
 
     `credentials_path` is where the dispatcher reads its NATS credentials. With `credentials_secret` the directory of
     that path is the mounted Secret, whose key is the file's name; without one the file is simply there (one machine).
-    `run_id` names the workflow; None for a compilation that belongs to no run.
+    `run_id` names the workflow; None for a compilation that belongs to no run. `argo_target` is the version of Argo
+    that the manifest is for: it takes away nothing that we emit, and says what the lint holds the manifest against.
     """
 
     image: str = "catalyst-forge/dispatcher:latest"
@@ -82,6 +84,7 @@ class ManifestOptions:
     executor_service_account: str = "forge-executor"
     run_id: str | None = None
     traceparent: str | None = None
+    argo_target: str = TARGET_DEFAULT
 
 
 def lower_plan(plan: Plan, options: ManifestOptions) -> argo.Workflow:
@@ -163,6 +166,8 @@ def _bad_options(options: ManifestOptions) -> Iterator[str]:
             yield f"the {what} {json.dumps(name)} is not a DNS-1123 label"
     if options.run_id is not None and not ids.is_run_id(options.run_id):
         yield f"the run id {json.dumps(options.run_id)} is not a UUID in lower case"
+    if options.argo_target not in TARGETS:
+        yield f"Argo {json.dumps(options.argo_target)} is not one of the versions known here: {', '.join(TARGETS)}"
     if options.traceparent is not None and not _TRACEPARENT.fullmatch(options.traceparent):
         yield f"the traceparent {json.dumps(options.traceparent)} is not one of W3C's trace context"
 
