@@ -29,27 +29,28 @@ from forgec.syntax.document import read_text
 
 if TYPE_CHECKING:
     from forgec.discovery.discover import Survey
+    from forgec.discovery.evaluate import Evaluate
 
 
-def discover(tree: Tree, trigger: Trigger) -> Discovery:
-    """The `.forge` directories of a commit, evaluated for the event that brought it."""
-    from forgec.discovery.discover import discover as discover_tree
+def discover(tree: Tree, trigger: Trigger, evaluate: "Evaluate | None" = None) -> Discovery:
+    """The `.forge` directories of a commit, evaluated for the event that brought it.
 
-    return discover_tree(tree, trigger)
+    `evaluate` makes data of a file; None is the built-in evaluator, which is loaded when it is needed.
+    """
+    return survey(tree, evaluate).document(trigger)
 
 
-def survey(tree: Tree) -> "Survey":
+def discover_located(tree: Tree, trigger: Trigger, evaluate: "Evaluate | None" = None) -> Located:
+    """The same with the places of what the files say, for the findings of later stages."""
+    return survey(tree, evaluate).located(trigger)
+
+
+def survey(tree: Tree, evaluate: "Evaluate | None" = None) -> "Survey":
     """The same before the event: what every event has in common, for whoever asks about several."""
     from forgec.discovery.discover import survey as survey_tree
+    from forgec.discovery.evaluate import evaluate_builtin
 
-    return survey_tree(tree)
-
-
-def discover_located(tree: Tree, trigger: Trigger) -> Located:
-    """The same with the places of what the files say, for the findings of later stages."""
-    from forgec.discovery.discover import survey
-
-    return survey(tree).located(trigger)
+    return survey_tree(tree, evaluate or evaluate_builtin)
 
 
 def read(name: str, data: bytes) -> Discovery:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from msgspec import Meta, Struct
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.discovery.evaluate import Evaluate, check_package
 from forgec.discovery.model import (
     ARTIFACTS_MAX,
     Argument,
@@ -26,8 +27,6 @@ from forgec.discovery.trigger import Release, pattern_problem
 from forgec.source import Source
 from forgec.syntax.data import StructNode
 from forgec.syntax.decode import decode
-from forgec.syntax.parse import parse_file
-from forgec.syntax.unify import evaluate
 
 RESOURCES_MAX: Final = 50
 
@@ -72,15 +71,15 @@ class Configured(Generic[_C]):
     findings: tuple[Diagnostic, ...]
 
 
-def read_repo(source: Source) -> Configured[Repository]:
+def read_repo(source: Source, evaluate: Evaluate) -> Configured[Repository]:
     """Raises ForgeError where the file gives no configuration at all."""
-    node, repository = _read(source, "repo", Repository)
+    node, repository = _read(source, evaluate, "repo", Repository)
     return Configured(repository, node, tuple(check_repository(repository, node)))
 
 
-def read_project(source: Source) -> Configured[ProjectConfig]:
+def read_project(source: Source, evaluate: Evaluate) -> Configured[ProjectConfig]:
     """Raises ForgeError where the file gives no configuration at all. What its repository must tell is not checked."""
-    node, project = _read(source, "project", ProjectConfig)
+    node, project = _read(source, evaluate, "project", ProjectConfig)
     findings: list[Diagnostic] = []
     for phase, steps in project.ci.phases.items():
         for name, step in steps.items():
@@ -89,16 +88,10 @@ def read_project(source: Source) -> Configured[ProjectConfig]:
     return Configured(project, node, tuple(findings))
 
 
-def _read(source: Source, package: str, type_: type[_C]) -> tuple[StructNode, _C]:
-    file = parse_file(source)
-    problems = []
-    if file.package is None or file.package.name != package:
-        found = f'is of package "{file.package.name}"' if file.package else "names no package"
-        span = file.package.span if file.package else source.span(0, 0)
-        message = f'{package}.cue must be of package "{package}"; this one {found}'
-        problems.append(Diagnostic(Code.WRONG_PACKAGE, message, span, help=f'begin it with "package {package}"'))
+def _read(source: Source, evaluate: Evaluate, package: str, type_: type[_C]) -> tuple[StructNode, _C]:
+    problems = check_package(source, package)
     try:
-        node = evaluate([file])
+        node = evaluate(source)
     except ForgeError as error:
         raise ForgeError([*problems, *error.diagnostics]) from None
     value, findings = decode(node, type_)

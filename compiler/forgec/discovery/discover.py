@@ -12,12 +12,14 @@ Symbolic links and submodules are not followed. Other content of a `.forge` dire
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors
 from forgec.discovery.config import Configured, ProjectConfig, StepConfig, read_project, read_repo
+from forgec.discovery.evaluate import Evaluate, evaluate_builtin
 from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (
     DOCUMENT_BYTES_MAX,
@@ -50,17 +52,17 @@ EVALUATOR_VERSION: Final = "1"
 _C = TypeVar("_C")
 
 
-def discover(tree: Tree, trigger: Trigger) -> Discovery:
+def discover(tree: Tree, trigger: Trigger, evaluate: Evaluate = evaluate_builtin) -> Discovery:
     """Raises ForgeError with every problem of every file, each with its place and project."""
-    return survey(tree).document(trigger)
+    return survey(tree, evaluate).document(trigger)
 
 
-def survey(tree: Tree) -> "Survey":
+def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     """What a tree says whatever the event. Raises ForgeError as `discover` does."""
     files = ForgeFiles(tree)
     findings = list(_nested(files))
-    repo = _read_repo(files, findings)
-    projects = _read_projects(files, findings)
+    repo = _read_repo(files, evaluate, findings)
+    projects = _read_projects(files, evaluate, findings)
     findings += _duplicates(projects)
     if repo is not None:
         for project in projects:
@@ -132,7 +134,7 @@ def _nested(files: ForgeFiles) -> Iterator[Diagnostic]:
             yield Diagnostic(Code.NESTED_FORGE, message, whole_file(shown(entry.path)), help="move or remove it")
 
 
-def _read_repo(files: ForgeFiles, findings: list[Diagnostic]) -> Configured[Repository] | None:
+def _read_repo(files: ForgeFiles, evaluate: Evaluate, findings: list[Diagnostic]) -> Configured[Repository] | None:
     if files.visible(REPO_FILE) is None:
         advice = files.why_absent(REPO_FILE) or (
             f'write {REPO_FILE} at the root of the repository: package repo, forgeVersion: "v1.0.0", '
@@ -141,13 +143,13 @@ def _read_repo(files: ForgeFiles, findings: list[Diagnostic]) -> Configured[Repo
         message = f"the repository has no {REPO_FILE}"
         findings.append(Diagnostic(Code.REPO_CONFIG_MISSING, message, whole_file(REPO_FILE), help=advice))
         return None
-    repo = _read(read_repo, files, REPO_FILE, None, findings)
+    repo = _read(partial(read_repo, evaluate=evaluate), files, REPO_FILE, None, findings)
     if repo is not None:
         findings += repo.findings
     return repo
 
 
-def _read_projects(files: ForgeFiles, findings: list[Diagnostic]) -> list[FoundProject]:
+def _read_projects(files: ForgeFiles, evaluate: Evaluate, findings: list[Diagnostic]) -> list[FoundProject]:
     """The projects whose file gives a configuration, by path."""
     suffix = f"/{PROJECT_FILE}"
     paths = sorted(
@@ -167,7 +169,7 @@ def _read_projects(files: ForgeFiles, findings: list[Diagnostic]) -> list[FoundP
         if problem is not None:
             findings.append(problem)
             continue
-        configured = _read(read_project, files, _file(path), path, findings)
+        configured = _read(partial(read_project, evaluate=evaluate), files, _file(path), path, findings)
         if configured is not None:
             found.append(FoundProject(path, configured))
             findings += _of_project(configured.config.name, configured.findings)

@@ -1,0 +1,40 @@
+"""The port through which a `.forge` file becomes data, and the evaluator that is always there.
+
+The other adapter runs the cue command (`forgec.adapter.cue`). What both evaluate they evaluate to the same data, so
+neither the document nor its configHashes tell which it was.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.source import Source
+from forgec.syntax.cue_lexer import CueLexer
+from forgec.syntax.data import StructNode
+from forgec.syntax.parse import parse_file
+from forgec.syntax.unify import evaluate
+
+Evaluate = Callable[[Source], StructNode]
+"""The concrete data of a file, each value and key with its place in the text; ForgeError with all that is wrong."""
+
+
+def evaluate_builtin(source: Source) -> StructNode:
+    """With the dialect of `forgec.syntax`: in this process, pure, within limits."""
+    return evaluate([parse_file(source)])
+
+
+def check_package(source: Source, expected: str) -> list[Diagnostic]:
+    """A problem where the file is not of this package. Nothing but the clause itself is read, so any engine will do."""
+    try:
+        tokens = (token for token in CueLexer(None).lex(source) if token.type not in ("NEWLINE", "ATTRIBUTE"))
+        clause = list(islice(tokens, 2))
+    except ForgeError:  # what is no CUE at all is for the evaluator to tell
+        return []
+    if [token.type for token in clause] != ["PACKAGE", "IDENT"]:
+        what, span = "names no package", source.span(0, 0)
+    elif clause[1] != expected:
+        what, span = f'is of package "{clause[1]}"', source.span(clause[1].start_pos or 0, clause[1].end_pos or 0)
+    else:
+        return []
+    message = f'{expected}.cue must be of package "{expected}"; this one {what}'
+    return [Diagnostic(Code.WRONG_PACKAGE, message, span, help=f'begin it with "package {expected}"')]
