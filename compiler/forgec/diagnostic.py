@@ -112,6 +112,10 @@ class Code(enum.Enum):
     COMMIT_NOT_FOUND = ("FC603", "COMMIT_NOT_FOUND", "commit or reference is not there")
     UNWRITABLE = ("FC604", "CONFIG_INVALID", "file cannot be written")
     GIT_FAILED = ("FC605", "GIT_FETCH_FAILED", "git command failed")
+    CUE_REFUSED = ("FC620", "CONFIG_INVALID", "cue refuses a file")
+    CUE_MISSING = ("FC621", "CONFIG_INVALID", "cue command is not installed")
+    CUE_VERSION = ("FC622", "CONFIG_INVALID", "cue command has the wrong version")
+    CUE_FAILED = ("FC623", "CONFIG_INVALID", "cue command gave no answer")
 
     @property
     def id(self) -> str:
