@@ -1,0 +1,80 @@
+"""From a text, or a workflow of the compiler's own, to diagnostics: the rules with places around them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from forgec.diagnostic import Code, Diagnostic, Severity, ordered
+from forgec.discovery.place import find, key_place, place
+from forgec.lint.finding import Finding, shown
+from forgec.lint.rules import COMPILED_RULES, check_manifest
+from forgec.lint.shape import check_shape
+from forgec.lint.yaml import parse_yaml
+from forgec.manifest import argo
+from forgec.manifest.target import Target
+from forgec.source import Source
+from forgec.syntax.data import Node, ScalarNode, to_plain
+
+API_GROUP: Final = "argoproj.io"
+KIND: Final = "Workflow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linted:
+    """What was found in a file, and how many of its documents are Workflows."""
+
+    diagnostics: Sequence[Diagnostic]
+    workflows: int
+
+
+def lint_workflow(workflow: argo.Workflow, target: Target) -> list[Diagnostic]:
+    """The compiler's own, which has the right fields by construction; a finding has a path and no place."""
+    return [_diagnostic(finding) for finding in check_manifest(argo.to_builtins(workflow), target, COMPILED_RULES)]
+
+
+def lint_text(source: Source, target: Target) -> Linted:
+    """Every Workflow of a YAML (or JSON) text; ForgeError where it is no YAML or more than is read."""
+    documents = parse_yaml(source)
+    found: list[Diagnostic] = []
+    workflows = 0
+    for document in documents:
+        if _text(document, "kind") == KIND and _text(document, "apiVersion").startswith(API_GROUP):
+            workflows += 1
+            found += _lint_document(document, target)
+        else:
+            found.append(_passed_over(document))
+    if not workflows:
+        message = "there is no Workflow of Argo in this file"
+        found.append(Diagnostic(Code.NOT_A_WORKFLOW, message, source.span(0, 0)))
+    return Linted(diagnostics=ordered(found), workflows=workflows)
+
+
+def _lint_document(document: Node, target: Target) -> list[Diagnostic]:
+    body = to_plain(document)
+    assert isinstance(body, dict)
+    findings = [*check_shape(body, target), *check_manifest(body, target)]
+    return [_diagnostic(finding, document) for finding in findings]
+
+
+def _diagnostic(finding: Finding, document: Node | None = None) -> Diagnostic:
+    """With the path in front of the message: it is shorter than the lines that lead to a place in a long list."""
+    where = shown(finding.path)
+    message = f"{where}: {finding.message}" if where else finding.message
+    span = None
+    if document is not None:
+        value = find(document, *finding.path)
+        at_key = finding.at_key or not isinstance(value, ScalarNode)
+        span = (key_place if at_key else place)(document, *finding.path)
+    return Diagnostic(finding.code, message, span, help=finding.help, severity=finding.severity)
+
+
+def _passed_over(document: Node) -> Diagnostic:
+    kind = _text(document, "kind")
+    what = f"a {kind}" if kind else "something without a kind"
+    message = f"this document is {what} and was passed over: only Workflows are linted"
+    return Diagnostic(Code.NOT_A_WORKFLOW, message, place(document, "kind"), severity=Severity.WARNING)
+
+
+def _text(document: Node, key: str) -> str:
+    value = find(document, key)
+    return value.value if isinstance(value, ScalarNode) and isinstance(value.value, str) else ""

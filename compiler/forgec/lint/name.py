@@ -1,0 +1,89 @@
+"""Rules on names: those that Kubernetes and Argo refuse, and those that make pods' names too long."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from forgec.diagnostic import Code
+from forgec.lint.finding import Finding, Path
+from forgec.lint.manifest import Manifest, text
+from forgec.manifest.name import LABEL_LENGTH_MAX, NODE_HASH_LENGTH_MAX, fits_pod_name
+from forgec.manifest.target import Target
+
+ELEMENT_LENGTH_MAX: Final = 128
+GENERATED_LENGTH: Final = 5
+"""Characters that Kubernetes adds to a `generateName`."""
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_ELEMENT = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
+_PARAMETER = re.compile(r"[-a-zA-Z0-9_]+")
+
+
+def workflow_name(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Kubernetes takes DNS-1123 names, and Argo 63 characters, since the name is also the value of a label."""
+    generated = text(manifest.metadata.get("generateName"))
+    key = "name" if manifest.name or not generated else "generateName"
+    path = ("metadata", key)
+    name = manifest.name or generated
+    length_max = LABEL_LENGTH_MAX - (GENERATED_LENGTH if key == "generateName" else 0)
+    if not name:
+        yield Finding(Code.WORKFLOW_NAME, path, "the workflow has neither a name nor a generateName")
+    elif len(name) > length_max:
+        yield Finding(Code.WORKFLOW_NAME, path, f"a {key} has at most {length_max} characters, this one {len(name)}")
+    elif not _SUBDOMAIN.fullmatch(f"{name}x" if key == "generateName" else name):
+        yield Finding(Code.WORKFLOW_NAME, path, f'"{name}" is not a DNS-1123 name')
+
+
+def element_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: letters, digits and hyphens, in parameters underscores too; never empty, never twice."""
+    yield from _names([(template.path, template.name) for template in manifest.templates], "template")
+    for template in manifest.all_templates():
+        for kind, calls in (("step", [call for group in template.groups for call in group]), ("task", template.tasks)):
+            yield from _names([(call.path, call.name) for call in calls], kind)
+        for side in ("inputs", "outputs"):
+            for kind, found in (("parameter", template.parameters(side)), ("artifact", template.artifacts(side))):
+                yield from _names([(path, text(item.get("name"))) for path, item in found], kind)
+
+
+def pod_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """`<workflow>-<template>-<hash>` is a label's value and a host's name, which end at 63 characters."""
+    if not manifest.name:
+        return
+    for template in manifest.templates:
+        if template.has_pod and template.name and not fits_pod_name(manifest.name, template.name):
+            room = LABEL_LENGTH_MAX - NODE_HASH_LENGTH_MAX - 2
+            length = len(manifest.name) + len(template.name)
+            message = (
+                f'pods of the template "{template.name}" get a name that is longer than {LABEL_LENGTH_MAX} characters: '
+                f"workflow and template have {length} together, {room} are left for them"
+            )
+            yield Finding(Code.POD_NAME_LONG, (*template.path, "name"), message, help="shorten one of the two names")
+
+
+def _names(named: list[tuple[Path, str]], kind: str) -> Iterator[Finding]:
+    pattern, characters = (
+        (_PARAMETER, "letters, digits, hyphens and underscores")
+        if kind in ("parameter", "artifact")
+        else (_ELEMENT, "letters, digits and hyphens, and begin with a letter or digit")
+    )
+    first: dict[str, Path] = {}
+    for path, name in named:
+        place = (*path, "name")
+        if not name:
+            yield Finding(Code.ELEMENT_NAME, place, f"the {kind} has no name")
+        elif not pattern.fullmatch(name):
+            yield Finding(Code.ELEMENT_NAME, place, f'a {kind} may have {characters}, not "{name}"')
+        elif len(name) > ELEMENT_LENGTH_MAX:
+            message = f"a {kind} has at most {ELEMENT_LENGTH_MAX} characters in its name, this one {len(name)}"
+            yield Finding(Code.ELEMENT_NAME, place, message)
+        elif name in first:
+            yield Finding(Code.NAME_TWICE, place, f'another {kind} before this one has the name "{name}"')
+        first.setdefault(name, path)
+
+
+def generated_name(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Node ids are 32 bit hashes of names that begin with the workflow's: without it nobody can prove them distinct."""
+    if not manifest.name and manifest.metadata.get("generateName"):
+        message = "the name is made in the cluster, so that no two nodes get one id cannot be checked"
+        advice = "give the workflow a name of your own; two nodes with one id are one to Argo, and one never runs"
+        yield Finding(Code.NAME_GENERATED, ("metadata", "generateName"), message, help=advice, at_key=True)

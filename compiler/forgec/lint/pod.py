@@ -1,0 +1,82 @@
+"""Rules on pods: what they run, what they may, how long they are kept."""
+
+from collections.abc import Iterator
+
+from forgec.diagnostic import Code
+from forgec.lint.finding import Finding, Path
+from forgec.lint.manifest import Manifest, mapping, objects, text
+from forgec.manifest.target import Target
+
+
+def container_bodies(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: a container has an image, and no two volumes lie at one place."""
+    for template in manifest.all_templates():
+        for path, container in template.containers():
+            kind = str(path[len(template.path)])
+            if not text(container.get("image")) and not mapping(manifest.defaults.get(kind)).get("image"):
+                yield Finding(Code.MISSING_FIELD, (*path, "image"), "the container has no image")
+            mounted: set[str] = set()
+            for place, mount in objects(container.get("volumeMounts"), (*path, "volumeMounts")):
+                at = text(mount.get("mountPath"))
+                if at in mounted:
+                    message = f'another volume is mounted at "{at}"'
+                    yield Finding(Code.BAD_VALUE, (*place, "mountPath"), message)
+                mounted.add(at)
+
+
+def command(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo has to know what to run: without a command the controller asks the image's registry, or fails."""
+    for template in manifest.all_templates():
+        for path, container in template.containers():
+            kind = str(path[len(template.path)])
+            if not container.get("command") and not mapping(manifest.defaults.get(kind)).get("command"):
+                message = "without a command Argo asks the image's registry for one, at every start of the pod"
+                advice = "write the image's entrypoint as command"
+                yield Finding(Code.COMMAND_MISSING, path, message, help=advice, at_key=True)
+
+
+def parallelism(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: what has one pod has nothing to count."""
+    for template in manifest.all_templates():
+        if template.body.get("parallelism") is not None and template.kinds and not template.is_group:
+            message = f"parallelism is for steps and dag templates, not for {template.kinds[0]}"
+            yield Finding(Code.BAD_VALUE, (*template.path, "parallelism"), message, at_key=True)
+
+
+def cleaned_up(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Some 500 workflows that ended and stay fill etcd (argo-workflows 12802); a pod takes its log with it."""
+    if not manifest.is_reference and manifest.spec.get("ttlStrategy") is None:
+        message = "without a ttlStrategy the workflow stays in the cluster for ever"
+        advice = "ttlStrategy: {secondsAfterCompletion: 86400}"
+        yield Finding(Code.NOT_CLEANED_UP, ("spec",), message, help=advice, at_key=True)
+    collection = mapping(manifest.spec.get("podGC"))
+    if text(collection.get("strategy")).startswith("OnPod") and collection.get("deleteDelayDuration") is None:
+        message = "a pod is deleted 5 s after its end, and its log with it"
+        path = ("spec", "podGC", "strategy")
+        yield Finding(Code.NOT_CLEANED_UP, path, message, help='deleteDelayDuration: "60s"')
+
+
+def token(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's own container reports results and needs a token; the others most often do not."""
+    without = [("spec",)] if manifest.spec.get("automountServiceAccountToken") is False else []
+    places: list[Path] = [*without]
+    open_ = []
+    for template in manifest.all_templates():
+        own = template.body.get("automountServiceAccountToken", manifest.defaults.get("automountServiceAccountToken"))
+        if own is False:
+            places.append(template.path)
+        elif template.has_pod and (own is True or not without):
+            open_.append(template)
+    if open_ and not manifest.is_reference:
+        message = f"{len(open_)} of the templates get a token of their service account, also in the user's container"
+        advice = "automountServiceAccountToken: false, and executor.serviceAccountName for Argo's own"
+        path = ("spec",) if not without else (*open_[0].path, "automountServiceAccountToken")
+        yield Finding(Code.TOKEN_MOUNTED, path, message, help=advice, at_key=True)
+    if places and not _has_executor(manifest):
+        message = "without a token of the pod Argo's own container needs another: executor.serviceAccountName"
+        yield Finding(Code.MISSING_FIELD, (*places[0], "automountServiceAccountToken"), message, at_key=True)
+
+
+def _has_executor(manifest: Manifest) -> bool:
+    bodies = [manifest.spec, manifest.defaults, *(template.body for template in manifest.all_templates())]
+    return any(text(mapping(body.get("executor")).get("serviceAccountName")) for body in bodies)

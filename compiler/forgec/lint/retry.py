@@ -1,0 +1,90 @@
+"""Rules on retries: where they stand, what they repeat, and what keeps them from working."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from forgec.diagnostic import Code
+from forgec.lint.finding import Finding, Path
+from forgec.lint.manifest import Manifest, mapping, text
+from forgec.manifest.target import Target
+
+_FOR_ALL: Final = (("spec", "templateDefaults", "retryStrategy"), ("spec", "retryStrategy"))
+
+_TELLS_DEADLINES = re.compile(r"lastRetry\.(message|duration)")
+_EXIT_CODES = re.compile(r"lastRetry\.exitCode")
+_SIGNALS = re.compile(r"\b(137|143)\b|-1\b|[<>]|!=")
+
+
+def fail_fast(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """A failed attempt counts as a failed child: the retry is never made (argo-workflows 5398) or never ends (16849)."""
+    for template in manifest.all_templates():
+        if template.body.get("failFast") is not True or not template.is_group:
+            continue
+        for call in template.calls():
+            callee = manifest.callee(call)
+            if callee is not None and manifest.retry_of(callee):
+                message = f'failFast keeps "{call.name}", which has a retryStrategy, from being tried again'
+                advice = "leave failFast out; it does not end what is running anyway"
+                yield Finding(Code.FAIL_FAST_WITH_RETRY, (*template.path, "failFast"), message, advice, at_key=True)
+                break
+
+
+def retry_on_group(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """A retry of steps or of a DAG starts all of it again, also what has succeeded (argo-workflows 12009)."""
+    advice = "put the retryStrategy on the templates that have a pod"
+    groups = [template for template in manifest.all_templates() if template.is_group]
+    for template in groups:
+        if template.body.get("retryStrategy") is not None:
+            message = f"the retry of the {template.title} repeats all of its {template.kinds[0]}"
+            path = (*template.path, "retryStrategy")
+            yield Finding(Code.RETRY_ON_GROUP, path, message, help=advice, at_key=True)
+    for path, _ in _for_all(manifest):
+        if groups:
+            message = f"this retry is every template's, also of the {groups[0].title}, which it repeats as a whole"
+            yield Finding(Code.RETRY_ON_GROUP, path, message, help=advice, at_key=True)
+
+
+def implicit_policy(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """With an expression the policy is Always since Argo 3.5, and OnFailure before and without one."""
+    for path, retry, _ in _strategies(manifest):
+        if text(retry.get("expression")) and not text(retry.get("retryPolicy")):
+            message = "with an expression and no retryPolicy it depends on Argo's version what is tried again"
+            advice = "say retryPolicy: Always, which is what Argo takes since 3.5"
+            yield Finding(Code.RETRY_POLICY_IMPLICIT, (*path, "expression"), message, help=advice, at_key=True)
+
+
+def retry_after_deadline(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """A pod that its deadline ended has failed like any other, with a signal's exit code, and is tried again."""
+    for path, retry, body in _strategies(manifest):
+        limited = [key for key in ("activeDeadlineSeconds", "timeout") if body.get(key) is not None]
+        if limited and _repeats_deadlines(retry):
+            message = f"what {limited[0]} has stopped is tried again, with the same time as before"
+            advice = "leave it out in the expression: !(lastRetry.message contains 'deadline')"
+            yield Finding(Code.RETRY_AFTER_DEADLINE, path, message, help=advice, at_key=True)
+
+
+def _strategies(manifest: Manifest) -> Iterator[tuple[Path, Mapping[str, Any], Mapping[str, Any]]]:
+    """Every strategy with its path and what it stands in."""
+    for path, retry in _for_all(manifest):
+        yield path, retry, manifest.defaults
+    for template in manifest.all_templates():
+        own = mapping(template.body.get("retryStrategy"))
+        if own:
+            yield (*template.path, "retryStrategy"), own, template.body
+
+
+def _for_all(manifest: Manifest) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for path in _FOR_ALL:
+        body = manifest.defaults if "templateDefaults" in path else manifest.spec
+        retry = mapping(body.get("retryStrategy"))
+        if retry:
+            yield path, retry
+
+
+def _repeats_deadlines(retry: Mapping[str, Any]) -> bool:
+    expression = text(retry.get("expression"))
+    policy = text(retry.get("retryPolicy")) or ("Always" if expression else "OnFailure")
+    if policy not in ("Always", "OnFailure") or _TELLS_DEADLINES.search(expression):
+        return False
+    return not _EXIT_CODES.search(expression) or bool(_SIGNALS.search(expression))

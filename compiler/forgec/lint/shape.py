@@ -1,0 +1,101 @@
+"""Whether a text's fields are those of a Workflow: unknown ones, missing ones, and values of another type.
+
+Argo reads manifests strictly and refuses what it does not know; a cluster with the minimal definitions drops it.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from forgec.diagnostic import Code
+from forgec.lint.field import FIELDS
+from forgec.lint.finding import Finding, Path
+from forgec.manifest.target import Target
+from forgec.nearest import did_you_mean
+
+_TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
+    "s": ("a text", (str,)),
+    "i": ("a whole number", (int,)),
+    "#": ("a number or a text", (int, float, str)),
+    "b": ("true or false", (bool,)),
+    "$": ("a single value", (str, int, float, bool)),
+}
+
+
+def check_shape(body: Any, target: Target) -> list[Finding]:
+    """Of a document that calls itself a Workflow."""
+    return list(_object(body, "Workflow", (), target))
+
+
+def _value(value: Any, kind: str, path: Path, target: Target) -> Iterator[Finding]:
+    if value is None or kind == "?":
+        return  # null is a field that is not there
+    if "|" in kind:
+        choices = kind.split("|")
+        if value not in choices:
+            known = [choice for choice in choices if choice]
+            message = f"{_shown(value)} is none of {', '.join(known)}"
+            hint = did_you_mean(value, known) if isinstance(value, str) else None
+            yield Finding(Code.BAD_VALUE, path, message, help=hint)
+    elif kind in _TYPES:
+        noun, types = _TYPES[kind]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            yield Finding(Code.WRONG_TYPE, path, f"expected {noun}, found {_shown(value)}")
+    elif kind.startswith("["):
+        yield from _list(value, kind[1:-1], path, target)
+    elif kind == "m" or kind.startswith("<"):
+        yield from _by_name(value, "s" if kind == "m" else kind[1:-1], path, target)
+    else:
+        yield from _object(value, kind, path, target)
+
+
+def _object(value: Any, kind: str, path: Path, target: Target) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        yield Finding(Code.WRONG_TYPE, path, f"expected an object, found {_shown(value)}")
+        return
+    fields = FIELDS[kind]
+    for name, (_, required) in fields.items():
+        if required and value.get(name) is None:
+            yield Finding(Code.MISSING_FIELD, (*path, name), f'the field "{name}" is missing')
+    for name, item in value.items():
+        if name in fields:
+            yield from _value(item, fields[name][0], (*path, name), target)
+        else:
+            yield _unknown(name, kind, (*path, name), target)
+
+
+def _unknown(name: str, kind: str, path: Path, target: Target) -> Finding:
+    here = [step for step in path[:-1] if isinstance(step, str)]
+    known = [field for field in FIELDS[kind] if target.missing([*here, field]) is None]
+    hint = did_you_mean(name, known)
+    return Finding(Code.UNKNOWN_FIELD, path, f'a {kind} of Argo has no field "{name}"', help=hint, at_key=True)
+
+
+def _list(value: Any, kind: str, path: Path, target: Target) -> Iterator[Finding]:
+    if not isinstance(value, list):
+        yield Finding(Code.WRONG_TYPE, path, f"expected a list, found {_shown(value)}")
+        return
+    for at, item in enumerate(value):
+        if item is None and kind != "?":
+            yield Finding(Code.WRONG_TYPE, (*path, at), "an item of a list is not null")
+        yield from _value(item, kind, (*path, at), target)
+
+
+def _by_name(value: Any, kind: str, path: Path, target: Target) -> Iterator[Finding]:
+    if not isinstance(value, dict):
+        yield Finding(Code.WRONG_TYPE, path, f"expected an object, found {_shown(value)}")
+        return
+    for name, item in value.items():
+        yield from _value(item, kind, (*path, name), target)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f'the text "{value[:60]}"'
+    return f"the number {value}" if isinstance(value, int | float) else "null"

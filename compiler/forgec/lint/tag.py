@@ -1,0 +1,58 @@
+"""Rules on tags: every text of a template is template source to Argo, and `{{` cannot be escaped."""
+
+import re
+from collections.abc import Iterator
+
+from forgec.diagnostic import Code
+from forgec.lint.finding import Finding, Path
+from forgec.lint.manifest import Manifest, Template, texts
+from forgec.lint.scope import ROOTS, Scope, call_scopes, output_scope, template_scope, workflow_scope
+from forgec.manifest.target import Target
+from forgec.nearest import did_you_mean
+
+_TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_EXPRESSION = "="
+
+
+def tags(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: a tag names something. Expressions (`{{=`) are evaluated at run time and not read here."""
+    base = workflow_scope(manifest)
+    for template in manifest.all_templates():
+        scope = template_scope(base, template, manifest.retry_of(template))
+        for path, text, known in _places(manifest, template, scope):
+            yield from _text(path, text, known)
+
+
+def _places(manifest: Manifest, template: Template, scope: Scope) -> Iterator[tuple[Path, str, Scope]]:
+    """Every text of a template with what may be named there."""
+    if not template.is_group:
+        for path, text in texts(template.body, template.path):
+            yield path, text, scope
+        return
+    for call, known in call_scopes(scope, manifest, template):
+        for path, text in texts(call.body, call.path, without="inline"):
+            yield path, text, known
+    outputs = output_scope(scope, manifest, template)
+    for path, text in texts(template.body.get("outputs"), (*template.path, "outputs")):
+        yield path, text, outputs
+
+
+def _text(path: Path, text: str, scope: Scope) -> Iterator[Finding]:
+    if "{{" not in text:
+        return
+    for match in _TAG.finditer(text):
+        tag = match.group(1)
+        name = tag.strip()
+        if tag.startswith(_EXPRESSION) or scope.has(name):
+            continue
+        if name == "item" or name.startswith(ROOTS):
+            help_ = did_you_mean(name, scope.known())
+            yield Finding(Code.TAG_UNRESOLVED, path, f'"{{{{{tag}}}}}" names nothing that is known here', help=help_)
+        else:
+            message = f'"{{{{{tag}}}}}" is no variable of Argo\'s, and stays in the text as it is'
+            yield Finding(Code.TAG_FOREIGN, path, message, help="if that is meant, nothing is wrong")
+    if "{{" in _TAG.sub("", text):
+        message = 'a "{{" is not closed in its text, and Argo takes what follows in the manifest for its tag'
+        yield Finding(
+            Code.TAG_FOREIGN, path, message, help="braces cannot be escaped: keep the text in a file of the image"
+        )
