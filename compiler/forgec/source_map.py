@@ -78,6 +78,8 @@ def _carried(plan: Plan, places: Places) -> Iterator[tuple[str, Iterator[dict[st
         )
 
 
-def _place(span: Span) -> dict[str, Any]:
+def _place(span: Span | None) -> dict[str, Any]:
+    if span is None:
+        return {}
     at = span.position
     return {"file": span.source.name, "line": at.line, "column": at.column}

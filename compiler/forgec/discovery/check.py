@@ -5,7 +5,7 @@ What follows from the rest may be left out: `phaseGroups` is computed where it i
 What is doubtful but no mistake joins the document's warnings.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,10 +21,11 @@ from forgec.discovery.model import (
     warnings_of,
 )
 from forgec.discovery.place import find, key_place, place
-from forgec.discovery.places import Located, places_of_document
+from forgec.discovery.places import Located, Places, Roots, roots_of_document
+from forgec.discovery.quick import read_quickly
 from forgec.discovery.rules import check_artifact, check_repository, check_step, suggestion
 from forgec.source import Source
-from forgec.syntax.data import Node
+from forgec.syntax.data import Node, StructNode
 from forgec.syntax.decode import decode
 from forgec.syntax.document import parse_json
 
@@ -42,6 +43,9 @@ def locate_document(source: Source) -> Located:
     if size > DOCUMENT_BYTES_MAX:
         message = f"the document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
         raise ForgeError([Diagnostic(Code.OUTPUT_TOO_LARGE, message, source.span(0, 0))])
+    quick = read_quickly(source)
+    if quick is not None and not check_document(quick, StructNode({}, source.span(0, 0))):
+        return _located(quick, (), lambda: roots_of_document(quick, parse_json(source)))
     node = parse_json(source)
     document, problems = decode(node, Discovery)
     if document is None or has_errors(problems):
@@ -49,18 +53,17 @@ def locate_document(source: Source) -> Located:
     findings = check_document(document, node)
     if has_errors(findings):
         raise ForgeError(findings)
-    new = tuple(_new_warnings(document, findings))
+    roots = roots_of_document(document, node)
+    return _located(document, tuple(_new_warnings(document, findings)), lambda: roots)
+
+
+def _located(document: Discovery, new: tuple[Diagnostic, ...], roots: Callable[[], Roots]) -> Located:
     completed = msgspec.structs.replace(
         document,
         phase_groups=document.phase_groups or phase_groups(document.repository),
         warnings=(*document.warnings, *warnings_of(new)),
     )
-    return Located(
-        document=completed,
-        places=places_of_document(document, node),
-        findings=new,
-        carried=document.warnings,
-    )
+    return Located(document=completed, places=Places(roots), findings=new, carried=document.warnings)
 
 
 def check_document(document: Discovery, node: Node) -> list[Diagnostic]:

@@ -35,7 +35,7 @@ from forgec.discovery.model import (
     warnings_of,
 )
 from forgec.discovery.place import find, key_place, place
-from forgec.discovery.places import Located, Places
+from forgec.discovery.places import Located, Places, Roots
 from forgec.discovery.rules import check_artifact, suggestion
 from forgec.discovery.target import TargetUse, check_targets
 from forgec.discovery.tree import Tree
@@ -92,9 +92,11 @@ class Survey:
 
     def located(self, trigger: Trigger) -> Located:
         """The document and where its parts were written. Raises ForgeError where it becomes too large."""
+        return Located(document=self.document(trigger), places=Places(self._roots), findings=self.findings)
+
+    def _roots(self) -> Roots:
         nodes = {project.config.name: project.configured.node for project in self.projects}
-        places = Places(repository=self.repository_node, projects=nodes, phases=("ci", "phases"))
-        return Located(document=self.document(trigger), places=places, findings=self.findings)
+        return Roots(repository=self.repository_node, projects=nodes, phases=("ci", "phases"))
 
     def document(self, trigger: Trigger) -> Discovery:
         """Raises ForgeError where the document becomes too large."""

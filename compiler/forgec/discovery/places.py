@@ -4,8 +4,9 @@ A document of JSON and one that discovery made of `.forge` directories say the s
 later stages, which know names and no texts, get their places here.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from forgec.diagnostic import Diagnostic
@@ -16,37 +17,44 @@ from forgec.syntax.data import ListNode, Node, ScalarNode, StructNode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """By name: of phases in `repository`, of all else in the project's own node; None where no text is at hand.
+class Roots:
+    """The trees that were read: of phases in `repository`, of all else in the project's own.
 
-    `phases` is the way to a project's phases in its node: a list of steps in a document, steps by name in a file.
+    `phases` is the way to a project's phases in its tree: a list of steps in a document, steps by name in a file.
     """
 
-    repository: Node | None = None
-    projects: Mapping[str, Node] = field(default_factory=dict)
-    phases: tuple[str, ...] = ("phases",)
+    repository: Node
+    projects: Mapping[str, Node]
+    phases: tuple[str, ...]
+
+
+class Places:
+    """By name; None where no text is at hand. The trees are made when they are asked for: most documents are right."""
+
+    def __init__(self, load: Callable[[], Roots] | None = None) -> None:
+        self._roots = functools.cache(load) if load else None
 
     def phase(self, name: str) -> Span | None:
-        return None if self.repository is None else key_place(self.repository, "phases", name)
+        return key_place(self._roots().repository, "phases", name) if self._roots else None
 
     def group(self, phase: str) -> Span | None:
         """The number of the group that a phase belongs to."""
-        return None if self.repository is None else place(self.repository, "phases", phase, "group")
+        return place(self._roots().repository, "phases", phase, "group") if self._roots else None
 
     def project(self, name: str) -> Span | None:
-        node = self.projects.get(name)
+        node = self._project(name)
         return None if node is None else place(node, "name")
 
     def task(self, project: str, phase: str) -> Span | None:
         """What a project does in a phase."""
-        node = self.projects.get(project)
-        return None if node is None else key_place(node, *self.phases, phase)
+        node = self._project(project)
+        return None if node is None else key_place(node, *self._phases, phase)
 
     def step(self, project: str, phase: str, name: str) -> Span | None:
-        node = self.projects.get(project)
+        node = self._project(project)
         if node is None:
             return None
-        match find(node, *self.phases, phase):
+        match find(node, *self._phases, phase):
             case StructNode(fields=fields) if name in fields:
                 return fields[name].key_span
             case ListNode(items=items):
@@ -55,6 +63,13 @@ class Places:
                         case ScalarNode(value=value, span=span) if value == name:
                             return span
         return self.task(project, phase)
+
+    def _project(self, name: str) -> Node | None:
+        return self._roots().projects.get(name) if self._roots else None
+
+    @property
+    def _phases(self) -> tuple[str, ...]:
+        return self._roots().phases if self._roots else ()
 
 
 NO_PLACES: Final = Places()
@@ -75,7 +90,7 @@ class Located:
     carried: tuple[DocumentWarning, ...] = ()
 
 
-def places_of_document(document: Discovery, node: Node) -> Places:
+def roots_of_document(document: Discovery, node: Node) -> Roots:
     """`node` is the tree that the document was decoded from."""
     nodes = {project.name: find(node, "projects", index) or node for index, project in enumerate(document.projects)}
-    return Places(repository=find(node, "repository") or node, projects=nodes, phases=("phases",))
+    return Roots(repository=find(node, "repository") or node, projects=nodes, phases=("phases",))
