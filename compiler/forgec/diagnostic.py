@@ -112,6 +112,12 @@ class Code(enum.Enum):
     COMMIT_NOT_FOUND = ("FC603", "COMMIT_NOT_FOUND", "commit or reference is not there")
     UNWRITABLE = ("FC604", "CONFIG_INVALID", "file cannot be written")
     GIT_FAILED = ("FC605", "GIT_FETCH_FAILED", "git command failed")
+    OPERAND_UNKNOWN = ("FC610", "CONFIG_INVALID", "neither a path nor a revision")
+    OPERAND_AMBIGUOUS = ("FC611", "CONFIG_INVALID", "both a path and a revision")
+    GOLDEN_CASE_MISSING = ("FC612", "CONFIG_INVALID", "directory holds no golden case")
+    GOLDEN_CASE_INVALID = ("FC613", "CONFIG_INVALID", "golden case does not say what its input is")
+    GOLDEN_IN_CI = ("FC614", "CONFIG_INVALID", "golden files are not updated in CI")
+
     CUE_REFUSED = ("FC620", "CONFIG_INVALID", "cue refuses a file")
     CUE_MISSING = ("FC621", "CONFIG_INVALID", "cue command is not installed")
     CUE_VERSION = ("FC622", "CONFIG_INVALID", "cue command has the wrong version")

@@ -26,6 +26,11 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 def add_trigger(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("of a directory")
     group.add_argument("--rev", help="read this commit, branch or tag instead of the files as they are")
+    add_event(group)
+
+
+def add_event(group: "argparse._ArgumentGroup") -> None:
+    """The event that a directory is evaluated for."""
     group.add_argument(
         "--trigger",
         choices=("push", "pull_request", "manual"),
@@ -50,19 +55,23 @@ def read_input(arguments: argparse.Namespace) -> "Discovery":
 def locate_input(arguments: argparse.Namespace) -> "Located":
     """The same with the places of what it says."""
     from forgec import pipeline
-    from forgec.syntax.document import SIZE_BYTES_MAX
 
     source = Path(arguments.input)
     if arguments.input != STREAM and source.is_dir():
         return locate_directory(source, arguments)
-    _refuse_trigger(arguments)
-    name = shown(arguments.input)
+    refuse_event(arguments, f"{arguments.input} is a discovery document")
+    return _reported(pipeline.read_located(shown(arguments.input), read_file(arguments.input)), arguments)
+
+
+def read_file(argument: str) -> bytes:
+    """A file or standard input; of what is larger than any document only so much that this shows."""
+    from forgec.syntax.document import SIZE_BYTES_MAX
+
     try:
-        with contextlib.nullcontext(sys.stdin.buffer) if arguments.input == STREAM else source.open("rb") as file:
-            data = file.read(SIZE_BYTES_MAX + 1)  # of an endless stream as well, what is too much is known soon
+        with contextlib.nullcontext(sys.stdin.buffer) if argument == STREAM else Path(argument).open("rb") as file:
+            return file.read(SIZE_BYTES_MAX + 1)
     except OSError as error:
-        raise fail(Code.UNREADABLE, f"cannot read {name}: {error.strerror}") from None
-    return _reported(pipeline.read_located(name, data), arguments)
+        raise fail(Code.UNREADABLE, f"cannot read {shown(argument)}: {error.strerror}") from None
 
 
 def locate_directory(directory: Path, arguments: argparse.Namespace) -> "Located":
@@ -103,9 +112,9 @@ def trigger_of(arguments: argparse.Namespace, commit: str | None) -> "Trigger":
     return Trigger(commit_sha=commit, ref=ref, branch=branch, tag=tag, trigger_type=arguments.trigger)
 
 
-def _refuse_trigger(arguments: argparse.Namespace) -> None:
+def refuse_event(arguments: argparse.Namespace, why: str) -> None:
     """A discovery document says itself which commit and event it is of."""
-    given = [name for name in ("rev", "ref", "branch", "tag") if getattr(arguments, name) is not None]
+    given = [name for name in ("rev", "ref", "branch", "tag") if getattr(arguments, name, None) is not None]
     given += ["trigger"] if arguments.trigger != _TRIGGER_DEFAULT else []
     if given:
-        arguments.usage.error(f"--{given[0]} goes with a directory; {arguments.input} is a discovery document")
+        arguments.usage.error(f"--{given[0]} goes with a directory; {why}")

@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "estimate": "tell what a run takes of Argo, how long, and which time limits contradict",
     "why": "tell where a step comes from and what runs it, or why it is not there",
     "simulate-event": "tell what a push or a pull request would release, and why",
+    "diff": "tell what changed in the pipeline between two documents, directories or revisions",
     "schema": "print the JSON Schema of a document",
     "completion": "print the script that completes this command line in a shell",
 }

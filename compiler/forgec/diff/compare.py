@@ -7,7 +7,7 @@ Pure and symmetric: the changes from B to A are those from A to B, mirrored.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from forgec.diff.match import Names, Steps, match_artifacts, match_documents, match_steps, steps_of
 from forgec.diff.model import Change, Field, Kind, Place, Subject
@@ -27,18 +27,25 @@ from forgec.diff.things import (
     step_fields,
 )
 from forgec.discovery.model import Discovery, Phase, Project, Publisher, Repository
+from forgec.discovery.trigger import Release
 
 _T = TypeVar("_T")
 
 
-def compare(before: Discovery, after: Discovery) -> tuple[Change, ...]:
+Rules: TypeAlias = Mapping[str, Release]
+"""When each project is released, where configuration was read: a document says only what its event released."""
+
+NO_RULES: Final[tuple[Rules, Rules]] = ({}, {})
+
+
+def compare(before: Discovery, after: Discovery, *, rules: tuple[Rules, Rules] = NO_RULES) -> tuple[Change, ...]:
     """Every difference in what the documents mean, sorted; none for documents that mean the same."""
     names = match_documents(before, after)
     changes = [
         *_repository(before.repository, after.repository),
         *_phases(before.repository.phases, after.repository.phases, names),
         *_publishers(before.repository.publishers, after.repository.publishers, names),
-        *_projects(before, after, names),
+        *_projects(before, after, rules, names),
     ]
     return tuple(sorted(changes, key=Change.sort_key))
 
@@ -67,27 +74,24 @@ def _publishers(old: Mapping[str, Publisher], new: Mapping[str, Publisher], name
     yield from _new(Subject.PUBLISHER, new, names.publishers.values(), publisher_fields)
 
 
-def _projects(before: Discovery, after: Discovery, names: Names) -> Iterator[Change]:
+def _projects(before: Discovery, after: Discovery, rules: tuple[Rules, Rules], names: Names) -> Iterator[Change]:
     old = {project.name: project for project in before.projects}
     new = {project.name: project for project in after.projects}
     for name, other in names.projects.items():
-        yield from _project(old[name], new[other])
+        fields = differences(
+            project_fields(old[name], rules[0].get(name)), project_fields(new[other], rules[1].get(other))
+        )
+        yield from _changed(Subject.PROJECT, _project_place(old[name]), _project_place(new[other]), fields)
         yield from _steps(before.repository.phases, old[name], after.repository.phases, new[other], names.phases)
         yield from _artifacts(old[name], new[other], names.publishers)
     for name in new.keys() - names.projects.values():
-        yield from _whole_project(new[name])
+        yield from _whole_project(new[name], rules[1].get(name))
     for name in old.keys() - names.projects.keys():
-        yield from (change.mirrored() for change in _whole_project(old[name]))
+        yield from (change.mirrored() for change in _whole_project(old[name], rules[0].get(name)))
 
 
-def _project(old: Project, new: Project) -> Iterator[Change]:
-    fields = differences(project_fields(old), project_fields(new))
-    moved = old.path != new.path
-    yield from _changed(Subject.PROJECT, _project_place(old), _project_place(new), fields, moved=moved)
-
-
-def _whole_project(project: Project) -> Iterator[Change]:
-    yield _added(Subject.PROJECT, _project_place(project), project_fields(project))
+def _whole_project(project: Project, release: Release | None) -> Iterator[Change]:
+    yield _added(Subject.PROJECT, _project_place(project), project_fields(project, release))
     for key, step in steps_of(project).items():
         yield _added(Subject.STEP, _step_place(project, key), step_fields(step, step.timeout))
     for name, artifact in project.artifacts.items():
@@ -113,8 +117,9 @@ def _steps(
         after_fields = step_fields(two, None if inherited else new_limit)
         neutral = {"priority"} if key in staying and other[0] in in_order else set[str]()
         fields = differences(before_fields, after_fields, neutral=neutral)
-        moved = key not in staying
-        yield from _changed(Subject.STEP, _step_place(old, key), _step_place(new, other), fields, moved=moved)
+        if key not in staying:
+            fields = (*differences({"phase": key[0]}, {"phase": other[0]}), *fields)
+        yield from _changed(Subject.STEP, _step_place(old, key), _step_place(new, other), fields)
     for key in after.keys() - pairs.values():
         yield _added(Subject.STEP, _step_place(new, key), step_fields(after[key], after[key].timeout))
     for key in before.keys() - pairs.keys():
@@ -142,13 +147,11 @@ def _artifacts(old: Project, new: Project, publishers: Mapping[str, str]) -> Ite
     yield from _new(Subject.ARTIFACT, new.artifacts, pairs.values(), artifact_fields, new.name)
 
 
-def _changed(
-    subject: Subject, before: Place, after: Place, fields: tuple[Field, ...], *, moved: bool = False
-) -> Iterator[Change]:
+def _changed(subject: Subject, before: Place, after: Place, fields: tuple[Field, ...]) -> Iterator[Change]:
     """The change of something that is on both sides; nothing where there is none."""
     renamed = before.name != after.name
-    if fields or renamed or moved:
-        kind = Kind.RENAMED if renamed else Kind.MOVED if moved else kind_of(fields)
+    if fields or renamed:
+        kind = Kind.RENAMED if renamed else kind_of(fields)
         yield Change(subject=subject, kind=kind, before=before, after=after, fields=fields)
 
 

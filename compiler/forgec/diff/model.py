@@ -7,6 +7,7 @@ direction of the comparison, so the changes from B to A are those from A to B, m
 import enum
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -25,7 +26,8 @@ class Subject(enum.StrEnum):
 class Kind(enum.StrEnum):
     """How. One change has one kind, the first of these that fits; its fields say what else there is.
 
-    `renumbered` and `reordered` are those after which everything runs after what it ran after before.
+    Moved are projects with another `path` and steps with another `phase`. Renumbered are groups and priorities that
+    keep the order; reordered are lists with the same items.
     """
 
     ADDED = "added"
@@ -85,6 +87,11 @@ class Change:
     def field(self, name: str) -> Field | None:
         return next((field for field in self.fields if field.name == name), None)
 
+    @property
+    def neutral(self) -> bool:
+        """Whether what runs, when and with what is as it was."""
+        return self.kind in (Kind.CHANGED, Kind.RENUMBERED) and all(field.neutral for field in self.fields)
+
     def mirrored(self) -> "Change":
         """The same difference, looked at from the other side."""
         fields = tuple(replace(field, before=field.after, after=field.before) for field in self.fields)
@@ -96,6 +103,15 @@ class Change:
         place = self.place
         subject = _SUBJECTS.index(self.subject)
         return (place.project or "", subject, place.phase or "", place.name, self.kind, self.before is None)
+
+
+def projects_now(changes: Iterable[Change]) -> dict[str, str]:
+    """The names of projects that changed or have another name: before, and after."""
+    return {
+        change.before.name: change.after.name
+        for change in changes
+        if change.subject is Subject.PROJECT and change.before and change.after
+    }
 
 
 _MIRRORED: Final = {Kind.ADDED: Kind.REMOVED, Kind.REMOVED: Kind.ADDED}

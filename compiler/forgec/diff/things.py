@@ -13,6 +13,7 @@ import msgspec
 
 from forgec.diff.model import Field, Kind
 from forgec.discovery.model import Artifact, Phase, Project, Publisher, Repository, Step
+from forgec.discovery.trigger import Release
 from forgec.units import parse_duration
 
 Fields: TypeAlias = dict[str, Any]
@@ -36,12 +37,15 @@ def publisher_fields(publisher: Publisher) -> Fields:
     return {"type": publisher.type, **_plain(publisher)}
 
 
-def project_fields(project: Project) -> Fields:
+def project_fields(project: Project, release: Release | None) -> Fields:
+    """`release`: the project's rules, which a document does not hold."""
+    rules = {} if release is None else {"release.on": _plain(release.on), "release.enabled": release.enabled}
     return {
         "path": project.path,
         "releaseTriggered": project.release_triggered,
         "deploymentTriggered": project.deployment_triggered,
         "releaseReason": _plain(project.release_reason),
+        **rules,
     }
 
 
@@ -82,7 +86,9 @@ def appeared(fields: Fields) -> tuple[Field, ...]:
 
 
 def kind_of(fields: Collection[Field]) -> Kind:
-    """Of a change that is neither a new name nor a new place."""
+    """Of a change that is no new name."""
+    if any(field.name in ("path", "phase") for field in fields):
+        return Kind.MOVED
     if all(field.reordered for field in fields):
         return Kind.REORDERED
     if all(field.neutral and field.name in ("group", "priority") for field in fields):
