@@ -11,6 +11,7 @@ from forgec.cli.report import add_format
 
 def _run(arguments: argparse.Namespace) -> int:
     from forgec import pipeline
+    from forgec.estimate.budget import budget_findings
     from forgec.manifest.lower import ManifestOptions
     from forgec.plan.model import SHARD_SIZE_DEFAULT
 
@@ -18,6 +19,8 @@ def _run(arguments: argparse.Namespace) -> int:
     discovery = located.document
     plan = pipeline.plan(discovery, shard_size=SHARD_SIZE_DEFAULT, places=located.places)
     pipeline.lower(plan, ManifestOptions(), dynamic=False)
+    budgets = budget_findings(located, plan)
+    arguments.report.add(budgets)
     arguments.report.settle()
     if not arguments.report.as_text:
         return DONE
@@ -26,7 +29,7 @@ def _run(arguments: argparse.Namespace) -> int:
         (len(discovery.projects), "project"),
         (len(discovery.repository.phases), "phase"),
         (steps, "step"),
-        (len(discovery.warnings), "warning"),
+        (len(discovery.warnings) + len(budgets), "warning"),
     )
     summary = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     write(f"{shown(arguments.input)}: no errors ({summary})\n".encode())

@@ -20,6 +20,7 @@ from forgec.estimate.schedule import Schedule, Wait
 from forgec.estimate.work import Job, Stage, critical_path, length_s, stages_of, time_limit
 from forgec.manifest.lower import SHARD_DEADLINE_S, WORKFLOW_DEADLINE_S
 from forgec.plan.model import Plan, Task
+from forgec.source import Span
 from forgec.units import format_duration, parse_duration
 
 START_S_MAX: Final = (SHARD_DEADLINE_S - STEP_WAIT_S) / STARTS_MAX - START_ALLOWANCE_S
@@ -85,7 +86,7 @@ def _steps(located: Located, project: Project) -> Iterator[Diagnostic]:
                     "a phase's timeout is the limit of steps that set none, and does not end this one: "
                     "raise it, or lower the step's"
                 )
-                related = (Related(located.places.phase(name), "the phase"),)
+                related = _related(located.places.phase(name), "the phase")
                 yield _warning(Code.STEP_ABOVE_PHASE, message, span, related, project=project.name, help=advice)
             if limit_s > START_S_MAX:
                 message = (
@@ -126,5 +127,9 @@ def _too_long_run(stages: tuple[Stage, ...], places: Places) -> list[Diagnostic]
         f"a run has {format_duration(WORKFLOW_DEADLINE_S)}"
     )
     advice = f"lower timeouts, those of {longest.name} first, or merge groups"
-    related = (Related(places.group(phase), f"the longest, {format_duration(_stage_s(longest))}"),)
+    related = _related(places.group(phase), f"the longest, {format_duration(_stage_s(longest))}")
     return [_warning(Code.RUN_ABOVE_LIMIT, message, related=related, help=advice)]
+
+
+def _related(span: Span | None, message: str) -> tuple[Related, ...]:
+    return () if span is None else (Related(span, message),)
