@@ -9,19 +9,22 @@ a ForgeError that carries every finding. Nothing here touches a file, a clock or
 the files, `forgec.cli` the arguments.
 """
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from forgec.diagnostic import ForgeError
+from forgec.diagnostic import Diagnostic, ForgeError, has_errors
 from forgec.discovery.check import locate_document, read_document
 from forgec.discovery.model import Discovery
 from forgec.discovery.places import NO_PLACES, Located, Places
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger
+from forgec.lint.workflow import lint_workflow
 from forgec.manifest.argo import Workflow, to_builtins
 from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.manifest.node import check_nodes
+from forgec.manifest.target import TARGETS
 from forgec.manifest.yaml import emit_yaml
 from forgec.plan.build import build_plan
 from forgec.plan.model import Granularity, Plan
@@ -30,6 +33,12 @@ from forgec.syntax.document import read_text
 if TYPE_CHECKING:
     from forgec.discovery.discover import Survey
     from forgec.discovery.evaluate import Evaluate
+
+Warn = Callable[[Iterable[Diagnostic]], None]
+
+
+def _unheard(_warnings: Iterable[Diagnostic]) -> None:
+    """For callers whom only errors keep from going on."""
 
 
 def discover(tree: Tree, trigger: Trigger, evaluate: "Evaluate | None" = None) -> Discovery:
@@ -70,14 +79,18 @@ def plan(
     return build_plan(discovery, shard_size=shard_size, granularity=granularity, places=places)
 
 
-def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool) -> Workflow:
-    """The plan as an Argo Workflow, or the workflow that finds its plan at run time and would become this one."""
-    if not dynamic:
-        return lower_plan(plan, options)
-    workflow = lower_dynamic(options)
-    collisions = check_nodes(workflow.metadata.name, plan, dynamic=True)
-    if collisions:
-        raise ForgeError(collisions)
+def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool, warn: Warn = _unheard) -> Workflow:
+    """The plan as an Argo Workflow, or the workflow that finds its plan at run time and would become this one.
+
+    `warn` takes what is no error of it, and yet unwise.
+    """
+    workflow = lower_dynamic(options) if dynamic else lower_plan(plan, options)
+    found = lint_workflow(workflow, TARGETS[options.argo_target])
+    if dynamic:
+        found += check_nodes(workflow.metadata.name, plan, dynamic=True)
+    if has_errors(found):
+        raise ForgeError(found)
+    warn(found)
     return workflow
 
 

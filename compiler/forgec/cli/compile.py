@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
         granularity=arguments.granularity,
         places=located.places,
     )
-    workflow = pipeline.lower(plan, options, dynamic=arguments.dynamic)
+    workflow = pipeline.lower(plan, options, dynamic=arguments.dynamic, warn=arguments.report.add)
     emitters: dict[str, Callable[[], bytes]] = {
         "discovery": lambda: to_json(located.document),
         "plan": lambda: pipeline.emit_plan(plan),

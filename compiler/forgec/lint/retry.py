@@ -17,7 +17,7 @@ _SIGNALS = re.compile(r"\b(137|143)\b|-1\b|[<>]|!=")
 
 
 def fail_fast(manifest: Manifest, _target: Target) -> Iterator[Finding]:
-    """A failed attempt counts as a failed child: the retry is never made (argo-workflows 5398) or never ends (16849)."""
+    """A failed attempt counts as a failed child: no retry is made (argo-workflows 5398), or it never ends (16849)."""
     for template in manifest.all_templates():
         if template.body.get("failFast") is not True or not template.is_group:
             continue

@@ -114,31 +114,8 @@ def template_scope(base: Scope, template: Template, retry: Mapping[str, Any]) ->
     return replace(base, names=base.names | names, prefixes=(*base.prefixes, *_OF_METRICS))
 
 
-def call_scopes(scope: Scope, manifest: Manifest, template: Template) -> Iterator[tuple[Call, Scope]]:
-    """Every step or task of a template with what it may name."""
-    scope = replace(scope, left=_all_left(manifest, template))
-    before = 0
-    for group in template.groups:
-        for call in group:
-            yield call, _own(replace(scope, seen=(1 << before) - 1), call, "steps")
-        before += len(group)
-    waited_for = ancestors(template)
-    for task in template.tasks:
-        yield task, _own(replace(scope, seen=waited_for.get(task.name, -1)), task, "tasks")
-
-
-def output_scope(scope: Scope, manifest: Manifest, template: Template) -> Scope:
-    """What the outputs of a template may name."""
-    return replace(scope, left=_all_left(manifest, template), seen=-1)
-
-
-def _all_left(manifest: Manifest, template: Template) -> Mapping[str, tuple[int, Left]]:
-    kind = "tasks" if template.tasks else "steps"
-    return {f"{kind}.{call.name}": (at, _left(manifest, call)) for at, call in enumerate(template.calls())}
-
-
-def _own(scope: Scope, call: Call, kind: str) -> Scope:
-    """What a step knows of itself: the item of its loop, and for its hooks how it ended."""
+def call_scope(scope: Scope, call: Call, kind: str, seen: int) -> Scope:
+    """From the scope of the template's outputs: only what has ended, the item of a loop, and for its hooks the call."""
     names = {f"{kind}.{call.name}.status"}
     prefixes = [f"{kind}.{call.name}."] if call.body.get("hooks") or call.body.get("onExit") else []
     if call.is_loop:
@@ -150,7 +127,26 @@ def _own(scope: Scope, call: Call, kind: str) -> Scope:
             names.update(f"item.{key}" for key in item)
         elif isinstance(item, list):
             names.update(f"item.[{at}]" for at in range(len(item)))
-    return replace(scope, names=scope.names | names, prefixes=(*scope.prefixes, *prefixes))
+    return replace(scope, names=scope.names | names, prefixes=(*scope.prefixes, *prefixes), seen=seen)
+
+
+def seen_by_calls(template: Template) -> Iterator[tuple[Call, str, int]]:
+    """Every step or task, what it is in tags, and as bits which others have ended when it begins."""
+    before = 0
+    for group in template.groups:
+        for call in group:
+            yield call, "steps", (1 << before) - 1
+        before += len(group)
+    waited_for = ancestors(template)
+    for task in template.tasks:
+        yield task, "tasks", waited_for.get(task.name, -1)
+
+
+def output_scope(scope: Scope, manifest: Manifest, template: Template) -> Scope:
+    """What the outputs of a template may name: everything of every step or task."""
+    kind = "tasks" if template.tasks else "steps"
+    left = {f"{kind}.{call.name}": (at, _left(manifest, call)) for at, call in enumerate(template.calls())}
+    return replace(scope, left=left, seen=-1)
 
 
 def _left(manifest: Manifest, call: Call) -> Left:

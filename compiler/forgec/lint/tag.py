@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from forgec.diagnostic import Code
 from forgec.lint.finding import Finding, Path
 from forgec.lint.manifest import Manifest, Template, texts
-from forgec.lint.scope import ROOTS, Scope, call_scopes, output_scope, template_scope, workflow_scope
+from forgec.lint.scope import ROOTS, Scope, call_scope, output_scope, seen_by_calls, template_scope, workflow_scope
 from forgec.manifest.target import Target
 from forgec.nearest import did_you_mean
 
@@ -24,22 +25,27 @@ def tags(manifest: Manifest, _target: Target) -> Iterator[Finding]:
 
 
 def _places(manifest: Manifest, template: Template, scope: Scope) -> Iterator[tuple[Path, str, Scope]]:
-    """Every text of a template with what may be named there."""
+    """Every text of a template that has a tag, with what may be named there."""
     if not template.is_group:
-        for path, text in texts(template.body, template.path):
+        for path, text in _tagged(template.body, template.path):
             yield path, text, scope
         return
-    for call, known in call_scopes(scope, manifest, template):
-        for path, text in texts(call.body, call.path, without="inline"):
+    whole = output_scope(scope, manifest, template)
+    for call, kind, seen in seen_by_calls(template):
+        found = _tagged(call.body, call.path)
+        known = call_scope(whole, call, kind, seen) if found else whole
+        for path, text in found:
             yield path, text, known
-    outputs = output_scope(scope, manifest, template)
-    for path, text in texts(template.body.get("outputs"), (*template.path, "outputs")):
-        yield path, text, outputs
+    for path, text in _tagged(template.body.get("outputs"), (*template.path, "outputs")):
+        yield path, text, whole
+
+
+def _tagged(value: Any, path: Path) -> list[tuple[Path, str]]:
+    """An inline template has a scope of its own."""
+    return [found for found in texts(value, path, without="inline") if "{{" in found[1]]
 
 
 def _text(path: Path, text: str, scope: Scope) -> Iterator[Finding]:
-    if "{{" not in text:
-        return
     for match in _TAG.finditer(text):
         tag = match.group(1)
         name = tag.strip()

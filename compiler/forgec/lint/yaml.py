@@ -105,6 +105,7 @@ class _Builder:
             raise fail(Code.UNSUPPORTED, "an alias as a key is not supported", self._span(event))
         if len(self._open) + depth > DEPTH_MAX:
             self._too_deep(event)
+        self._count += size - 1
         self._add(node, None, size=size, depth=depth)
 
     def _begin(self, event: Any) -> None:
@@ -123,7 +124,7 @@ class _Builder:
         self._add(node, done.anchor, size=done.size, depth=1)
 
     def _add(self, node: Node, anchor: str | None, *, size: int, depth: int) -> None:
-        self._count += size
+        self._count += 1
         if self._count > NODES_MAX:
             message = f"the file has more than {NODES_MAX} values, aliases followed"
             raise fail(Code.TOO_DEEP, message, node.span)

@@ -1,8 +1,8 @@
-"""What holds for every workflow that leaves the compiler, checked on the finished manifest.
+"""Where every text of a finished manifest comes from: never from a user.
 
-No text of a user: a static manifest may say what the dynamic one of the same options says, which has seen no
-repository, and besides that only ids that the compiler made. Tags are those of a closed list. Names keep to DNS-1123,
-and pods' names stay within a label's length. How large it may be is in `size`.
+A static manifest may say what the dynamic one of the same options says, which has seen no repository, and besides that
+only ids that the compiler made. Tags are those of a closed list. How large it may be is in `size`; what holds for any
+workflow, whoever made it, is the lint's to check.
 """
 
 import re
@@ -11,7 +11,6 @@ from typing import Any
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.manifest import argo
-from forgec.manifest.name import fits_pod_name, is_dns_label
 
 _TAG = re.compile(
     r"\{\{(?:item|workflow\.(?:name|status)|inputs\.parameters\.(?:plan|unit)"
@@ -33,20 +32,7 @@ def check_workflow(workflow: argo.Workflow, known: argo.Workflow) -> list[Diagno
     tagged = sorted(text for text in texts if "{{" in _TAG.sub("", text))
     found = [f"the manifest would carry a text that the compiler did not make: {text!r}" for text in foreign]
     found += [f"the manifest would carry a tag that the compiler does not know: {text!r}" for text in tagged]
-    return [Diagnostic(Code.NAME_INVALID, message) for message in (*found, *_bad_names(workflow))]
-
-
-def _bad_names(workflow: argo.Workflow) -> Iterator[str]:
-    name = workflow.metadata.name
-    leaves = [template.name for template in workflow.spec.templates if template.container is not None]
-    names = [name, *leaves]
-    names += [step.name for template in workflow.spec.templates for entry in template.steps for step in entry]
-    for text in names:
-        if not is_dns_label(text):
-            yield f'"{text}" is not a DNS-1123 label'
-    for leaf in leaves:
-        if not fits_pod_name(name, leaf):
-            yield f'pods of the template "{leaf}" would have a name longer than a label may be'
+    return [Diagnostic(Code.NAME_INVALID, message) for message in found]
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The last check of a manifest: no text of a user, no foreign tag, names and size within limits."""
+"""Where the texts of a manifest come from: none from a user, and no foreign tag."""
 
 from typing import Any
 
@@ -67,17 +67,3 @@ def test_a_tag_that_is_not_on_the_list_is_refused_even_in_our_own_words(tag: str
     assert [found.message for found in problems] == [
         f"the manifest would carry a tag that the compiler does not know: {tag!r}"
     ]
-
-
-def test_a_template_whose_pods_would_have_too_long_a_name_is_refused() -> None:
-    workflow = changed(DYNAMIC, "spec", "templates", 1, "name", value="discover-1")
-
-    assert messages(workflow, workflow) == [
-        'pods of the template "discover-1" would have a name longer than a label may be'
-    ]
-
-
-def test_a_name_that_is_no_dns_label_is_refused() -> None:
-    workflow = changed(DYNAMIC, "metadata", "name", value="Forge")
-
-    assert messages(workflow, workflow) == ['"Forge" is not a DNS-1123 label']

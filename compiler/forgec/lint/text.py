@@ -1,16 +1,15 @@
-"""From a text, or a workflow of the compiler's own, to diagnostics: the rules with places around them."""
+"""The lint of a file that somebody wrote: every Workflow in it, by all rules, with the place of every finding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Severity, ordered
-from forgec.discovery.place import find, key_place, place
-from forgec.lint.finding import Finding, shown
-from forgec.lint.rules import COMPILED_RULES, check_manifest
+from forgec.discovery.place import find, place
+from forgec.lint.rules import check_manifest
 from forgec.lint.shape import check_shape
+from forgec.lint.workflow import diagnostic_of
 from forgec.lint.yaml import parse_yaml
-from forgec.manifest import argo
 from forgec.manifest.target import Target
 from forgec.source import Source
 from forgec.syntax.data import Node, ScalarNode, to_plain
@@ -25,11 +24,6 @@ class Linted:
 
     diagnostics: Sequence[Diagnostic]
     workflows: int
-
-
-def lint_workflow(workflow: argo.Workflow, target: Target) -> list[Diagnostic]:
-    """The compiler's own, which has the right fields by construction; a finding has a path and no place."""
-    return [_diagnostic(finding) for finding in check_manifest(argo.to_builtins(workflow), target, COMPILED_RULES)]
 
 
 def lint_text(source: Source, target: Target) -> Linted:
@@ -53,19 +47,7 @@ def _lint_document(document: Node, target: Target) -> list[Diagnostic]:
     body = to_plain(document)
     assert isinstance(body, dict)
     findings = [*check_shape(body, target), *check_manifest(body, target)]
-    return [_diagnostic(finding, document) for finding in findings]
-
-
-def _diagnostic(finding: Finding, document: Node | None = None) -> Diagnostic:
-    """With the path in front of the message: it is shorter than the lines that lead to a place in a long list."""
-    where = shown(finding.path)
-    message = f"{where}: {finding.message}" if where else finding.message
-    span = None
-    if document is not None:
-        value = find(document, *finding.path)
-        at_key = finding.at_key or not isinstance(value, ScalarNode)
-        span = (key_place if at_key else place)(document, *finding.path)
-    return Diagnostic(finding.code, message, span, help=finding.help, severity=finding.severity)
+    return [diagnostic_of(finding, document) for finding in findings]
 
 
 def _passed_over(document: Node) -> Diagnostic:
