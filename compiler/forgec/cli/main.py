@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "check": "find everything that would keep a run from starting",
     "compile": "print the workflow of a repository or a discovery document",
     "lint": "find what is wrong, or unwise, in Workflows of Argo, whoever wrote them",
+    "explain": "tell what a code of a finding means, and what to do",
     "estimate": "tell what a run takes of Argo, how long, and which time limits contradict",
     "why": "tell where a step comes from and what runs it, or why it is not there",
     "simulate-event": "tell what a push or a pull request would release, and why",

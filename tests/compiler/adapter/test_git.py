@@ -86,6 +86,16 @@ def test_directory_without_repository_has_no_revisions(tmp_path: Path) -> None:
     assert [d.code for d in caught.value.diagnostics] == [Code.NOT_A_REPOSITORY]
 
 
+def test_a_git_that_cannot_be_started_is_an_error(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repository))
+
+    with pytest.raises(ForgeError) as caught:
+        open_tree(repository, "HEAD")
+
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.help) == (Code.GIT_FAILED, "install git and put it on the PATH")
+
+
 def test_missing_directory_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(ForgeError) as caught:
         open_tree(tmp_path / "absent")

@@ -1,0 +1,123 @@
+"""Every code is explained, and shown by a golden case; what an explanation claims is true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from forgec import pipeline
+from forgec.cli.main import main
+from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.discovery.tree import MemoryTree
+from forgec.discovery.trigger import Trigger
+from forgec.explain.section import documentation, sections
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "golden"
+
+DEFAULT = {
+    ".forge/repo.cue": """package repo
+forgeVersion: "v1.0.0"
+tagging: strategy: "monorepo"
+phases: {
+	test: group: 1
+	build: group: 2
+}
+publishers: images: {type: "docker", registry: "registry.example", namespace: "shop"}
+""",
+    "api/.forge/project.cue": """package project
+name: "api"
+ci: phases: test: unit: {action: "earthly", target: "+unit"}
+""",
+    "api/Earthfile": "VERSION 0.8\nunit:\n    RUN true\nimage:\n    RUN true\n",
+}
+"""The repository that the examples speak of."""
+
+WITHOUT_GOLDEN_CASE = {
+    Code.TOO_MANY_PROJECTS: ("a case would be 101 directories", "tests/compiler/discovery/test_discover.py"),
+    Code.OUTPUT_TOO_LARGE: ("a case would be larger than 1 MB", "tests/compiler/discovery/test_discover.py"),
+    Code.NODE_COLLISION: ("a case would need a pair of names with one hash", "tests/compiler/manifest/test_node.py"),
+    Code.MANIFEST_TOO_LARGE: ("a case would be hundreds of kB", "tests/compiler/manifest/test_size.py"),
+    Code.COMMIT_NOT_FOUND: ("a case would need a git repository", "tests/compiler/adapter/test_git.py"),
+    Code.GIT_FAILED: ("a case would need a git that fails", "tests/compiler/adapter/test_git.py"),
+}
+"""Why no file can hold the case, and the test that has it instead."""
+
+_EXAMPLE = re.compile(r"^```[a-z]+ (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def examples(text: str) -> dict[str, str]:
+    """The files of a section's examples; blocks without a path show something else."""
+    return dict(_EXAMPLE.findall(text))
+
+
+EXAMPLES = {code: found for code, section in sections().items() if (found := examples(section.text))}
+
+
+def findings(files: dict[str, str]) -> list[Diagnostic]:
+    document = files.get("discovery.json")
+    try:
+        if document is None:
+            tree = MemoryTree({name: text.encode() for name, text in (DEFAULT | files).items()})
+            return list(pipeline.discover_located(tree, Trigger()).findings)
+        return list(pipeline.read_located("discovery.json", document.encode()).findings)
+    except ForgeError as error:
+        return list(error.diagnostics)
+
+
+def test_every_code_has_a_section_and_the_file_is_sorted() -> None:
+    assert list(sections()) == sorted(code.id for code in Code)
+
+
+@pytest.mark.parametrize("code", sorted(sections()))
+def test_a_section_begins_with_a_sentence_and_says_more(code: str) -> None:
+    section = sections()[code]
+
+    assert section.summary.endswith((".", ":", ".)"))
+    assert len(section.text.splitlines()) >= 5
+    assert not [line for line in section.text.splitlines() if len(line) > 150]
+
+
+def test_the_repository_of_the_examples_has_no_mistake() -> None:
+    assert findings({}) == []
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_an_example_has_the_mistake_that_its_section_is_about(code: str) -> None:
+    found = findings(EXAMPLES[code])
+
+    assert code in {finding.code.id for finding in found}
+
+
+def test_every_code_of_texts_and_repositories_has_an_example_that_runs_or_is_one_that_cannot() -> None:
+    silent = {code.id for code in Code if code.id < "FC313"} - set(EXAMPLES)
+
+    # Not text; no file of a repository; a repository without the file; too large to print; a document of 1 MB.
+    assert silent == {"FC103", "FC106", "FC301", "FC309", "FC310"}
+
+
+def test_every_code_has_a_golden_case_or_a_reason_and_a_test() -> None:
+    cases = "".join(path.read_text(encoding="utf-8") for path in GOLDEN.rglob("*.txtar"))
+    shown = set(re.findall(r"\b(?:error|warning)\[(FC[0-9]{3})\]", cases))
+
+    assert [code.name for code in Code if code.id not in shown and code not in WITHOUT_GOLDEN_CASE] == []
+
+
+@pytest.mark.parametrize("code", WITHOUT_GOLDEN_CASE, ids=lambda code: code.name)
+def test_a_code_without_golden_case_has_a_test(code: Code) -> None:
+    _reason, test = WITHOUT_GOLDEN_CASE[code]
+
+    assert f"Code.{code.name}" in (ROOT / test).read_text(encoding="utf-8")
+
+
+def test_the_anchor_leads_to_the_heading() -> None:
+    path, _, anchor = documentation("FC203").partition("#")
+
+    assert f"\n## {anchor.upper()}\n" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_all_codes_are_listed_with_their_titles(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+
+    lines = capfd.readouterr().out.splitlines()
+    assert lines == sorted(f"{code.id}  {code.title}" for code in Code)
