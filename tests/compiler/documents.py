@@ -14,6 +14,7 @@ from forgec.discovery.model import (
     Phase,
     Producer,
     Project,
+    Publisher,
     Repository,
     Secret,
     Step,
@@ -69,7 +70,13 @@ def many(count: int, phases: Mapping[str, Sequence[str]] | None = None, *, relea
 
 
 def complete(phases: dict[str, Phase], projects: Sequence[Project]) -> Discovery:
-    repository = Repository(forge_version="v1.0.0", tagging=Tagging(strategy="monorepo"), phases=phases)
+    named = {name for project in projects for artifact in project.artifacts.values() for name in artifact.publishers}
+    repository = Repository(
+        forge_version="v1.0.0",
+        tagging=Tagging(strategy="monorepo"),
+        phases=phases,
+        publishers={name: Publisher(type="docker", registry="registry.example.com", namespace="x") for name in named},
+    )
     released = tuple(sorted(project.name for project in projects if project.release_triggered))
     return Discovery(
         repository=repository,
@@ -119,7 +126,9 @@ _artifacts = st.builds(
     Artifact,
     type=st.sampled_from(["container", "binary", "archive"]),
     producer=st.builds(Producer, earthly=st.builds(EarthlyProducer, target=_targets, args=st.tuples(_arguments))),
-    publishers=st.dictionaries(st.just("docker"), st.dictionaries(_texts, _texts, max_size=2), max_size=1),
+    publishers=st.dictionaries(
+        st.sampled_from(("docker", "mirror", "on")), st.dictionaries(_texts, _texts, max_size=2), max_size=2
+    ),
 )
 
 

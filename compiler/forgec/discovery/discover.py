@@ -33,6 +33,7 @@ from forgec.discovery.model import (
     phase_groups,
     to_json,
     warnings_of,
+    with_primary,
 )
 from forgec.discovery.place import find, key_place, place
 from forgec.discovery.places import Located, Places, Roots
@@ -284,7 +285,7 @@ def _project(project: FoundProject, reason: ReleaseReason | None, files: ForgeFi
         name=config.name,
         path=project.path,
         phases={name: _steps(steps) for name, steps in sorted(config.ci.phases.items()) if steps},
-        artifacts=dict(sorted(config.artifacts.items())),
+        artifacts={name: with_primary(artifact) for name, artifact in sorted(config.artifacts.items())},
         release_triggered=reason is not None,
         deployment_triggered=reason is not None and bool(config.deployment.resources),
         release_reason=reason,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from forgec.diagnostic import Diagnostic, Severity, ordered
 
@@ -166,7 +166,11 @@ class Producer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Artifact(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What a release carries. `publishers` maps a repository's publisher to what it needs for this artifact."""
+    """What a release carries. `publishers` maps a repository's publisher to what it needs for this artifact.
+
+    The one whose `primary` is true is where the artifact is at home: its address is the artifact's. Discovery says so
+    of the first that the configuration gives where no other does, because the order of keys is not part of a document.
+    """
 
     type: Literal["container", "binary", "archive"]
     producer: Producer
@@ -223,6 +227,15 @@ class Discovery(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
     release_enabled: bool = False
     release_projects: tuple[ProjectName, ...] = ()
     warnings: tuple[DocumentWarning, ...] = field(default=())
+
+
+def with_primary(artifact: Artifact) -> Artifact:
+    """The artifact with a primary publisher that is told: the one that says so, else the first as they stand."""
+    if not artifact.publishers or any(fields.get("primary") is True for fields in artifact.publishers.values()):
+        return artifact
+    first = next(iter(artifact.publishers))
+    publishers = {**artifact.publishers, first: {**artifact.publishers[first], "primary": True}}
+    return structs.replace(artifact, publishers=publishers)
 
 
 def phase_groups(repository: Repository) -> tuple[PhaseGroup, ...]:

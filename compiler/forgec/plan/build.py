@@ -22,9 +22,10 @@ from itertools import groupby
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from forgec.diagnostic import ForgeError
-from forgec.discovery.model import Discovery, Phase, Project, Step
+from forgec.discovery.model import Discovery, Phase, Project, Publisher, Step, with_primary
 from forgec.discovery.places import NO_PLACES, Places
 from forgec.plan.check import check_plan
 from forgec.plan.model import (
@@ -70,7 +71,7 @@ def build_plan(
     size = 1 if by_step else shard_size
     plan = Plan(
         groups=_groups(discovery.repository.phases, projects, size, by_step=by_step),
-        release=_release(projects, size),
+        release=_release(projects, discovery.repository.publishers, size),
     )
     problems = check_plan(plan, places)
     if problems:
@@ -115,20 +116,27 @@ def _units(prefix: str, tasks: Sequence[Task], shard_size: int, *, by_step: bool
     )
 
 
-def _release(projects: Sequence[Project], shard_size: int) -> tuple[ReleaseUnit, ...]:
-    released = [
-        ReleaseProject(
-            project=project.name,
-            path=project.path,
-            artifacts=_plain(project.artifacts),
-            deploy=project.deployment_triggered,
-        )
-        for project in projects
-        if project.release_triggered
-    ]
+def _release(projects: Sequence[Project], publishers: dict[str, Publisher], shard_size: int) -> tuple[ReleaseUnit, ...]:
+    released = [_released(project, publishers) for project in projects if project.release_triggered]
     return tuple(
         ReleaseUnit(id=_unit_id(RELEASE_UNIT_PREFIX, number), projects=tuple(part))
         for number, part in enumerate(shards(released, shard_size), 1)
+    )
+
+
+def _released(project: Project, publishers: dict[str, Publisher]) -> ReleaseProject:
+    """A document that names no primary publisher has its first one by name: the order of its keys says nothing."""
+    artifacts = {
+        name: with_primary(replace(artifact, publishers=dict(sorted(artifact.publishers.items()))))
+        for name, artifact in project.artifacts.items()
+    }
+    used = {name for artifact in artifacts.values() for name in artifact.publishers}
+    return ReleaseProject(
+        project=project.name,
+        path=project.path,
+        artifacts=_plain(artifacts),
+        publishers=_plain({name: publishers[name] for name in used}),
+        deploy=project.deployment_triggered,
     )
 
 

@@ -9,6 +9,7 @@
               waves: one after another, by falling priority
                 steps: together; one job each
       release: units of projects, after the last group
+        projects: together; of each its artifacts, then the release, then the deployments
 
 A plan is content-addressed: canonical JSON (camelCase, keys sorted, no spaces), named by its SHA-256. It holds no
 run, repository, commit or time, so two commits that change no pipeline have one plan. Phases without tasks stay in
@@ -129,12 +130,28 @@ class GroupPlan(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ReleaseProject(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A project to release: its artifacts are built together, then the release is made, then deployed."""
+    """A project to release, as the discovery document describes it.
+
+    `artifacts`: what each one is, how it is made and where it goes; one of its publishers is primary. `publishers`:
+    what the repository says of those that the artifacts name (references to secrets, never values). `deploy`: the
+    release is also deployed. Which environments take it is decided when it is registered, so a plan names none.
+    """
 
     project: str
     path: str
     artifacts: dict[str, Any] = {}
+    publishers: dict[str, Any] = {}
     deploy: bool = False
+
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """The names of its steps, stage after stage, the steps of a stage together; the phase is `_release`.
+
+        Every artifact, then the release, then the deployments: `deploy` stands for as many as there will be.
+        """
+        artifacts = tuple(f"artifact:{name}" for name in sorted(self.artifacts))
+        stages = (artifacts, ("release",), ("deploy",) if self.deploy else ())
+        return tuple(stage for stage in stages if stage)
 
 
 class ReleaseUnit(Struct, frozen=True, kw_only=True, rename="camel"):

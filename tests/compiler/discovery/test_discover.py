@@ -152,6 +152,32 @@ def test_release_and_deployment_follow_the_trigger() -> None:
     ]
 
 
+def test_first_publisher_that_the_configuration_gives_is_primary_where_none_says_so() -> None:
+    publisher = '{type: "docker", registry: "r", namespace: "n"}'
+    repo = f"{REPO}publishers: {{b: {publisher}, a: {publisher}}}\n"
+    artifacts = """artifacts: {
+	left: {type: "container", producer: earthly: target: "+image", publishers: {b: {}, a: {tags: ["x"]}}}
+	said: {type: "container", producer: earthly: target: "+image", publishers: {b: {}, a: primary: true}}
+	bare: {type: "container", producer: earthly: target: "+image"}
+}
+"""
+
+    document = found(
+        {
+            ".forge/repo.cue": repo,
+            "web/.forge/project.cue": project("web", artifacts),
+            "web/Earthfile": "VERSION 0.8\nimage:\n    FROM scratch\n",
+        }
+    )
+
+    publishers = {name: artifact.publishers for name, artifact in document.projects[0].artifacts.items()}
+    assert publishers == {
+        "left": {"b": {"primary": True}, "a": {"tags": ["x"]}},
+        "said": {"b": {}, "a": {"primary": True}},
+        "bare": {},
+    }
+
+
 def test_config_hash_changes_with_what_the_configuration_is_made_of() -> None:
     files = {"a/.forge/project.cue": project("a"), "b/.forge/project.cue": project("b")}
     before = found(files)

@@ -1,5 +1,7 @@
 """The planner: which units a document becomes, and in which order."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.compiler.documents import document, many, project, step
@@ -137,6 +139,55 @@ def test_a_release_carries_artifacts_and_whether_it_is_deployed() -> None:
     assert planned.deploy is True
 
 
+def test_the_stages_of_a_release_are_artifacts_together_then_the_release_then_deployments() -> None:
+    def stages(*, artifacts: dict[str, Artifact], deploy: bool) -> tuple[tuple[str, ...], ...]:
+        released = msgspec.structs.replace(
+            project("api", release=True), artifacts=artifacts, deployment_triggered=deploy
+        )
+        (unit,) = build_plan(document({}, [released])).release
+        return unit.projects[0].stages
+
+    assert stages(artifacts={"b": artifact(), "a": artifact()}, deploy=True) == (
+        ("artifact:a", "artifact:b"),
+        ("release",),
+        ("deploy",),
+    )
+    assert stages(artifacts={"a": artifact()}, deploy=False) == (("artifact:a",), ("release",))
+    assert stages(artifacts={}, deploy=False) == (("release",),)
+
+
+@pytest.mark.parametrize(
+    ("publishers", "primary"),
+    [
+        ({"b": {}, "a": {}}, "a"),
+        ({"b": {"primary": True}, "a": {}}, "b"),
+        ({"b": {"tags": ["x"]}}, "b"),
+    ],
+)
+def test_one_publisher_of_an_artifact_is_primary(publishers: dict[str, dict[str, Any]], primary: str) -> None:
+    released = msgspec.structs.replace(project("api", release=True), artifacts={"image": artifact(publishers)})
+
+    (unit,) = build_plan(document({}, [released])).release
+
+    planned = unit.projects[0].artifacts["image"]["publishers"]
+    assert planned == {
+        name: fields | ({"primary": True} if name == primary else {}) for name, fields in publishers.items()
+    }
+
+
+def test_a_release_carries_what_the_repository_says_of_the_publishers_it_uses_and_of_no_others() -> None:
+    projects = [
+        msgspec.structs.replace(project(name, release=True), artifacts={"image": artifact({name: {}})})
+        for name in ("a", "b")
+    ]
+
+    first, second = build_plan(document({}, projects)).release
+
+    config = {"type": "docker", "registry": "registry.example.com", "namespace": "x"}
+    assert first.projects[0].publishers == {"a": config}
+    assert second.projects[0].publishers == {"b": config}
+
+
 def test_by_step_each_step_has_a_dispatcher_and_earlier_waves_come_first() -> None:
     steps = [step("deps", priority=10), step("lint"), step("unit")]
     found = document({"check": 1, "test": 1}, [*many(2, {"test": steps}), project("z", {"check": ["fmt"]})])
@@ -226,6 +277,12 @@ def test_a_project_that_is_there_twice_is_refused() -> None:
 def test_a_shard_size_below_one_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         build_plan(document({}), shard_size=0)
+
+
+def artifact(publishers: dict[str, dict[str, Any]] | None = None) -> Artifact:
+    return Artifact(
+        type="container", producer=Producer(earthly=EarthlyProducer(target="+image")), publishers=publishers or {}
+    )
 
 
 def only_problem(found: Discovery) -> tuple[Code, str]:
