@@ -8,7 +8,7 @@ well then needs `--output FILE`: findings and output are never in one stream.
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -109,7 +109,9 @@ def show_error(error: ForgeError) -> None:
     _show_text(error.diagnostics, ())
 
 
-def _show_text(diagnostics: "tuple[Diagnostic, ...]", carried: "Iterable[Finding]") -> None:
+def _show_text(diagnostics: "tuple[Diagnostic, ...]", carried: "Sequence[Finding]") -> None:
+    if not diagnostics and not carried:
+        return
     from forgec.render.text import render_line, render_text
 
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

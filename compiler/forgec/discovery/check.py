@@ -26,7 +26,6 @@ from forgec.discovery.quick import read_quickly
 from forgec.discovery.rules import check_artifact, check_repository, check_step, suggestion
 from forgec.source import Source
 from forgec.syntax.data import Node, StructNode
-from forgec.syntax.decode import decode
 from forgec.syntax.document import parse_json
 
 _K = TypeVar("_K", bound=Hashable)
@@ -46,6 +45,12 @@ def locate_document(source: Source) -> Located:
     quick = read_quickly(source)
     if quick is not None and not check_document(quick, StructNode({}, source.span(0, 0))):
         return _located(quick, (), lambda: roots_of_document(quick, parse_json(source)))
+    return _read_carefully(source)
+
+
+def _read_carefully(source: Source) -> Located:
+    from forgec.syntax.decode import decode  # right documents do without
+
     node = parse_json(source)
     document, problems = decode(node, Discovery)
     if document is None or has_errors(problems):
