@@ -21,9 +21,11 @@ COMMANDS: Final = {
     "lint": "find what is wrong, or unwise, in Workflows of Argo, whoever wrote them",
     "explain": "tell what a code of a finding means, and what to do",
     "estimate": "tell what a run takes of Argo, how long, and which time limits contradict",
+    "graph": "draw the pipeline for mermaid or Graphviz, or as a page of HTML",
     "why": "tell where a step comes from and what runs it, or why it is not there",
     "simulate-event": "tell what a push or a pull request would release, and why",
     "diff": "tell what changed in the pipeline between two documents, directories or revisions",
+    "golden": "hold golden workflows against what their inputs compile to now",
     "schema": "print the JSON Schema of a document",
     "completion": "print the script that completes this command line in a shell",
 }

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from forgec.cli.argument import STREAM, path
@@ -37,6 +38,26 @@ def write(data: bytes, target: str | None = None) -> None:
         ) from None
 
 
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Replace all of these files, or none of them."""
+    staged: dict[Path, Path] = {}
+    before = {target: target.read_bytes() if target.is_file() else None for target in contents}
+    replaced: list[Path] = []
+    try:
+        for target, data in contents.items():
+            staged[target] = _staged(data, target)
+        for target, temporary in staged.items():
+            temporary.replace(target)
+            replaced.append(target)
+    except OSError as error:
+        for target in replaced:
+            _restore(target, before[target])
+        raise fail(Code.UNWRITABLE, f"cannot write {error.filename}: {error.strerror}; nothing was changed") from None
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
 def drop_standard_output() -> None:
     """What is left in its buffer would fail once more, with a complaint, when the interpreter flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,10 +68,27 @@ def _write_file(data: bytes, target: Path) -> None:
     if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
         target.write_bytes(data)
         return
+    temporary = _staged(data, target)
+    try:
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _staged(data: bytes, target: Path) -> Path:
+    """The data in a file beside the target, for `replace`."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
-        temporary.replace(target)
-    finally:
+    except OSError:
         temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _restore(target: Path, data: bytes | None) -> None:
+    if data is None:
+        target.unlink(missing_ok=True)
+    else:
+        target.write_bytes(data)

@@ -50,16 +50,15 @@ def compare_runs(
 ) -> Comparison:
     """Raises ForgeError where a document has no plan. `labels` are what people call the two documents."""
     changes = compare(before, after, rules=rules)
-    return Comparison(
-        before=_run(labels[0], before),
-        after=_run(labels[1], after),
-        changes=changes,
-        concerns=tuple(_concerns(changes)),
-    )
+    old, new = (pipeline.plan(document, shard_size=SHARD_SIZE_DEFAULT) for document in (before, after))
+    return compared(run_of(labels[0], old), run_of(labels[1], new), changes)
 
 
-def _run(label: str, document: Discovery) -> Run:
-    plan = pipeline.plan(document, shard_size=SHARD_SIZE_DEFAULT)
+def compared(before: Run, after: Run, changes: tuple[Change, ...]) -> Comparison:
+    return Comparison(before=before, after=after, changes=changes, concerns=tuple(_concerns(changes)))
+
+
+def run_of(label: str, plan: Plan) -> Run:
     pods = sum(len(group.unit_ids) for group in plan.groups) + len(plan.release) + _PODS_OF_EXIT_HANDLER
     return Run(label=label, jobs=_jobs(plan), pods=pods, plan=plan_digest(plan))
 
