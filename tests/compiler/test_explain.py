@@ -40,6 +40,10 @@ WITHOUT_GOLDEN_CASE = {
     Code.MANIFEST_TOO_LARGE: ("a case would be hundreds of kB", "tests/compiler/manifest/test_size.py"),
     Code.COMMIT_NOT_FOUND: ("a case would need a git repository", "tests/compiler/adapter/test_git.py"),
     Code.GIT_FAILED: ("a case would need a git that fails", "tests/compiler/adapter/test_git.py"),
+    Code.CUE_REFUSED: ("a case would need the cue command", "tests/compiler/adapter/test_cue.py"),
+    Code.CUE_MISSING: ("a case would need a machine without the cue command", "tests/compiler/adapter/test_cue.py"),
+    Code.CUE_VERSION: ("a case would need an old cue command", "tests/compiler/adapter/test_cue.py"),
+    Code.CUE_FAILED: ("a case would need a cue command that fails", "tests/compiler/adapter/test_cue.py"),
 }
 """Why no file can hold the case, and the test that has it instead."""
 

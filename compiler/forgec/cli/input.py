@@ -11,11 +11,13 @@ from forgec.diagnostic import Code, fail
 
 if TYPE_CHECKING:
     from forgec.discovery.discover import Survey
+    from forgec.discovery.evaluate import Evaluate
     from forgec.discovery.model import Discovery
     from forgec.discovery.places import Located
     from forgec.discovery.trigger import Trigger
 
 _TRIGGER_DEFAULT: Final = "manual"
+_ENGINE_DEFAULT: Final = "builtin"
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +27,19 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def add_trigger(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("of a directory")
-    group.add_argument("--rev", help="read this commit, branch or tag instead of the files as they are")
+    add_revision(group)
     add_event(group)
+
+
+def add_revision(group: "argparse._ArgumentGroup | argparse.ArgumentParser") -> None:
+    """Which files of a directory are read, and by what."""
+    group.add_argument("--rev", help="read this commit, branch or tag instead of the files as they are")
+    group.add_argument(
+        "--cue-engine",
+        choices=("builtin", "cue"),
+        default=_ENGINE_DEFAULT,
+        help="what evaluates .forge: the compiler itself (default), or the cue command, for all of CUE",
+    )
 
 
 def add_event(group: "argparse._ArgumentGroup") -> None:
@@ -86,7 +99,16 @@ def survey_directory(directory: Path, arguments: argparse.Namespace) -> "tuple[S
     from forgec.adapter.git import open_tree
 
     tree, commit = open_tree(directory, arguments.rev)
-    return pipeline.survey(tree), commit
+    return pipeline.survey(tree, _evaluator(arguments)), commit
+
+
+def _evaluator(arguments: argparse.Namespace) -> "Evaluate | None":
+    """None is the built-in one."""
+    if arguments.cue_engine == _ENGINE_DEFAULT:
+        return None
+    from forgec.adapter.cue import cue_evaluator
+
+    return cue_evaluator()
 
 
 def _reported(located: "Located", arguments: argparse.Namespace) -> "Located":
@@ -116,5 +138,6 @@ def refuse_event(arguments: argparse.Namespace, why: str) -> None:
     """A discovery document says itself which commit and event it is of."""
     given = [name for name in ("rev", "ref", "branch", "tag") if getattr(arguments, name, None) is not None]
     given += ["trigger"] if arguments.trigger != _TRIGGER_DEFAULT else []
+    given += ["cue-engine"] if getattr(arguments, "cue_engine", _ENGINE_DEFAULT) != _ENGINE_DEFAULT else []
     if given:
         arguments.usage.error(f"--{given[0]} goes with a directory; {why}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from forgec.cli.argument import path
 from forgec.cli.command import DONE, Command
-from forgec.cli.input import survey_directory
+from forgec.cli.input import add_revision, survey_directory
 from forgec.cli.output import write
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=path, metavar="DIR")
-    parser.add_argument("--rev", help="read this commit, branch or tag instead of the files as they are")
+    add_revision(parser)
     parser.add_argument("--branch", action="append", default=[], metavar="NAME", help="a push of this branch")
     parser.add_argument("--tag", action="append", default=[], metavar="NAME", help="a push of this tag")
     parser.add_argument("--pull-request", action="store_true", help="a pull request")
