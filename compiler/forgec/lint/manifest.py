@@ -65,7 +65,8 @@ class Template:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return tuple(kind for kind in KINDS if self.body.get(kind) is not None)
+        """In the order of the text."""
+        return tuple(kind for kind in self.body if kind in KINDS and self.body[kind] is not None)
 
     @property
     def is_group(self) -> bool:

@@ -68,7 +68,7 @@ def token(manifest: Manifest, _target: Target) -> Iterator[Finding]:
         elif template.has_pod and (own is True or not without):
             open_.append(template)
     if open_ and not manifest.is_reference:
-        message = f"{len(open_)} of the templates get a token of their service account, also in the user's container"
+        message = f"containers get a token of their service account, those of the {open_[0].title} for one"
         advice = "automountServiceAccountToken: false, and executor.serviceAccountName for Argo's own"
         path = ("spec",) if not without else (*open_[0].path, "automountServiceAccountToken")
         yield Finding(Code.TOKEN_MOUNTED, path, message, help=advice, at_key=True)

@@ -53,7 +53,10 @@ def parse_yaml(source: Source) -> list[Node]:
 
 @dataclass(slots=True)
 class _Open:
-    """A list or an object that is being read; `key` is set between a key and its value."""
+    """A list or an object that is being read; `key` is set between a key and its value.
+
+    `size` counts the values so far, `depth` the levels below, both with aliases followed.
+    """
 
     start: int
     anchor: str | None
@@ -62,6 +65,7 @@ class _Open:
     fields: dict[str, FieldNode] = field(default_factory=dict)
     key: tuple[str, Span] | None = None
     size: int = 1
+    depth: int = 0
 
 
 class _Builder:
@@ -105,8 +109,8 @@ class _Builder:
             raise fail(Code.UNSUPPORTED, "an alias as a key is not supported", self._span(event))
         if len(self._open) + depth > DEPTH_MAX:
             self._too_deep(event)
-        self._count += size - 1
-        self._add(node, None, size=size, depth=depth)
+        self._grow(size, self._span(event))
+        self._place(node, size, depth)
 
     def _begin(self, event: Any) -> None:
         if self._awaits_key():
@@ -121,21 +125,28 @@ class _Builder:
         end = len(self._source.text[: event.end_mark.index].rstrip())
         span = self._source.span(done.start, max(end, done.start + 1))
         node: Node = ListNode(tuple(done.items), span) if done.is_list else StructNode(done.fields, span)
-        self._add(node, done.anchor, size=done.size, depth=1)
+        self._add(node, done.anchor, size=done.size, depth=done.depth + 1)
 
     def _add(self, node: Node, anchor: str | None, *, size: int, depth: int) -> None:
-        self._count += 1
-        if self._count > NODES_MAX:
-            message = f"the file has more than {NODES_MAX} values, aliases followed"
-            raise fail(Code.TOO_DEEP, message, node.span)
+        self._grow(1, node.span)
         if anchor is not None:
             self._anchors[anchor] = (node, size, depth)
+        self._place(node, size, depth)
+
+    def _grow(self, count: int, at: Span) -> None:
+        self._count += count
+        if self._count > NODES_MAX:
+            raise fail(Code.TOO_DEEP, f"the file has more than {NODES_MAX} values, aliases followed", at)
+
+    def _place(self, node: Node, size: int, depth: int) -> None:
+        """Into the list or object around it, or as a document."""
         if not self._open:
             if not (isinstance(node, ScalarNode) and node.value is None):
                 self.documents.append(node)
             return
         around = self._open[-1]
         around.size += size
+        around.depth = max(around.depth, depth)
         if around.is_list:
             around.items.append(node)
         elif around.key is not None:
