@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "simulate-event": "tell what a push or a pull request would release, and why",
     "diff": "tell what changed in the pipeline between two documents, directories or revisions",
     "golden": "hold golden workflows against what their inputs compile to now",
+    "verify": "tell whether a workflow is what its input compiles to",
     "schema": "print the JSON Schema of a document",
     "completion": "print the script that completes this command line in a shell",
 }

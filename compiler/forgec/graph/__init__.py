@@ -1,0 +1,1 @@
+"""A plan as a picture: mermaid, dot, and one page of HTML."""

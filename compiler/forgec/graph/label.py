@@ -1,0 +1,41 @@
+"""How much a drawing shows, and what it calls things; lines of a label are separated by line breaks."""
+
+import enum
+from typing import Final
+
+from forgec.graph.model import SIGNS, Graph, Lane, Step, Task
+
+TASKS_MAX: Final = 60
+"""A drawing with more boxes is folded: they no longer fit on a screen."""
+
+
+class Detail(enum.Enum):
+    """The smallest thing with a box of its own."""
+
+    LANES = "phases"
+    TASKS = "projects"
+    STEPS = "steps"
+
+
+def readable(graph: Graph) -> Detail:
+    """As much as can still be read."""
+    return Detail.TASKS if graph.boxes <= TASKS_MAX else Detail.LANES
+
+
+def lane_label(lane: Lane, separator: str = "\n") -> str:
+    name = f"{SIGNS[lane.state]}{lane.name}"
+    if not lane.tasks:
+        return f"{name}{separator}nothing to do"
+    return f"{name}{separator}{counted(lane.projects, 'project')}, {counted(lane.steps, 'step')}"
+
+
+def task_label(task: Task) -> str:
+    return f"{SIGNS[task.state]}{task.project}\n{counted(sum(1 for _ in task.steps), 'step')}"
+
+
+def step_label(step: Step) -> str:
+    return f"{SIGNS[step.state]}{step.name}"
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
