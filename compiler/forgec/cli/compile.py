@@ -4,10 +4,11 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from forgec.cli.argument import argo_target, run_id, shard_size
+from forgec.cli.argument import argo_target, path, run_id, shard_size
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input
 from forgec.cli.output import add_output, write
+from forgec.cli.receipt import write_receipt
 from forgec.cli.report import add_format
 
 
@@ -35,14 +36,17 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the version of Argo Workflows: 3.6, 3.7, 4.0 or 4.1 (default: 4.1)",
     )
     parser.add_argument("--image", help="container image of the dispatchers")
+    parser.add_argument(
+        "--receipt", type=path, metavar="FILE", help="leave the digests of input, plan and workflow here, for verify"
+    )
     add_output(parser)
     add_format(parser)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from forgec import pipeline
+    from forgec.compilation import Compiled, Options
     from forgec.discovery.model import to_json
-    from forgec.manifest.lower import ManifestOptions
     from forgec.plan.model import SHARD_SIZE_DEFAULT
 
     if arguments.dynamic and arguments.emit != "workflow":
@@ -51,25 +55,31 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.usage.error("--granularity step is for looking and comparing; a run is dispatched in shards")
     if arguments.granularity == "step" and arguments.shard_size is not None:
         arguments.usage.error("--shard-size goes with --granularity shard")
-    given = {"image": arguments.image, "argo_target": arguments.argo_target}
-    options = ManifestOptions(
-        run_id=arguments.run_id, **{name: value for name, value in given.items() if value is not None}
+    if arguments.receipt is not None and arguments.emit != "workflow":
+        arguments.usage.error("--receipt is of the workflow; it does not go with --emit " + arguments.emit)
+    options = Options(
+        shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT,
+        granularity=arguments.granularity,
+        dynamic=arguments.dynamic,
+        run_id=arguments.run_id,
+        image=arguments.image,
+        argo_target=arguments.argo_target,
     )
     located = locate_input(arguments)
     plan = pipeline.plan(
-        located.document,
-        shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT,
-        granularity=arguments.granularity,
-        places=located.places,
+        located.document, shard_size=options.shard_size, granularity=options.granularity, places=located.places
     )
-    workflow = pipeline.lower(plan, options, dynamic=arguments.dynamic, warn=arguments.report.add)
+    workflow = pipeline.lower(plan, options.of_manifest(), dynamic=options.dynamic, warn=arguments.report.add)
     emitters: dict[str, Callable[[], bytes]] = {
         "discovery": lambda: to_json(located.document),
         "plan": lambda: pipeline.emit_plan(plan),
         "workflow": lambda: pipeline.emit(workflow),
     }
     arguments.report.settle()
-    write(emitters[arguments.emit](), arguments.output)
+    output = emitters[arguments.emit]()
+    write(output, arguments.output)
+    if arguments.receipt is not None:
+        write_receipt(arguments.receipt, located.document, Compiled(plan=plan, workflow=output), options)
     return DONE
 
 

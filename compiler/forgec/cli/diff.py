@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from forgec.cli.argument import STREAM, path
 from forgec.cli.command import DONE, FOUND, USAGE, Command
-from forgec.cli.input import add_event, refuse_event
+from forgec.cli.input import add_engine, add_event, refuse_event
 from forgec.cli.output import add_output, write
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to print; markdown is a comment on a pull request (default: text)",
     )
     add_output(parser)
-    add_event(parser.add_argument_group("of directories and revisions"))
+    group = parser.add_argument_group("of directories and revisions")
+    add_engine(group)
+    add_event(group)
     parser.epilog = "Exit codes: 0 the pipelines are the same, 1 they differ, 2 they could not be compared."
 
 

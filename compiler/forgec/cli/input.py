@@ -34,6 +34,10 @@ def add_trigger(parser: argparse.ArgumentParser) -> None:
 def add_revision(group: "argparse._ArgumentGroup | argparse.ArgumentParser") -> None:
     """Which files of a directory are read, and by what."""
     group.add_argument("--rev", help="read this commit, branch or tag instead of the files as they are")
+    add_engine(group)
+
+
+def add_engine(group: "argparse._ArgumentGroup | argparse.ArgumentParser") -> None:
     group.add_argument(
         "--cue-engine",
         choices=("builtin", "cue"),
@@ -99,10 +103,10 @@ def survey_directory(directory: Path, arguments: argparse.Namespace) -> "tuple[S
     from forgec.adapter.git import open_tree
 
     tree, commit = open_tree(directory, arguments.rev)
-    return pipeline.survey(tree, _evaluator(arguments)), commit
+    return pipeline.survey(tree, evaluator_of(arguments)), commit
 
 
-def _evaluator(arguments: argparse.Namespace) -> "Evaluate | None":
+def evaluator_of(arguments: argparse.Namespace) -> "Evaluate | None":
     """None is the built-in one."""
     if arguments.cue_engine == _ENGINE_DEFAULT:
         return None

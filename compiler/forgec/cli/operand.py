@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from forgec.cli.argument import STREAM
-from forgec.cli.input import read_file, shown, trigger_of
+from forgec.cli.input import evaluator_of, read_file, shown, trigger_of
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Severity, fail
 from forgec.discovery.model import Discovery
 
@@ -69,7 +69,7 @@ def _read_tree(directory: Path, rev: str | None, arguments: argparse.Namespace) 
     from forgec.adapter.git import open_tree
 
     tree, commit = open_tree(directory, rev)
-    survey = pipeline.survey(tree)
+    survey = pipeline.survey(tree, evaluator_of(arguments))
     located = survey.located(trigger_of(arguments, commit))
     return Operand(
         label=str(directory) if rev is None or commit is None else f"{rev} ({commit[:12]})",

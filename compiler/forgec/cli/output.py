@@ -41,9 +41,10 @@ def write(data: bytes, target: str | None = None) -> None:
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Replace all of these files, or none of them."""
     staged: dict[Path, Path] = {}
-    before = {target: target.read_bytes() if target.is_file() else None for target in contents}
+    before: dict[Path, bytes | None] = {}
     replaced: list[Path] = []
     try:
+        before |= {target: target.read_bytes() if target.is_file() else None for target in contents}
         for target, data in contents.items():
             staged[target] = _staged(data, target)
         for target, temporary in staged.items():
@@ -81,7 +82,7 @@ def _staged(data: bytes, target: Path) -> Path:
     try:
         with temporary.open("xb") as file:
             file.write(data)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
