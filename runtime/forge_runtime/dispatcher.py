@@ -53,7 +53,7 @@ PATIENCE_S: Final = 60.0
 PLAN_READ_S: Final = 30.0
 OUTPUT_DIR_DEFAULT: Final = "/tmp/forge"  # noqa: S108 - the pod's own, and where the workflow reads outputs
 
-_Tasks = Sequence[Sequence[Sequence[Job]]]
+Tasks = Sequence[Sequence[Sequence[Job]]]
 """Tasks that go on together, each a list of waves that come one after another, each a list of jobs."""
 
 _log = logging.getLogger(__name__)
@@ -165,11 +165,7 @@ class Dispatcher:
         run = await self._ledger.run(self.run_id)
         plan = await self._plan(digest)
         part = _find_dispatch(plan, digest, unit_id)
-        envelope = Envelope(run, self._ledger.clock(), digest)
-        tasks = [
-            [[envelope.ci_job(part.phase, task, step) for step in wave.steps] for wave in task.waves]
-            for task in part.tasks
-        ]
+        tasks = jobs_of(part, Envelope(run, self._ledger.clock(), digest))
         own = [waves[-1:] for waves in tasks] if part.last_wave_only else tasks
         return await self._carry(run, tasks, own)
 
@@ -197,7 +193,7 @@ class Dispatcher:
         _log.info("run finished", extra={"status": word, "jobs": len(records), "settled": len(open_jobs)})
         return Exit.SUCCEEDED
 
-    async def _carry(self, run: RunRecord, tasks: _Tasks, own: _Tasks) -> Exit:
+    async def _carry(self, run: RunRecord, tasks: Tasks, own: Tasks) -> Exit:
         """Bring tasks to their end, or settle those of its own when the run must end before.
 
         A unit of one step is not alone with the waves before its own. It brings them to their end like everybody whose
@@ -213,7 +209,7 @@ class Dispatcher:
             records = await self._settle(watch, [job.job_id for job in jobs], {job.type for job in jobs})
         return _stopped(records)
 
-    async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: _Tasks) -> Exit | None:
+    async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: Tasks) -> Exit | None:
         """How it ended; None where what is left must be settled, and the run's flag says why."""
         submitter = Submitter(self._ledger, watch)
         left_s = run.deadline_at - self._ledger.clock()
@@ -265,6 +261,13 @@ class Dispatcher:
         return read_plan(data)
 
 
+def jobs_of(part: Dispatch, envelope: Envelope) -> Tasks:
+    """The jobs that a unit's dispatcher brings to their end."""
+    return [
+        [[envelope.ci_job(part.phase, task, step) for step in wave.steps] for wave in task.waves] for task in part.tasks
+    ]
+
+
 def write_outputs(data: DiscoveryData, directory: Path) -> None:
     """The discovery leaf's output parameters, one file each: `plan`, `group-01` ... `group-16`, `release`.
 
@@ -306,7 +309,7 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
         return await dispatcher.perform(command)
 
 
-async def _tasks(submitter: Submitter, tasks: _Tasks) -> JobRecord | None:
+async def _tasks(submitter: Submitter, tasks: Tasks) -> JobRecord | None:
     """All tasks together; the record of the first job that ended without success."""
 
     async def task(waves: Sequence[Sequence[Job]]) -> JobRecord | None:

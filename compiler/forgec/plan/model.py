@@ -84,6 +84,8 @@ class Unit(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True
         """What the dispatcher of this id carries, if it is one of this unit's."""
         if not self.by_step:
             return Dispatch(phase=phase, tasks=self.tasks) if self.id == unit_id else None
+        if not unit_id.startswith(f"{self.id}-"):
+            return None
         for step_id, task, rank, step in self._steps():
             if step_id == unit_id:
                 own = Wave(priority=task.waves[rank].priority, steps=(step,))

@@ -48,16 +48,21 @@ class DiscoveryHandler:
             return git_failure(error, context)
         except ForgeError as error:
             return await _refused(error, context)
-        data = DiscoveryData(
-            discovery_digest=await _store(discovery, context),
-            plan_digest=await _store(plan, context),
-            groups=tuple(group.unit_ids for group in plan.working_groups),
-            release=plan.release_ids,
-            projects=len(discovery.projects),
-            warnings=len(discovery.warnings),
-        )
+        data = handed_out(discovery, await _store(discovery, context), plan, await _store(plan, context))
         await _report(discovery, data, context)
         return Outcome(status=JobState.SUCCEEDED, data=data)
+
+
+def handed_out(discovery: Discovery, discovery_digest: str, plan: Plan, plan_digest: str) -> DiscoveryData:
+    """What the rest of the run goes by: where both documents are, and which units there are to start."""
+    return DiscoveryData(
+        discovery_digest=discovery_digest,
+        plan_digest=plan_digest,
+        groups=tuple(group.unit_ids for group in plan.working_groups),
+        release=plan.release_ids,
+        projects=len(discovery.projects),
+        warnings=len(discovery.warnings),
+    )
 
 
 def _compile(repository: Path, job: Job, payload: DiscoveryPayload) -> tuple[Discovery, Plan]:
