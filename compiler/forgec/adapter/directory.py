@@ -30,10 +30,7 @@ class DirectoryTree:
         waiting = [""]
         while waiting:
             directory = waiting.pop()
-            try:
-                leaves, directories = _scan(self._root, directory)
-            except OSError as error:
-                raise _unreadable(directory or ".", error) from None
+            leaves, directories = _scan(self._root, directory)
             entries += leaves
             ignore_file = _join(directory, ".gitignore")
             if any(leaf.path == ignore_file and leaf.kind is EntryKind.FILE for leaf in leaves):
@@ -55,20 +52,25 @@ def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
     """The leaves of a directory, and the paths of the directories in it."""
     leaves: list[TreeEntry] = []
     directories: list[str] = []
-    with os.scandir(root / directory) as children:
-        for child in children:
-            path = _join(directory, child.name)
-            if child.name == ".git":
-                continue
-            if child.is_symlink():
-                leaves.append(TreeEntry(path=path, kind=EntryKind.SYMLINK, size=0))
-            elif child.is_file():
-                leaves.append(TreeEntry(path=path, kind=EntryKind.FILE, size=child.stat().st_size))
-            elif child.is_dir():
-                if (root / path / ".git").exists():
-                    leaves.append(TreeEntry(path=path, kind=EntryKind.SUBMODULE, size=0))
-                else:
-                    directories.append(path)
+    at = directory or "."
+    try:
+        with os.scandir(root / directory) as children:
+            for child in children:
+                at = _join(directory, child.name)
+                if child.name == ".git":
+                    continue
+                if child.is_symlink():
+                    leaves.append(TreeEntry(path=at, kind=EntryKind.SYMLINK, size=0))
+                elif child.is_file():
+                    leaves.append(TreeEntry(path=at, kind=EntryKind.FILE, size=child.stat().st_size))
+                elif child.is_dir():
+                    # os.path: a directory that cannot be entered is told when it is its own turn.
+                    if os.path.exists(root / at / ".git"):  # noqa: PTH110
+                        leaves.append(TreeEntry(path=at, kind=EntryKind.SUBMODULE, size=0))
+                    else:
+                        directories.append(at)
+    except OSError as error:
+        raise _unreadable(at, error) from None
     return leaves, directories
 
 

@@ -38,9 +38,10 @@ from forgec.discovery.model import (
 from forgec.discovery.place import find, key_place, place
 from forgec.discovery.places import Located, Places, Roots
 from forgec.discovery.rules import check_artifact, suggestion
-from forgec.discovery.target import TargetUse, check_targets
+from forgec.discovery.target import TargetCheck, TargetUse
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger, Verdict, release_verdict
+from forgec.discovery.unseen import unseen
 from forgec.source import Source, whole_file
 from forgec.syntax.data import StructNode
 
@@ -61,13 +62,14 @@ def discover(tree: Tree, trigger: Trigger, evaluate: Evaluate = evaluate_builtin
 def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     """What a tree says whatever the event. Raises ForgeError as `discover` does."""
     files = ForgeFiles(tree)
-    findings = list(_nested(files))
+    findings = [*_nested(files), *unseen(files)]
     repo = _read_repo(files, evaluate, findings)
     projects = _read_projects(files, evaluate, findings)
     findings += _duplicates(projects)
     if repo is not None:
+        targets = TargetCheck(files)
         for project in projects:
-            findings += _of_project(project.config.name, _check_project(project, repo, files))
+            findings += _of_project(project.config.name, _check_project(project, repo, targets))
     if has_errors(findings) or repo is None:
         raise ForgeError(findings)
     return Survey(repo.config, repo.node, tuple(projects), files, tuple(findings))
@@ -139,10 +141,14 @@ def _nested(files: ForgeFiles) -> Iterator[Diagnostic]:
 
 def _read_repo(files: ForgeFiles, evaluate: Evaluate, findings: list[Diagnostic]) -> Configured[Repository] | None:
     if files.visible(REPO_FILE) is None:
-        advice = files.why_absent(REPO_FILE) or (
-            f'write {REPO_FILE} at the root of the repository: package repo, forgeVersion: "v1.0.0", '
-            'tagging: strategy: "monorepo"'
-        )
+        advice = files.why_absent(REPO_FILE)
+        if advice is None and (misspelt := files.misspelt(REPO_FILE)):
+            advice = f"it is called {shown(misspelt)} here, and case matters"
+        if advice is None:
+            advice = (
+                f'write {REPO_FILE} at the root of the repository: package repo, forgeVersion: "v1.0.0", '
+                'tagging: strategy: "monorepo"'
+            )
         message = f"the repository has no {REPO_FILE}"
         findings.append(Diagnostic(Code.REPO_CONFIG_MISSING, message, whole_file(REPO_FILE), help=advice))
         return None
@@ -230,7 +236,7 @@ def _duplicates(projects: Sequence[FoundProject]) -> Iterator[Diagnostic]:
             )
 
 
-def _check_project(project: FoundProject, repo: Configured[Repository], files: ForgeFiles) -> Iterator[Diagnostic]:
+def _check_project(project: FoundProject, repo: Configured[Repository], targets: TargetCheck) -> Iterator[Diagnostic]:
     config, node = project.config, project.configured.node
     phases = repo.config.phases
     for name in config.ci.phases:
@@ -246,25 +252,7 @@ def _check_project(project: FoundProject, repo: Configured[Repository], files: F
             yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, key_place(node, *where), (related,))
     for name, artifact in config.artifacts.items():
         yield from check_artifact(artifact, find(node, "artifacts", name) or node, repo.config.publishers)
-    yield from _check_earthfile(project, files)
-
-
-def _check_earthfile(project: FoundProject, files: ForgeFiles) -> Iterator[Diagnostic]:
-    uses = list(_uses(project))
-    if not uses:
-        return
-    path = "Earthfile" if project.path == "." else f"{project.path}/Earthfile"
-    if files.visible(path) is None:
-        message = f"{path}, whose targets this project names, does not exist"
-        span = place(uses[0].node, "target")
-        yield Diagnostic(Code.EARTHFILE_MISSING, message, span, help=files.why_absent(path))
-        return
-    try:
-        source = files.read(path)
-    except ForgeError as error:
-        yield from error.diagnostics
-        return
-    yield from check_targets(uses, source)
+    yield from targets.check(project.path, list(_uses(project)))
 
 
 def _uses(project: FoundProject) -> Iterator[TargetUse]:

@@ -1,6 +1,7 @@
 """The files that discovery looks at: what a tree's ignore files leave of it, within limits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Final
 
 from forgec.diagnostic import Code, fail
@@ -48,13 +49,46 @@ class ForgeFiles:
         return self._tree.read(entry.path)
 
     def why_absent(self, path: str) -> str | None:
-        """Why a path that people may see is not there for us."""
-        entry = self._entries.get(path)
-        if entry is None:
-            return None
-        if entry.kind is EntryKind.SYMLINK:
-            return f"{shown(path)} is a symbolic link; discovery follows none"
-        return f"a .gitignore of the repository excludes {shown(path)}"
+        """Why a path that people may see is not a file for us; None where there is nothing to see."""
+        for part in (*_parents(path), path):
+            entry = self._entries.get(part)
+            if entry is not None and entry.kind is EntryKind.SYMLINK:
+                return f"{shown(part)} is a symbolic link; discovery follows none"
+            if entry is not None and entry.kind is EntryKind.SUBMODULE:
+                return f"{shown(part)} is a submodule: its files belong to another repository"
+            if entry is not None and part != path:
+                return f"{shown(part)} is a file, not a directory"
+            if self._rules.ignores(part, is_directory=part != path):
+                return f"a .gitignore of the repository excludes {shown(part)}"
+        return f"{shown(path)} is a directory, not a file" if path in self._directories else None
+
+    def misspelt(self, path: str) -> str | None:
+        """The path that differs from a missing one in upper and lower case only."""
+        return next((known for known in self._by_folded_path.get(path.casefold(), ()) if known != path), None)
+
+    def named(self, name: str) -> Sequence[str]:
+        """The directories that hold a visible file of this name, sorted; "." is the root."""
+        suffix = f"/{name}"
+        return [
+            entry.path.removesuffix(name).rstrip("/") or "."
+            for entry in self._entries.values()
+            if (entry.path == name or entry.path.endswith(suffix)) and self.visible(entry.path)
+        ]
+
+    def leaves(self) -> Iterator[TreeEntry]:
+        """Every entry that no ignore file excludes, whatever its kind."""
+        return (entry for entry in self._entries.values() if not self._rules.ignores(entry.path))
+
+    @cached_property
+    def _directories(self) -> frozenset[str]:
+        return frozenset(parent for path in self._entries for parent in _parents(path))
+
+    @cached_property
+    def _by_folded_path(self) -> dict[str, list[str]]:
+        folded: dict[str, list[str]] = {}
+        for path in self._entries:
+            folded.setdefault(path.casefold(), []).append(path)
+        return folded
 
 
 def shown(path: str) -> str:

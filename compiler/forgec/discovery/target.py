@@ -1,20 +1,20 @@
-"""Do the targets that a project names exist in its Earthfile, and do they declare the arguments they are given?
+"""Do the targets that projects name exist, with all that they lead to, and are they given the arguments they take?
 
-Only what is certain is an error. An Earthfile that cannot be read here may still be one that Earthly reads, so it is a
-warning and its targets are found missing when they run.
+Only what is certain is an error. What may yet turn out well when it runs, and what cannot be told before, is a warning.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, Severity
+from forgec.diagnostic import Code, Diagnostic, Related, Severity
+from forgec.discovery.argument import Arguments, reserved
+from forgec.discovery.earthfiles import Earthfiles, NoEarthfile
+from forgec.discovery.files import ForgeFiles
 from forgec.discovery.place import place
-from forgec.discovery.rules import build_arg_name, suggestion
-from forgec.source import Source
+from forgec.discovery.recipe import RecipeId, Recipes
+from forgec.discovery.rules import build_arg_name
 from forgec.syntax.data import Node
-from forgec.syntax.earthfile import parse_earthfile
-from forgec.syntax.earthfile_ast import Build, Copy, Do, Earthfile, From, Target
-from forgec.syntax.earthfile_call import declared_args, walk
+from forgec.syntax.earthfile_builtin import BUILT_IN_ARGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,54 +26,67 @@ class TargetUse:
     node: Node
 
 
-def check_targets(uses: Sequence[TargetUse], source: Source) -> Iterator[Diagnostic]:
-    """`source` is the Earthfile of the project that the uses belong to."""
-    try:
-        earthfile = parse_earthfile(source)
-    except ForgeError as error:
-        first = error.diagnostics[0]
-        message = f"the targets of this Earthfile cannot be checked before they run: {first.message}"
-        yield Diagnostic(Code.TARGET_DYNAMIC, message, first.span, help=first.help, severity=Severity.WARNING)
-        return
-    for use in uses:
-        target = earthfile.targets.get(use.target.removeprefix("+"))
-        if target is None:
-            message = f'target "{use.target}" is not in {source.name}'
-            advice = suggestion(use.target, (f"+{name}" for name in earthfile.targets))
-            yield Diagnostic(Code.TARGET_MISSING, message, place(use.node, "target"), help=advice)
-        else:
-            yield from _check_args(use, target, earthfile)
+class TargetCheck:
+    """The check of a whole tree: what one project's targets lead to is not walked again for another's."""
 
+    def __init__(self, files: ForgeFiles) -> None:
+        self._earthfiles = Earthfiles(files)
+        self._recipes = Recipes(self._earthfiles)
+        self._arguments = Arguments(self._recipes)
 
-_PASS_ARGS_SINCE = (0, 7)
-"""From this language version on arguments reach another target only where `--pass-args` says so."""
+    def check(self, directory: str, uses: Sequence[TargetUse]) -> Iterator[Diagnostic]:
+        """`directory` is the project's, relative to the root."""
+        if not uses:
+            return
+        earthfile = self._earthfiles.at(directory)
+        if isinstance(earthfile, NoEarthfile):
+            yield from _no_earthfile(earthfile, uses[0])
+            return
+        for use in uses:
+            id_ = RecipeId(directory, use.target.removeprefix("+"))
+            if self._recipes.find(id_) is None:
+                message = f'target "{use.target}" is not in {earthfile.source.name}'
+                advice = self._recipes.elsewhere(id_)
+                yield Diagnostic(Code.TARGET_MISSING, message, place(use.node, "target"), help=advice)
+            else:
+                yield from self._check_use(id_, use)
 
+    def _check_use(self, id_: RecipeId, use: TargetUse) -> Iterator[Diagnostic]:
+        reached, findings = self._recipes.reach(id_, place(use.node, "target"))
+        yield from findings
+        yield from self._arguments.settle(reached)
+        yield from self._check_args(id_, use)
 
-def _check_args(use: TargetUse, target: Target, earthfile: Earthfile) -> Iterator[Diagnostic]:
-    if _passes_args_on(target, earthfile):
-        return
-    declared = {*declared_args(earthfile.base), *declared_args(target.recipe)}
-    for index, arg in enumerate(use.args):
-        name = build_arg_name(arg)
-        if name is not None and name not in declared:
-            known = ", ".join(sorted(declared_args(target.recipe)))
+    def _check_args(self, id_: RecipeId, use: TargetUse) -> Iterator[Diagnostic]:
+        given: dict[str, str] = {}
+        for index, text in enumerate(use.args):
+            name = build_arg_name(text)
+            if name is None:
+                continue
+            given[name] = text.partition("=")[2]
+            span = place(use.node, "args", index)
+            if name in BUILT_IN_ARGS:
+                yield reserved(name, span)
+            elif not self._arguments.takes(id_, name):
+                yield self._arguments.undeclared(id_, name, span, (), severity=Severity.ERROR)
+        for need in self._arguments.needs(id_):
+            if given.get(need.name):
+                continue
+            how = "given an empty one" if need.name in given else "not given one"
             yield Diagnostic(
-                Code.BAD_VALUE,
-                f'target "{use.target}" declares no argument "{name}"',
-                place(use.node, "args", index),
-                (Related(target.span, "the target"),),
-                help=f"it declares {known}" if known else f'declare it in the target with "ARG {name}"',
+                Code.ARG_REQUIRED,
+                f'target "{use.target}" requires a value for the argument "{need.name}", and is {how}',
+                place(use.node, "target"),
+                need.related,
+                help=f'add args: ["--{need.name}=value"]',
+                severity=need.severity,
             )
 
 
-def _passes_args_on(target: Target, earthfile: Earthfile) -> bool:
-    """Whether an argument that the target does not declare may still matter to what it uses."""
-    version = tuple(int(part) for part in (earthfile.version or "0").split(".") if part.isdigit())
-    if version < _PASS_ARGS_SINCE:
-        return True
-    return any(
-        flag.name == "pass-args"
-        for command in walk(target.recipe)
-        if isinstance(command, From | Copy | Build | Do)
-        for flag in command.flags
-    )
+def _no_earthfile(absent: NoEarthfile, use: TargetUse) -> Iterator[Diagnostic]:
+    asked = place(use.node, "target")
+    if not absent.findings:
+        message = f'target "{use.target}" cannot be found: {absent.reason}'
+        yield Diagnostic(Code.EARTHFILE_MISSING, message, asked)
+    for finding in absent.findings:
+        yield replace(finding, related=(*finding.related, Related(asked, "a target of it is asked for here")))

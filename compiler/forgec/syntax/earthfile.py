@@ -231,7 +231,8 @@ class _Builder(Transformer[Token, Any]):
         waiting = False  # for the value of the last flag
         for token in _tokens(children, "FLAG", "WORD", "GROUP"):
             if waiting:
-                flags[-1] = replace(flags[-1], value=str(token))
+                span = self._source.span(flags[-1].span.start, token.end_pos or 0)
+                flags[-1] = replace(flags[-1], value=str(token), span=span)
                 waiting = False
             elif token.type == "FLAG":
                 flags.append(_flag(str(token), self._span([token])))

@@ -230,6 +230,10 @@ class Earthfile:
     targets: Mapping[str, Target]
     functions: Mapping[str, Target]
 
+    def is_at_least(self, major: int, minor: int) -> bool:
+        """By its VERSION; a file without one is older than any."""
+        return tuple(int(part) for part in (self.version or "0").split(".") if part.isdigit()) >= (major, minor)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:

@@ -14,12 +14,14 @@ class Call:
     """A reference with what is passed along. `certain` calls happen whenever their recipe runs to its end.
 
     Of `args` one whose name contains `$` may come to be any. `pass_args` adds all that the caller has.
+    `to_dockerfile`: the arguments are for a Dockerfile too.
     """
 
     reference: ast.Reference
     args: tuple[ast.Flag, ...]
     pass_args: bool
     certain: bool
+    to_dockerfile: bool
 
 
 def walk(recipe: ast.Recipe) -> Iterator[ast.Command]:
@@ -82,6 +84,7 @@ def calls(command: ast.Command, *, certain: bool = True) -> Iterator[Call]:
                 args=operand.args + build_args,
                 pass_args=any(flag.name == "pass-args" and flag.value != "false" for flag in command.flags),
                 certain=certain,
+                to_dockerfile=isinstance(command, ast.FromDockerfile),
             )
 
 
@@ -105,6 +108,8 @@ def _reference(command: ast.Command, operand: ast.Operand) -> ast.Reference | No
     """None for an image or a file. BUILD and DO name nothing else, so there any text is one."""
     function = isinstance(command, ast.Do)
     reference = parse_reference(operand.text, operand.span, function=function)
+    if isinstance(command, ast.Copy | ast.FromDockerfile) and reference is not None and reference.path is None:
+        return None  # a file whose name has a plus
     if reference is None and isinstance(command, ast.Build | ast.Do | ast.WithDocker):
         dynamic = _DYNAMIC.search(operand.text) is not None
         return ast.Reference(

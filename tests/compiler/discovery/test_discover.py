@@ -194,9 +194,9 @@ def test_config_hash_changes_with_what_the_configuration_is_made_of() -> None:
     )
 
 
-def test_earthfile_that_cannot_be_read_here_is_a_warning() -> None:
+def test_earthfile_of_a_newer_language_is_a_warning() -> None:
     document = found(
-        {"api/.forge/project.cue": project("api", step("test", "unit")), "api/Earthfile": "VERSION 0.8\nunit\n"}
+        {"api/.forge/project.cue": project("api", step("test", "unit")), "api/Earthfile": "VERSION 0.9\nunit\n"}
     )
 
     assert [(warning.code, warning.project, warning.file) for warning in document.warnings] == [

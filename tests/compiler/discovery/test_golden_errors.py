@@ -1,4 +1,4 @@
-"""Golden error cases of discovery: golden/errors/discovery-*.txtar.
+"""Golden error cases of discovery: golden/errors/discovery-*.txtar and earthfile-*.txtar.
 
 Each holds a tree, marked where it is wrong, and what is said about it. `FORGE_GOLDEN=write` renews the words; the
 markers are written by hand, so it never changes what is found.
@@ -17,7 +17,7 @@ from forgec.discovery.trigger import Trigger
 from forgec.render.text import render_text
 
 ERRORS = Path(__file__).resolve().parents[3] / "golden" / "errors"
-CASES = sorted(ERRORS.glob("discovery-*.txtar"))
+CASES = sorted(path for kind in ("discovery", "earthfile") for path in ERRORS.glob(f"{kind}-*.txtar"))
 REWRITE = os.environ.get("FORGE_GOLDEN") == "write"
 TRIGGER = Trigger(branch="main", trigger_type="push")
 
