@@ -39,7 +39,7 @@ def publisher_fields(publisher: Publisher) -> Fields:
 
 def project_fields(project: Project, release: Release | None) -> Fields:
     """`release`: the project's rules, which a document does not hold."""
-    rules = {} if release is None else {"release.on": _plain(release.on), "release.enabled": release.enabled}
+    rules = {} if release is None else {"release.on": _rules(release), "release.enabled": release.enabled}
     return {
         "path": project.path,
         "releaseTriggered": project.release_triggered,
@@ -105,6 +105,10 @@ def keep_order(numbers: Iterable[tuple[int, int]]) -> bool:
 def same_publishers(before: Artifact, after: Artifact, names: Mapping[str, str]) -> bool:
     """Whether they go to the same places, by the publishers' new names."""
     return {names.get(name, name): fields for name, fields in before.publishers.items()} == after.publishers
+
+
+def _rules(release: Release) -> list[Fields]:
+    return [{name: value for name, value in _plain(rule).items() if value is not None} for rule in release.on]
 
 
 def _plain(value: Any) -> Any:
