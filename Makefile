@@ -3,12 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+JUDGED := tests/conformance tests/compiler/test_golden.py tests/compiler/adapter tests/runtime/git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt golden check lock clean
+.PHONY: help setup demo test lint type fmt conformance golden check lock clean
 
 help: ## print this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## make .venv with every locked dependency (nothing to do the second time)
 
@@ -38,6 +39,9 @@ type: $(READY) ## mypy --strict
 fmt: $(READY) ## format and fix what can be fixed
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
+
+conformance: $(READY) ## every case for the real tools (cue, Argo, git, ...); ends with what each of them judged
+	@FORGE_CONFORMANCE=full $(BIN)/python -m pytest $(JUDGED)
 
 golden: $(READY) ## rewrite the golden files; review the diff like code
 	@FORGE_GOLDEN=write $(BIN)/python -m pytest tests/compiler -k golden

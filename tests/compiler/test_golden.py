@@ -5,13 +5,16 @@ which stage behaviour moved. `FORGE_GOLDEN=write` rewrites the expectations; the
 Argo's definition, so a broken one is not blessed unseen.
 """
 
+import importlib
+import importlib.metadata
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.compiler.manifest.crd import violations, workflow_schema
+from tests.compiler.manifest.crd import absence, violations, workflow_schema
+from tests.judge import Judged
 
 from forgec import pipeline
 from forgec.manifest.lower import ManifestOptions, lower_dynamic
@@ -65,15 +68,23 @@ def workflow(case: str) -> Any:
 
 
 @pytest.mark.parametrize("case", [*CASES, "dynamic"])
-def test_every_golden_workflow_holds_against_argos_full_definition(case: str) -> None:
+def test_every_golden_workflow_holds_against_argos_full_definition(case: str, judged: Judged) -> None:
+    if (why := absence()) is not None:
+        judged.absent("CRD of Argo's Workflow", why)
+
     assert list(violations(workflow(case), workflow_schema())) == []
+    judged("CRD of Argo's Workflow", "v1alpha1", "golden workflows held against its schema", 1)
 
 
 @pytest.mark.parametrize("case", [*CASES, "dynamic"])
-def test_every_golden_workflow_survives_a_round_trip_through_hera(case: str) -> None:
-    hera = pytest.importorskip("hera.workflows.models", reason="Hera, whose models are made from Argo's own, is absent")
+def test_every_golden_workflow_survives_a_round_trip_through_hera(case: str, judged: Judged) -> None:
+    try:
+        hera = importlib.import_module("hera.workflows.models")
+    except ImportError:
+        judged.absent("hera", "it is not installed; its models are made from Argo's own")
     document = workflow(case)
 
     read = hera.Workflow.model_validate(document)
 
     assert read.model_dump(by_alias=True, exclude_unset=True, mode="json") == document
+    judged("hera", importlib.metadata.version("hera"), "golden workflows read and written again", 1)

@@ -10,6 +10,8 @@ from forgec.adapter.git import GitTree, git_environment, open_tree
 from forgec.diagnostic import Code, ForgeError
 from forgec.discovery.tree import EntryKind, blob_id
 
+pytestmark = pytest.mark.usefixtures("real_git")
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:

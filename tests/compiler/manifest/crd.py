@@ -27,11 +27,22 @@ _JSON_TYPES: dict[str, Any] = {
 
 def workflow_schema() -> dict[str, Any]:
     """The schema of Argo's Workflow; skips the test where the definitions are not on this machine."""
+    why = absence()
+    if why is not None:
+        pytest.skip(why)
+    return _schema(_folder() / WORKFLOWS)
+
+
+def absence() -> str | None:
+    """Why the definitions are not on this machine; None where they are."""
+    if (_folder() / WORKFLOWS).is_file():
+        return None
+    return f"Argo's full CRDs are not in {_folder()}; FORGE_CRDS names another place"
+
+
+def _folder() -> Path:
     beside = Path(__file__).resolve().parents[3].parent / "shared" / "crds"
-    folder = Path(os.environ.get("FORGE_CRDS", beside))
-    if not (folder / WORKFLOWS).is_file():
-        pytest.skip(f"Argo's full CRDs are not in {folder}; FORGE_CRDS names another place")
-    return _schema(folder / WORKFLOWS)
+    return Path(os.environ.get("FORGE_CRDS", beside))
 
 
 def violations(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -1,32 +1,24 @@
 """CUE's reference implementation, as a command and as a process that judges a stream of configurations.
 
-Both are built from the modules that `driver/go.mod` pins and `driver/go.sum` seals, once, into FORGE_TOOLS or else
-`~/.cache/catalyst-forge/tools`, in a folder named after what they were built from.
+Both are built from the modules that `driver/go.mod` pins.
 """
 
-import fcntl
-import functools
-import hashlib
 import json
-import os
 import select
-import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.go_tool import built
+from tests.judge import cases
+
 DRIVER: Final = Path(__file__).with_name("driver")
-BUILD_LIMIT_S: Final = 600.0
-"""The first build compiles some 300 packages and may have to load them."""
+BUILD_LIMIT_S: Final = cases(60, full=600)
+"""The first build compiles some 300 packages, which takes a minute on two cores, and may have to load them."""
 ANSWER_LIMIT_S: Final = 20.0
 """For one configuration of some lines: it takes a millisecond, or an evaluation that grows without end."""
-
-
-class Unavailable(Exception):
-    """The tools are not here and cannot be built; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +28,10 @@ class Tools:
     version: str
 
 
-@functools.cache
 def tools() -> Tools:
-    """Build what is not built yet. Raises Unavailable."""
-    go = shutil.which("go")
-    if go is None:
-        raise Unavailable("Go, which builds it, is not installed")
-    sources = sorted(DRIVER.iterdir())
-    folder = _cache() / f"cue-{hashlib.sha256(b''.join(each.read_bytes() for each in sources)).hexdigest()[:16]}"
-    with _locked(folder):
-        for name, package in (("driver", "."), ("cue", "cuelang.org/go/cmd/cue")):
-            if not (folder / name).exists():
-                _build(go, package, folder / name)
+    """Built where they are not there yet. Raises Unavailable."""
+    packages = {"driver": ".", "cue": "cuelang.org/go/cmd/cue"}
+    folder = built("cue", DRIVER, packages, limit_s=BUILD_LIMIT_S)
     version = subprocess.run([folder / "driver", "version"], capture_output=True, text=True, check=True, timeout=30)
     return Tools(folder / "cue", folder / "driver", version.stdout.strip().removeprefix("v"))
 
@@ -91,30 +75,3 @@ class Reference:
     def _start(self) -> "subprocess.Popen[bytes]":
         self._process = subprocess.Popen([self._driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self._process
-
-
-def _cache() -> Path:
-    given = os.environ.get("FORGE_TOOLS")
-    return Path(given) if given else Path.home() / ".cache" / "catalyst-forge" / "tools"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One builder at a time; the others find what it built."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _build(go: str, package: str, target: Path) -> None:
-    unfinished = target.with_suffix(".new")
-    command = [go, "build", "-mod=readonly", "-buildvcs=false", "-o", str(unfinished), package]
-    try:
-        done = subprocess.run(command, cwd=DRIVER, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"Go did not build it within {BUILD_LIMIT_S:.0f} s") from None
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Unavailable(f"Go cannot build it: {reason}")
-    unfinished.rename(target)

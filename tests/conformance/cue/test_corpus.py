@@ -1,7 +1,7 @@
 """Written configurations through both engines: a corpus of every construct, the examples, and the golden cases.
 
-A file of `corpus` is an archive (txtar) of configurations; the name of each says what it is about. What must come out is
-not written there: the reference says it.
+A file of `corpus` is an archive (txtar) of configurations; the name of each says what it is about. What must come out
+is not written there: the reference says it.
 """
 
 from collections.abc import Iterator

@@ -13,6 +13,8 @@ from tests.git_repository import commit_all, git, new_repository
 from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import CommitNotFound, GitError, ObjectRefused, UrlRefused
 
+pytestmark = pytest.mark.usefixtures("real_git")
+
 T = TypeVar("T")
 
 
