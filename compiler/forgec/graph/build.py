@@ -170,7 +170,7 @@ def _release(
         if ranked:
             steps[RELEASE, name] = ranked
     if steps:
-        yield Stage(name=RELEASE, lanes=(Lane(name=RELEASE, tasks=_tasks(steps, RELEASE, projects)),))
+        yield Stage(name=RELEASE, lanes=(Lane(name=RELEASE, tasks=_tasks(steps, RELEASE, projects)),), release=True)
 
 
 def _jobs(project: model.Project) -> frozenset[_Job]:

@@ -26,6 +26,9 @@ _ATTRIBUTES: Final = {
     State.CHANGED: ', color="#9a6700", penwidth=2',
 }
 
+_PLAIN_CLUSTER: Final = ', color="#8c959f", penwidth=1, style=rounded'
+"""A cluster takes the attributes of the one around it unless it has its own."""
+
 
 def to_dot(graph: Graph, detail: Detail) -> str:
     lines = list(_HEAD)
@@ -60,7 +63,7 @@ def _tasks(stage_name: str, parent: str, lane: Lane, detail: Detail) -> Iterator
             yield from _between(stage_name, name, name)
         else:
             yield f"      subgraph cluster_{name} {{"
-            yield f"        graph [label={_quoted(task.project)}]"
+            yield f"        graph [label={_quoted(task.project)}{_PLAIN_CLUSTER}]"
             yield from _steps(stage_name, name, task)
             yield "      }"
 

@@ -9,7 +9,7 @@ a task of two waves, five steps              marks, so that a state is seen with
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from forgec.graph.label import lane_label
+from forgec.graph.label import lane_counts, lane_name
 from forgec.graph.markup import Markup, element
 from forgec.graph.model import Graph, Lane, Stage, State, Task
 
@@ -104,7 +104,7 @@ def _column(stage: Stage, left: int) -> Iterable[Markup]:
 
 
 def _box(lane: Lane, left: int, top: int) -> Sequence[Markup]:
-    name, counts = lane_label(lane).split("\n")
+    name = lane_name(lane)
     rest = [element("title", f"{name}: {lane.note}")] if lane.note or len(name) > _LABEL_CHARS_MAX else []
     shown = name if len(name) <= _LABEL_CHARS_MAX else f"{name[: _LABEL_CHARS_MAX - 1]}…"
     box = element(
@@ -113,7 +113,7 @@ def _box(lane: Lane, left: int, top: int) -> Sequence[Markup]:
     return (
         box,
         element("text", shown, x=left + 11, y=top + 17),
-        element("text", counts, class_="quiet", x=left + 11, y=top + 33),
+        element("text", lane_counts(lane), class_="quiet", x=left + 11, y=top + 33),
     )
 
 

@@ -23,10 +23,15 @@ def readable(graph: Graph) -> Detail:
 
 
 def lane_label(lane: Lane, separator: str = "\n") -> str:
-    name = f"{SIGNS[lane.state]}{lane.name}"
-    if not lane.tasks:
-        return f"{name}{separator}nothing to do"
-    return f"{name}{separator}{counted(lane.projects, 'project')}, {counted(lane.steps, 'step')}"
+    return f"{lane_name(lane)}{separator}{lane_counts(lane)}"
+
+
+def lane_name(lane: Lane) -> str:
+    return f"{SIGNS[lane.state]}{lane.name}"
+
+
+def lane_counts(lane: Lane) -> str:
+    return f"{counted(lane.projects, 'project')}, {counted(lane.steps, 'step')}" if lane.tasks else "nothing to do"
 
 
 def task_label(task: Task) -> str:

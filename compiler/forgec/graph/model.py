@@ -79,6 +79,7 @@ class Stage:
 
     name: str
     lanes: tuple[Lane, ...]
+    release: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

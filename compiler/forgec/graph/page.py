@@ -15,9 +15,9 @@ from importlib.resources import files
 from typing import Final
 
 from forgec.graph.drawing import draw_mark, draw_overview, draw_task, lane_width
-from forgec.graph.label import counted
+from forgec.graph.label import counted, lane_counts, lane_name
 from forgec.graph.markup import Markup, element, join
-from forgec.graph.model import SIGNS, Graph, Lane, Project, State, Step, Task, combined
+from forgec.graph.model import SIGNS, Graph, Lane, Project, State, Step, Task
 
 _PADDING_PX: Final = 18
 _CHARACTER_PX: Final = 9
@@ -30,11 +30,14 @@ _WORDS: Final = {
     State.CHANGED: "changed",
 }
 
+_Column = tuple[Lane, str]
+"""A lane, and the name of its stage where it is the first one of it."""
+
 
 def to_html(graph: Graph, *, name: str, against: str | None = None) -> str:
     """`name` and `against` are what the documents are called."""
-    lanes = [(lane, first, stage.name) for stage in graph.stages for first, lane in _marked_first(stage.lanes)]
-    style = Markup(_resource("page.css") + "".join(_column_rule(at, lane) for at, (lane, _, _) in enumerate(lanes)))
+    columns = [(lane, "" if at else stage.name) for stage in graph.stages for at, lane in enumerate(stage.lanes)]
+    style = Markup(_resource("page.css") + "".join(_column_rule(at, lane) for at, (lane, _) in enumerate(columns)))
     script = Markup(_resource("page.js"))
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
@@ -47,31 +50,24 @@ def to_html(graph: Graph, *, name: str, against: str | None = None) -> str:
         element("title", f"{name}: pipeline"),
         element("style", style),
     )
-    columns = element("div", element("span", element("b", "project"), class_="name"), *_heads(lanes), class_="head")
-    rows = (_row(graph, project, lanes) for project in graph.projects)
+    titles = element("div", element("span", element("b", "project"), class_="name"), *_heads(columns), class_="head")
+    rows = (_row(graph, project, columns) for project in graph.projects)
     body = element(
         "body",
         _header(graph, name, against),
-        element("main", columns, *rows),
+        element("main", titles, *rows),
         element("script", script),
     )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-_Column = tuple[Lane, bool, str]
-"""A lane, whether it is the first of its stage, and the stage's name."""
-
-
-def _marked_first(lanes: Iterable[Lane]) -> Iterator[tuple[bool, Lane]]:
-    return ((at == 0, lane) for at, lane in enumerate(lanes))
-
-
 def _header(graph: Graph, name: str, against: str | None) -> Markup:
-    working = [stage for stage in graph.stages if any(lane.projects for lane in stage.lanes)]
+    groups = [stage for stage in graph.stages if not stage.release]
+    phases = [lane for stage in groups for lane in stage.lanes if lane.state is not State.REMOVED]
     counts = (
         counted(graph.present, "project"),
-        counted(sum(lane.state is not State.REMOVED for lane in graph.lanes()), "phase"),
-        f"{counted(len(working), 'group')} with work",
+        counted(len(phases), "phase"),
+        f"{counted(sum(any(lane.projects for lane in stage.lanes) for stage in groups), 'group')} with work",
         counted(sum(lane.projects for lane in graph.lanes()), "task"),
         counted(sum(lane.steps for lane in graph.lanes()), "step"),
     )
@@ -93,8 +89,8 @@ def _legend(graph: Graph) -> Iterator[Markup]:
         yield from (element("span", draw_mark(state), _WORDS[state]) for state in State)
     else:
         yield element("span", draw_mark(State.SAME), "a step")
-    yield element("span", "from left to right one after another, on top of each other together")
-    yield element("span", "a tick in the head of a column folds it, a click on a row opens it")
+    yield element("span", "left to right: one after another; on top of each other: together")
+    yield element("span", "a tick folds a phase, a click opens a project")
 
 
 def _tools(graph: Graph) -> Markup:
@@ -113,23 +109,22 @@ def _tools(graph: Graph) -> Markup:
     )
 
 
-def _heads(lanes: Iterable[_Column]) -> Iterator[Markup]:
-    for at, (lane, first, stage) in enumerate(lanes):
+def _heads(columns: Iterable[_Column]) -> Iterator[Markup]:
+    for at, (lane, stage) in enumerate(columns):
         yield element(
             "label",
-            element("i", stage if first else ""),
+            element("i", stage),
             element("input", type="checkbox", id=f"c{at}", checked=True, aria_label=f"show {lane.name}"),
-            element("b", f"{SIGNS[lane.state]}{lane.name}"),
+            element("b", lane_name(lane)),
             element("small", f"{lane.projects:,} · {lane.steps:,}"),
-            class_=_lane_class(at, first, lane.state),
-            title=f"{counted(lane.projects, 'project')}, {counted(lane.steps, 'step')}"
-            + (f"; {lane.note}" if lane.note else ""),
+            class_=_lane_class(at, stage, lane.state),
+            title="; ".join(filter(None, (lane_counts(lane), lane.note))),
         )
 
 
-def _row(graph: Graph, project: Project, lanes: Iterable[_Column]) -> Markup:
-    tasks = [(at, column, column[0].tasks.get(project.name)) for at, column in enumerate(lanes)]
-    present = [(column[0], task) for _, column, task in tasks if task is not None]
+def _row(graph: Graph, project: Project, columns: Iterable[_Column]) -> Markup:
+    tasks = [(lane, stage, lane.tasks.get(project.name)) for lane, stage in columns]
+    present = [(lane, task) for lane, _, task in tasks if task is not None]
     state = _row_state(project, [task for _, task in present])
     title = element(
         "span",
@@ -138,8 +133,8 @@ def _row(graph: Graph, project: Project, lanes: Iterable[_Column]) -> Markup:
         class_=f"name {state}",
     )
     cells = (
-        element("span", draw_task(task) if task else "", class_=_lane_class(at, column[1], State.SAME))
-        for at, column, task in tasks
+        element("span", draw_task(task) if task else "", class_=_lane_class(at, stage, State.SAME))
+        for at, (_, stage, task) in enumerate(tasks)
     )
     note = [element("p", f"the project: {project.note}")] if project.note else []
     sections = (_section(lane, task) for lane, task in present)
@@ -148,12 +143,11 @@ def _row(graph: Graph, project: Project, lanes: Iterable[_Column]) -> Markup:
 
 
 def _row_state(project: Project, tasks: Iterable[Task]) -> State:
+    """A project that came or went did so as a whole; another one is what it says of itself and what it does."""
+    if project.state in (State.ADDED, State.REMOVED):
+        return project.state
     states = {project.state, *(task.state for task in tasks)}
-    return project.state if project.state in (State.ADDED, State.REMOVED) else _changed_or_same(states)
-
-
-def _changed_or_same(states: Iterable[State]) -> State:
-    return State.SAME if combined(states) is State.SAME else State.CHANGED
+    return State.SAME if states == {State.SAME} else State.CHANGED
 
 
 def _section(lane: Lane, task: Task) -> Markup:
@@ -172,13 +166,13 @@ def _step(step: Step) -> Markup:
     return element("li", content, class_=None if step.state is State.SAME else str(step.state))
 
 
-def _lane_class(at: int, first: bool, state: State) -> str:
-    return f"lane l{at}" + (" first" if first else "") + ("" if state is State.SAME else f" {state}")
+def _lane_class(at: int, stage: str, state: State) -> str:
+    return f"lane l{at}" + (" first" if stage else "") + ("" if state is State.SAME else f" {state}")
 
 
 def _column_rule(at: int, lane: Lane) -> str:
     """Its width, for which its head and its widest task decide; and how it folds."""
-    head = (len(SIGNS[lane.state] + lane.name) + 3) * _CHARACTER_PX
+    head = (len(lane_name(lane)) + 3) * _CHARACTER_PX
     width = min(max(lane_width(lane), head, _COLUMN_PX_MIN), max(_COLUMN_PX_MAX, lane_width(lane))) + _PADDING_PX
     folded = f":root:has(#c{at}:not(:checked)) .l{at}"
     return f".l{at}{{flex:0 0 {width}px}}{folded}{{flex-basis:34px}}{folded}>:not(input){{display:none}}\n"
