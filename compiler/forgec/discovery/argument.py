@@ -143,7 +143,7 @@ class Arguments:
             return False
         if any(arg.name == name or "$" in arg.name for arg in edge.call.args):
             return True
-        return edge.call.pass_args and name in self._declared(recipe)
+        return edge.call.pass_args and self._declares(recipe, name)
 
     def _unmet(self, need: Need, edge: Edge, recipe: Recipe) -> Diagnostic:
         return Diagnostic(
@@ -163,7 +163,15 @@ class Arguments:
             if "$" in arg.name:
                 continue
             way = self._recipes.way(recipe)
-            if arg.value is None:
+            if not arg.span.text.startswith(("-", "(")):
+                message = f"{arg.name[:60]!r} does not belong here"
+                yield Diagnostic(Code.EARTHFILE_SYNTAX, message, arg.span, way, help="arguments are --name=value")
+            elif not arg.span.text.startswith(("--", "(")):
+                message = f"-{arg.name} has one hyphen only, which newer versions of the build tool refuse"
+                advice = f"write --{arg.name}"
+                severity = Severity.WARNING
+                yield Diagnostic(Code.EARTHFILE_SYNTAX, message, arg.span, way, help=advice, severity=severity)
+            elif arg.value is None:
                 message = f"--{arg.name} is passed without a value"
                 advice = f"write --{arg.name}=value"
                 yield Diagnostic(Code.EARTHFILE_SYNTAX, message, arg.span, way, help=advice)
@@ -185,10 +193,10 @@ class Arguments:
         place = Related(recipe.span, f"+{id_.name} begins here")
         return Diagnostic(Code.ARG_UNDECLARED, message, span, (place, *related), help=advice, severity=severity)
 
-    def _declared(self, recipe: Recipe) -> frozenset[str]:
-        """By the recipe itself and by the base of its file."""
+    def _declares(self, recipe: Recipe, name: str) -> bool:
+        """By itself or by the base of its file."""
         base = self._recipes.get(RecipeId(recipe.id.directory, BASE))
-        return frozenset(recipe.declared) | frozenset(base.declared if base is not None else ())
+        return name in recipe.declared or (base is not None and name in base.declared)
 
     def _reaches_declaration(self, start: RecipeId, name: str) -> bool:
         return any(

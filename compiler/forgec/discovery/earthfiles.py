@@ -2,20 +2,25 @@
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Severity
 from forgec.discovery.files import ForgeFiles, shown
-from forgec.nearest import did_you_mean
+from forgec.nearest import KNOWN_MAX, did_you_mean
 from forgec.source import Source
 from forgec.syntax.earthfile import parse_earthfile
 from forgec.syntax.earthfile_ast import Earthfile
 
 FILE_NAMES: Final = ("Earthfile", "build.earth")
 """The second is the older one; the build tool reads it where the first is missing."""
+
+HOLDERS_MAX: Final = 3
+"""Places where a missing name is found instead; a reader picks from no more."""
 
 KNOWN_VERSION: Final = (0, 8)
 """The newest version of the language that the parser knows."""
@@ -47,11 +52,22 @@ class Earthfiles:
 
     def near(self, directory: str, caller: str) -> str | None:
         """The directory with an Earthfile that was probably meant, as `caller` would write it."""
+        if len(self._directories) > KNOWN_MAX:
+            return None
         return did_you_mean(_relative(directory, caller), [_relative(known, caller) for known in self._directories])
 
+    def matching(self, pattern: str) -> Iterator[str]:
+        """The directories with an Earthfile whose path a pattern describes; no `*` goes over a slash."""
+        parts = pattern.split("/")
+        for directory in self._directories:
+            names = directory.split("/")
+            if len(names) == len(parts) and all(map(fnmatchcase, names, parts)):
+                yield directory
+
     def holders(self, name: str, caller: str) -> Sequence[str]:
-        """References to the targets and functions of this name anywhere else in the tree, as `caller` would write."""
-        return [f"{_relative(known, caller)}+{name}" for known in self._directories_of.get(name, ()) if known != caller]
+        """References to targets and functions of this name elsewhere in the tree, as `caller` would write them."""
+        others = (known for known in self._directories_of.get(name, ()) if known != caller)
+        return [f"{_relative(known, caller)}+{name}" for known in islice(others, HOLDERS_MAX)]
 
     def _load(self, directory: str) -> Earthfile | NoEarthfile:
         paths = [posixpath.normpath(posixpath.join(directory, name)) for name in FILE_NAMES]

@@ -12,12 +12,13 @@ import posixpath
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.earthfiles import Earthfiles, NoEarthfile
-from forgec.discovery.reference import Elsewhere, Imports, Unknown, locate, misnamed
-from forgec.nearest import did_you_mean
+from forgec.discovery.reference import Elsewhere, Imports, Matching, Unknown, locate, misnamed
+from forgec.nearest import KNOWN_MAX, did_you_mean
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
 from forgec.syntax.earthfile_call import Call, calls, declared_args, placed
@@ -25,8 +26,8 @@ from forgec.syntax.earthfile_call import Call, calls, declared_args, placed
 BASE: Final = "base"
 """The language's own name for the commands before the first header."""
 
-WAY_MAX: Final = 6
-"""Related places of a finding: more calls than these nobody follows with the eye."""
+HOPS_MAX: Final = 3
+"""Calls that a finding shows at each end of the way from the step: more nobody follows with the eye."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ class Edge:
 
 @dataclass(slots=True, kw_only=True)
 class Recipe:
-    """`caller` and `asked` tell how it was first reached: by a call in another recipe, at the wish of a step.
+    """`caller` is the call that first led here, None for a step's own target; so many `depth` calls from the step.
 
+    `first_hops` are the first places of the way, beginning with what the step asks for.
     `leads_anywhere`: what it is given may reach recipes that cannot be told before it runs.
     """
 
@@ -67,7 +69,8 @@ class Recipe:
     span: Span
     declared: Mapping[str, ast.Arg]
     caller: tuple[RecipeId, Span] | None
-    asked: Span
+    depth: int
+    first_hops: tuple[Related, ...]
     edges: list[Edge] = field(default_factory=list)
     leads_anywhere: bool = False
 
@@ -105,16 +108,16 @@ class Recipes:
             earthfile = self._earthfiles.at(id_.directory)
             if not isinstance(found, ast.Target) or isinstance(earthfile, NoEarthfile):
                 continue
-            recipe = Recipe(
+            recipe = self._known[id_] = Recipe(
                 id=id_,
                 earthfile=earthfile,
                 commands=found.recipe,
                 span=found.span,
                 declared=declared_args(found.recipe),
                 caller=caller,
-                asked=asked,
+                depth=0 if caller is None else self._known[caller[0]].depth + 1,
+                first_hops=self._first_hops(id_, caller, asked),
             )
-            self._known[id_] = recipe
             reached.append(id_)
             findings += self._follow(recipe)
             waiting.extend((edge.callee, (id_, edge.span)) for edge in recipe.edges)
@@ -124,14 +127,21 @@ class Recipes:
         """From a recipe back to the step that leads to it; of a long way both ends."""
         hops: list[Related] = []
         at = recipe
-        while at.caller is not None:
-            caller, span = at.caller
-            if span != self._known[caller].span:
-                hops.append(Related(span, f"{caller} leads to {at.id}"))
-            at = self._known[caller]
-        if len(hops) > WAY_MAX:
-            hops[WAY_MAX // 2 : -(WAY_MAX // 2)] = []
-        return (*hops, Related(recipe.asked, f"{at.id} is asked for here"))
+        while at.caller is not None and at.depth >= len(at.first_hops) and len(hops) < HOPS_MAX:
+            hops += self._hop(at.id, at.caller)
+            at = self._known[at.caller[0]]
+        return (*hops, *reversed(at.first_hops))
+
+    def _first_hops(self, id_: RecipeId, caller: tuple[RecipeId, Span] | None, asked: Span) -> tuple[Related, ...]:
+        if caller is None:
+            return (Related(asked, f"{id_} is asked for here"),)
+        before = self._known[caller[0]].first_hops
+        return before if len(before) > HOPS_MAX else (*before, *self._hop(id_, caller))
+
+    def _hop(self, id_: RecipeId, caller: tuple[RecipeId, Span]) -> tuple[Related, ...]:
+        """Nothing for the base recipe, which is called without a word."""
+        by, span = caller
+        return () if span == self._known[by].span else (Related(span, f"{by} leads to {id_}"),)
 
     def elsewhere(self, id_: RecipeId) -> str | None:
         """Where else a name that is missing could be meant to lead."""
@@ -139,13 +149,12 @@ class Recipes:
         if isinstance(earthfile, NoEarthfile):
             return None
         known = earthfile.functions if id_.name[:1].isupper() else earthfile.targets
-        near = did_you_mean(f"+{id_.name}", (f"+{name}" for name in known))
-        if near is not None:
+        if len(known) <= KNOWN_MAX and (near := did_you_mean(f"+{id_.name}", (f"+{name}" for name in known))):
             return near
         holders = self._earthfiles.holders(id_.name, id_.directory)
         if holders:
-            return f"another Earthfile has one of this name: {' or '.join(holders[:3])}"
-        names = ", ".join(f"+{name}" for name in sorted(known)[:10])
+            return f"another Earthfile has one of this name: {' or '.join(holders)}"
+        names = ", ".join(f"+{name}" for name in islice(known, 10))
         return f"there is {names}{', ...' if len(known) > 10 else ''}" if names else "there is none"
 
     def _follow(self, recipe: Recipe) -> Iterator[Diagnostic]:
@@ -178,6 +187,8 @@ class Recipes:
         elif isinstance(place, Unknown):
             recipe.leads_anywhere |= inherits
             yield Diagnostic(Code.TARGET_DYNAMIC, place.message, reference.span, severity=Severity.WARNING)
+        elif isinstance(place, Matching):
+            yield from self._follow_pattern(recipe, call, place)
         elif isinstance(place, Elsewhere):
             recipe.leads_anywhere |= inherits
             yield from self._check_elsewhere(place, reference, recipe)
@@ -188,10 +199,19 @@ class Recipes:
                 recipe.leads_anywhere |= inherits
                 yield from missing
                 return
-            edge = Edge(callee=callee, span=reference.span, inherits=inherits, certain=call.certain, call=call)
-            recipe.edges.append(edge)
-            if reference.function and recipe.id != RecipeId(place.directory, BASE):
-                recipe.edges.append(replace(edge, callee=RecipeId(place.directory, BASE), inherits=True))
+            _connect(recipe, callee, call, inherits=inherits)
+
+    def _follow_pattern(self, recipe: Recipe, call: Call, place: Matching) -> Iterator[Diagnostic]:
+        """Of the directories that match, those count whose Earthfile has the target; one at least must."""
+        reference = call.reference
+        found = [RecipeId(directory, reference.name) for directory in self._earthfiles.matching(place.pattern)]
+        found = [each for each in found if isinstance(self.find(each), ast.Target)]
+        for callee in found:
+            _connect(recipe, callee, call, inherits=call.pass_args)
+        if not found:
+            message = f'no Earthfile in a directory like "{reference.project}" has a target "+{reference.name}"'
+            severity = Severity.ERROR if call.certain else Severity.WARNING
+            yield Diagnostic(Code.REFERENCE_MISSING, message, reference.span, severity=severity)
 
     def _missing(
         self, callee: RecipeId, call: Call, imported: ast.Import | None, recipe: Recipe
@@ -242,6 +262,14 @@ class Recipes:
         """With the way from the step."""
         for finding in findings:
             yield replace(finding, related=(*finding.related, *self.way(recipe)))
+
+
+def _connect(recipe: Recipe, callee: RecipeId, call: Call, *, inherits: bool) -> None:
+    edge = Edge(callee=callee, span=call.reference.span, inherits=inherits, certain=call.certain, call=call)
+    recipe.edges.append(edge)
+    base = RecipeId(callee.directory, BASE)
+    if call.reference.function and recipe.id != base:
+        recipe.edges.append(replace(edge, callee=base, inherits=True))
 
 
 def _check_function(recipe: Recipe) -> Iterator[Diagnostic]:

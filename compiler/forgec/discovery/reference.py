@@ -33,6 +33,14 @@ class Unknown:
     same_file: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """Every directory whose path matches, segment by segment."""
+
+    pattern: str
+    same_file: bool = False
+
+
 class Imports:
     """The IMPORTs in force at a place: those of the base recipe, and those above in the same recipe."""
 
@@ -54,6 +62,9 @@ class Imports:
 
 _TARGET = re.compile(r"[a-z][A-Za-z0-9.-]*")
 _FUNCTION = re.compile(r"[A-Z][A-Z0-9._]*")
+_TARGET_OR_FUNCTION = re.compile(f"{_TARGET.pattern}|{_FUNCTION.pattern}")
+_REMOTE = re.compile(r"[\w-]+(?:\.[\w-]+)+[/:]")
+_PATTERN = re.compile(r"\.(?:(?!\*\*)[^$\"'])*")
 
 
 def misnamed(reference: ast.Reference) -> Diagnostic | None:
@@ -80,9 +91,15 @@ def misnamed(reference: ast.Reference) -> Diagnostic | None:
     return Diagnostic(Code.REFERENCE_MISSING, message, reference.span, help=advice)
 
 
-def locate(reference: ast.Reference, directory: str, imports: Imports) -> "Here | Elsewhere | Unknown | Diagnostic":
+def locate(
+    reference: ast.Reference, directory: str, imports: Imports
+) -> "Here | Elsewhere | Matching | Unknown | Diagnostic":
     """`directory` is that of the file that holds the reference."""
     project = reference.project.replace("\\+", "+")
+    if reference.dynamic and _REMOTE.match(project) and _TARGET_OR_FUNCTION.fullmatch(reference.name):
+        return Elsewhere(repository=project)
+    if reference.dynamic and _PATTERN.fullmatch(project) and _TARGET.fullmatch(reference.name):
+        return Matching(pattern=posixpath.normpath(posixpath.join(directory, project)))
     if reference.dynamic:
         message = f'"{reference.target if reference.name else project}" is known only when it runs'
         return Unknown(message=message, same_file=project == "" or not reference.name)

@@ -260,7 +260,9 @@ class _Builder(Transformer[Token, Any]):
                 flags[-1] = replace(flags[-1], value=str(token))
             elif operand is None:
                 operand = self._operand(token)
-            elif "$" in token:  # it may come to be `--name=value`
+            elif token.startswith("-"):
+                args.append(_flag(str(token), self._span([token])))
+            elif "$" in token or children[0] != "FROM":  # it may come to be `--name=value`, or matters when it runs
                 args.append(ast.Flag(name=str(token), value="", span=self._span([token])))
             else:
                 raise fail(Code.EARTHFILE_SYNTAX, f"{token[:60]!r} does not belong here", self._span([token]))
@@ -323,7 +325,7 @@ def _unquoted(text: str) -> str:
 
 
 def _flag(word: str, span: Span) -> ast.Flag:
-    name, equal, value = word.removeprefix("--").partition("=")
+    name, equal, value = word.lstrip("-").partition("=")
     return ast.Flag(name=name, value=value if equal else None, span=span)
 
 
