@@ -228,6 +228,8 @@ def test_without_a_run_the_name_depends_on_the_plan_alone() -> None:
     [
         (ManifestOptions(image="{{workflow.name}}"), "image"),
         (ManifestOptions(image=""), "image"),
+        (ManifestOptions(image="registry/\u202ereversed"), "not seen"),
+        (ManifestOptions(credentials_path="/etc/\x00"), "not seen"),
         (ManifestOptions(nats_url="nats://x\n"), "NATS URL"),
         (ManifestOptions(nats_url="nats://user:hunter2@x"), "credentials in it"),
         (ManifestOptions(credentials_path="relative"), "not absolute"),
