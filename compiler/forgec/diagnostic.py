@@ -40,6 +40,8 @@ class Code(enum.Enum):
     INCOMPLETE = ("FC207", "CONFIG_INVALID", "value is not concrete")
     CYCLE = ("FC208", "CONFIG_INVALID", "reference cycle")
     WRONG_PACKAGE = ("FC209", "CONFIG_INVALID", "file belongs to another package")
+    UNUSED_NAME = ("FC210", "CONFIG_INVALID", "import, let or alias is not used")
+    REDECLARED = ("FC211", "CONFIG_INVALID", "name is declared twice in one scope")
 
     REPO_CONFIG_MISSING = ("FC301", "REPO_CONFIG_MISSING", ".forge/repo.cue is missing")
     NESTED_FORGE = ("FC302", "CONFIG_INVALID", ".forge directory inside another .forge")
@@ -94,6 +96,7 @@ class Code(enum.Enum):
     TAG_FOREIGN = ("FC530", "CONFIG_INVALID", "text has braces that are no tag of Argo's")
     TAG_UNRESOLVED = ("FC531", "CONFIG_INVALID", "tag names what is not known at its place")
     ARGUMENT_MISSING = ("FC532", "CONFIG_INVALID", "template is called without an input that it needs")
+    TAG_OPEN = ("FC533", "CONFIG_INVALID", "tag is opened and not closed")
     FAIL_FAST_WITH_RETRY = ("FC540", "CONFIG_INVALID", "failFast keeps the retries of its children from working")
     RETRY_ON_GROUP = ("FC541", "CONFIG_INVALID", "retry repeats a whole group of steps")
     RETRY_POLICY_IMPLICIT = ("FC542", "CONFIG_INVALID", "retry has an expression and no policy")

@@ -6,9 +6,13 @@ Nodes compare by identity, since the same text at two places is two things.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from forgec.source import Source, Span
-from forgec.syntax.data import Scalar
+from forgec.syntax.number import Exact
+
+REFERENCE_ATTRIBUTES: Final = frozenset({"artifact", "repo"})
+"""Attributes that stand for a value which is known later; they may be written where the value would be."""
 
 
 class Presence(enum.IntEnum):
@@ -21,7 +25,7 @@ class Presence(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    value: Scalar
+    value: Exact
     span: Span
 
 
@@ -73,6 +77,16 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Slice:
+    """`base[low:high]`, both ends optional."""
+
+    base: "Expr"
+    low: "Expr | None"
+    high: "Expr | None"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Bound:
     """`>=1`, `!="x"`, `=~"pattern"`: the values that compare so with the operand."""
 
@@ -82,19 +96,29 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Negation:
-    """`-x`"""
+class Prefix:
+    """`-x`, `+x`, `!x`"""
 
+    operator: str
     operand: "Expr"
     span: Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arithmetic:
-    """`first + x - y`, or `first * x / y`: operators of one rank, from left to right."""
+class Operation:
+    """`first + x - y`: operators of one rank (`* /`, `+ -`, comparisons, `&&`, `||`), from left to right."""
 
     first: "Expr"
     rest: "tuple[tuple[str, Expr], ...]"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """`function(argument, ...)`"""
+
+    function: "Expr"
+    arguments: "tuple[Expr, ...]"
     span: Span
 
 
@@ -122,10 +146,19 @@ class Disjunction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListLiteral:
-    """`[a, b, ...T]`; `rest` is T (`_` where it is not written), or nothing for a list of fixed length."""
+    """`[a, for x in y {z}, ...T]`; `rest` is T (`_` where it is not written), or nothing for a list of fixed length."""
 
-    items: "tuple[Expr, ...]"
+    items: "tuple[Expr | Comprehension, ...]"
     rest: "Expr | None"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """`X=value`: inside the value X is the field that has it."""
+
+    name: str
+    value: "Expr"
     span: Span
 
 
@@ -158,20 +191,34 @@ class Label:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
+    """`label: value`; `alias` is X of `X=label: value`, a second name for the field."""
+
     label: Label
     presence: Presence
     value: "Expr"
     attributes: tuple[Attribute, ...]
     span: Span
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """`"\\(expression)": value` or `(expression): value`: a field whose name has to be evaluated."""
+
+    name: "Expr"
+    presence: Presence
+    value: "Expr"
+    span: Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pattern:
-    """`[pattern]: value`: every field whose name matches agrees with the value."""
+    """`[pattern]: value`: every field whose name matches agrees with the value; `[X=pattern]` calls that name X."""
 
     pattern: "Expr"
     value: "Expr"
     span: Span
+    alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +242,46 @@ class Embedding:
     span: Span
 
 
-Declaration = Field | Pattern | Let | Opening | Embedding | Attribute
+@dataclass(frozen=True, slots=True, eq=False)
+class For:
+    """`for value in source` or `for key, value in source`"""
+
+    key: str | None
+    value: str
+    source: "Expr"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class If:
+    condition: "Expr"
+    span: Span
+
+
+Clause = For | If | Let
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comprehension:
+    """`for x in y if z {body}`: the body as often as the clauses say, in a struct or in a list."""
+
+    clauses: tuple[Clause, ...]
+    body: "StructLiteral"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Import:
+    """`import name "path"`; without a name it is the path's."""
+
+    path: str
+    name: str
+    span: Span
+
+
+Declaration = Field | Computed | Pattern | Let | Opening | Embedding | Comprehension | Attribute
+Definition = Field | Let
+"""What a name in a struct literal can stand for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,13 +290,18 @@ class StructLiteral:
 
     declarations: tuple[Declaration, ...]
     span: Span
-    names: Mapping[str, Field | Let] = field(init=False)
+    names: Mapping[str, Definition] = field(init=False)
 
     def __post_init__(self) -> None:
-        names: dict[str, Field | Let] = {}
+        names: dict[str, Definition] = {}
         for declaration in self.declarations:
             match declaration:
-                case Field(label=Label(name=name, is_identifier=True)) | Let(name=name):
+                case Field(label=label, alias=alias):
+                    if label.is_identifier:
+                        names[label.name] = declaration
+                    if alias is not None:
+                        names[alias] = declaration
+                case Let(name=name):
                     names[name] = declaration
         object.__setattr__(self, "names", names)
 
@@ -223,13 +314,16 @@ Expr = (
     | Reference
     | Selector
     | Index
+    | Slice
+    | Call
     | Bound
-    | Negation
-    | Arithmetic
+    | Prefix
+    | Operation
     | Conjunction
     | Disjunction
     | ListLiteral
     | StructLiteral
+    | Named
 )
 
 
@@ -241,15 +335,16 @@ class Package:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class File:
-    """A file is a struct literal without braces, after an optional package clause."""
+    """A file is a struct literal without braces, after an optional package clause and imports."""
 
     source: Source
     package: Package | None
+    imports: tuple[Import, ...]
     body: StructLiteral
 
 
-def parts(expr: Expr) -> tuple[Expr, ...]:
-    """The expressions directly inside one that is not a struct."""
+def parts(expr: Expr) -> "tuple[Expr | Comprehension, ...]":
+    """What is directly inside an expression that opens no scope of names."""
     match expr:
         case Interpolation(parts=pieces):
             return tuple(piece for piece in pieces if not isinstance(piece, str))
@@ -257,9 +352,13 @@ def parts(expr: Expr) -> tuple[Expr, ...]:
             return (base,)
         case Index(base=base, index=index):
             return (base, index)
-        case Bound(operand=operand) | Negation(operand=operand):
+        case Slice(base=base, low=low, high=high):
+            return (base, *(end for end in (low, high) if end is not None))
+        case Call(function=function, arguments=arguments):
+            return (function, *arguments)
+        case Bound(operand=operand) | Prefix(operand=operand):
             return (operand,)
-        case Arithmetic(first=first, rest=rest):
+        case Operation(first=first, rest=rest):
             return (first, *(operand for _, operand in rest))
         case Conjunction(terms=terms):
             return terms

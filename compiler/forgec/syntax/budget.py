@@ -3,37 +3,47 @@
 from typing import Final
 
 from forgec.diagnostic import Code, fail
+from forgec.source import Span
 from forgec.syntax.data import DEPTH_MAX
-from forgec.syntax.vertex import Vertex
 
 STEPS_MAX: Final = 100_000
-"""Vertices and conjuncts looked at. A project file takes some hundreds; this many take a few seconds."""
+"""Vertices and conjuncts looked at. A project file takes some hundreds; this many take about two seconds."""
 
-LEVEL_MAX: Final = 100
-"""Evaluations inside evaluations; at most six Python frames each, so the interpreter's limit of 1000 is not met."""
+LEVEL_MAX: Final = 80
+"""Evaluations inside evaluations; at most nine Python frames each, so the interpreter's limit of 1000 is not met."""
+
+CHARACTERS_PER_STEP: Final = 256
+"""Text that is searched, compared or put together in the time of one step."""
 
 
 class Budget:
+    """Every method names the expression that is being evaluated: the one that passes a limit is where to look."""
+
     def __init__(self) -> None:
         self._steps = 0
         self._level = 0
 
-    def step(self, vertex: Vertex, count: int = 1) -> None:
+    def step(self, span: Span, count: int = 1) -> None:
         self._steps += count
         if self._steps > STEPS_MAX:
-            self._stop(vertex, f"the evaluation takes more than {STEPS_MAX} steps")
+            self._stop(span, f"the evaluation takes more than {STEPS_MAX} steps")
 
-    def enter(self, vertex: Vertex) -> None:
-        """Begin an evaluation for the vertex; `leave` ends it."""
+    def read(self, span: Span, characters: int) -> None:
+        self.step(span, characters // CHARACTERS_PER_STEP)
+
+    def enter(self, span: Span) -> None:
+        """Begin an evaluation; `leave` ends it."""
         self._level += 1
-        self.step(vertex)
+        self.step(span)
         if self._level > LEVEL_MAX:
-            self._stop(vertex, f"references and expressions lead more than {LEVEL_MAX} levels deep")
-        if vertex.depth > DEPTH_MAX:
-            self._stop(vertex, f"the value is nested deeper than {DEPTH_MAX} levels")
+            self._stop(span, f"references and expressions lead more than {LEVEL_MAX} levels deep")
 
     def leave(self) -> None:
         self._level -= 1
 
-    def _stop(self, vertex: Vertex, message: str) -> None:
-        raise fail(Code.TOO_DEEP, message, vertex.place, help="look for definitions that lead to each other")
+    def nest(self, span: Span, depth: int) -> None:
+        if depth > DEPTH_MAX:
+            self._stop(span, f"the value is nested deeper than {DEPTH_MAX} levels")
+
+    def _stop(self, span: Span, message: str) -> None:
+        raise fail(Code.TOO_DEEP, message, span, help="look for definitions that lead to each other")

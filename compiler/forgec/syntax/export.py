@@ -5,6 +5,7 @@ from collections.abc import Callable
 from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem
 from forgec.syntax.data import FieldNode, ListNode, Node, ScalarNode, StructNode
+from forgec.syntax.number import to_data
 from forgec.syntax.value import Kind
 from forgec.syntax.vertex import Vertex, own
 
@@ -27,10 +28,10 @@ class Export:
         items = [self.node(item, concrete=concrete) for item in vertex.items]
         if vertex.problems or not concrete:
             return None
-        if not vertex.is_ambiguous:
+        if vertex.unknown is None and not vertex.is_ambiguous:
             if vertex.basic.atom is not None:
                 fact = own([fact for fact in vertex.facts if fact.basic.atom], lambda fact: fact.conjunct.closings)
-                return ScalarNode(vertex.basic.atom.value, fact.span)
+                return ScalarNode(to_data(vertex.basic.atom.value), fact.span)
             if vertex.basic.kinds is Kind.LIST:
                 literal = own(vertex.lists, lambda each: each.closings)
                 return ListNode(tuple(item for item in items if item is not None), literal.expr.span)

@@ -1,9 +1,9 @@
-"""What an expression refers to, and the one value it has.
+"""What an expression refers to, and the value it has.
 
 Both may need vertices to be expanded first; `expand` is given by the evaluator, which in turn asks here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic
@@ -11,45 +11,75 @@ from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.budget import Budget
-from forgec.syntax.data import Scalar
-from forgec.syntax.problem import possibilities
-from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, calculate, checked_text, limit, meet, show
+from forgec.syntax.call import PREDECLARED_FUNCTIONS, Calls
+from forgec.syntax.number import Exact
+from forgec.syntax.operators import combine
+from forgec.syntax.plain import Plain, same
+from forgec.syntax.problem import OTHER_ENGINE, Unknown, possibilities, wrong, wrong_value
+from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 _WRITTEN_MAX: Final = 60
-
-
-class Unknown(Exception):
-    """An expression has no value, for a reason that is reported elsewhere where there is no diagnostic.
-
-    `final`: nothing that is unified later can give it one.
-    """
-
-    def __init__(self, diagnostic: Diagnostic | None, *, final: bool = False) -> None:
-        super().__init__()
-        self.diagnostic = diagnostic
-        self.final = final
+_COMPUTED: Final = (ast.Reference, ast.Selector, ast.Index, ast.Slice, ast.Call, ast.Operation, ast.Prefix)
 
 
 class Expressions:
+    """`undecided` gathers what cannot be evaluated in the order that this evaluator works in.
+
+    Such a problem makes the whole evaluation fail, even inside an alternative that another one could replace: CUE might
+    keep the alternative, and an error is better than another value. `lets` are those that were used.
+    """
+
     def __init__(self, root: Vertex, budget: Budget, expand: Callable[[Vertex], None]) -> None:
+        self.undecided: list[Diagnostic] = []
+        self.lets: list[Vertex] = []
+        self.budget = budget
         self._root = root
-        self._budget = budget
         self._expand = expand
+        self._calls = Calls(self)
 
     def resolve(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:
         """The vertex an expression refers to or makes, or the values of a predeclared type; or Unknown."""
         match expr:
             case ast.Reference():
-                return self._resolve_name(expr, scope)
+                return self._latest(self._resolve_name(expr, scope), scope, expr.span)
             case ast.Selector(base=base, name=name, name_span=span):
-                target = self._resolve_base(base, scope)
+                if self.package(base, scope) is not None:
+                    return self._calls.uncalled(expr, scope)
+                target = self.base(base, scope)
                 table = target.fields if span.text.startswith('"') else target.table(name)
-                return _selected(target, table, name, span, base)
+                return self._latest(_selected(target, table, name, span, base), scope, expr.span)
             case ast.Index(base=base, index=index):
-                return _indexed(self._resolve_base(base, scope), self.scalar(index, scope), index.span, base)
+                target = self.base(base, scope)
+                return self._latest(_indexed(target, self.scalar(index, scope), index.span, base), scope, expr.span)
+            case ast.Slice():
+                return self._slice(expr, scope)
+            case ast.Call():
+                return self._calls.result(expr, scope)
             case _:
                 return Vertex(scope.vertex, "", [Conjunct(expr, scope)])
+
+    def package(self, expr: ast.Expr, scope: Scope) -> str | None:
+        """The path of the package that an expression names."""
+        if not isinstance(expr, ast.Reference):
+            return None
+        at: Scope | None = scope
+        while at is not None:
+            if expr.name in at.names or expr.name in at.bound:
+                return None
+            if expr.name in at.imports:
+                return at.imports[expr.name]
+            at = at.parent
+        return None
+
+    def is_predeclared(self, name: str, scope: Scope) -> bool:
+        """Whether nothing in the package has the name."""
+        at: Scope | None = scope
+        while at is not None:
+            if name in at.names or name in at.bound or name in at.imports:
+                return False
+            at = at.parent
+        return name not in self._root.table(name)
 
     def basic(self, expr: ast.Expr, scope: Scope) -> Basic:
         """The set of values that an expression without fields or items describes; or Unknown."""
@@ -59,45 +89,158 @@ class Expressions:
                 try:
                     return limit(operator, value)
                 except ValueError as error:
-                    raise _wrong(Code.BAD_VALUE, str(error), span) from None
+                    raise wrong_value(error, span) from None
             case _:
                 return atom(self.scalar(expr, scope))
 
     def covers(self, pattern: ast.Expr, scope: Scope, name: str) -> bool:
         """Whether a field's name is among the values of a pattern; or Unknown."""
+        self.budget.read(pattern.span, len(name))
         target = self.resolve(pattern, scope)
         if isinstance(target, Basic):
             return meet(target, atom(name)) is not None
         self._expand(target)
         if target.problems or target.unreported:
             raise Unknown(None if target.unreported else target.problems[0], final=True)
+        if target.unknown is not None:
+            raise Unknown(target.unknown)
         alternatives = [alternative.basic for alternative, _ in target.alternatives] or [target.basic]
         return any(meet(each, atom(name)) is not None for each in alternatives)
 
-    def scalar(self, expr: ast.Expr, scope: Scope) -> Scalar:
+    def scalar(self, expr: ast.Expr, scope: Scope) -> Exact:
         """The one value of an expression; or Unknown."""
-        self._budget.enter(scope.vertex)
+        self.budget.enter(expr.span)
         try:
             match expr:
                 case ast.Literal(value=value):
                     return value
                 case ast.Interpolation(parts=parts):
-                    return checked_text("".join(self._text(part, scope) for part in parts))
-                case ast.Negation(operand=operand):
-                    return calculate(0, "-", self.scalar(operand, scope))
-                case ast.Arithmetic(first=first, rest=rest):
-                    total = self.scalar(first, scope)
-                    for operator, operand in rest:
-                        total = calculate(total, operator, self.scalar(operand, scope))
-                    return total
+                    texts = [self._text(part, scope) for part in parts]
+                    checked_text(sum(len(text) for text in texts))
+                    self.budget.read(expr.span, sum(len(text) for text in texts))
+                    return "".join(texts)
+                case ast.Prefix(operator="!", operand=operand):
+                    return not self.truth(operand, scope)
+                case ast.Prefix(operator=operator, operand=operand):
+                    return combine(0, operator, self.scalar(operand, scope))
+                case ast.Operation():
+                    return self._operation(expr, scope)
                 case _:
                     return self._value(self.resolve(expr, scope), expr)
-        except ValueError as error:
-            raise _wrong(Code.BAD_VALUE, str(error), expr.span) from None
-        except TypeError as error:
-            raise _wrong(Code.WRONG_TYPE, str(error), expr.span) from None
+        except (TypeError, ValueError) as error:
+            raise wrong_value(error, expr.span) from None
         finally:
-            self._budget.leave()
+            self.budget.leave()
+
+    def truth(self, expr: ast.Expr, scope: Scope) -> bool:
+        value = self.scalar(expr, scope)
+        if not isinstance(value, bool):
+            raise wrong(Code.WRONG_TYPE, f"{show(value)} is neither true nor false", expr.span)
+        return value
+
+    def base(self, expr: ast.Expr, scope: Scope) -> Vertex:
+        """What is selected from: a vertex, expanded as far as it is."""
+        self.budget.enter(expr.span)
+        try:
+            target = self.resolve(expr, scope)
+            if isinstance(target, Basic):
+                raise wrong(Code.UNRESOLVED, f"{target} is a type and has no fields", expr.span)
+            self._expand(target)
+        finally:
+            self.budget.leave()
+        if target.unreported:
+            raise Unknown(None)
+        if target.problems:
+            raise Unknown(target.problems[0], final=True)
+        if target.is_ambiguous:
+            message = f"{_written(expr)} is not decided: it can be {possibilities(target)}"
+            raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
+        return target
+
+    def whole(self, expr: ast.Expr, scope: Scope) -> Vertex:
+        """A vertex whose fields and items are all known; or Unknown."""
+        target = self.base(expr, scope)
+        if target.state is State.EXPANDING:
+            raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
+        if target.unknown is not None:
+            raise Unknown(target.unknown)
+        if target.basic.kinds not in (Kind.LIST, Kind.STRUCT) and target.basic.atom is None:
+            message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
+            raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
+        return target
+
+    def plain(self, expr: ast.Expr, scope: Scope) -> Plain:
+        """The value of an expression with everything below it; or Unknown."""
+        return self.plain_vertex(self.whole(expr, scope), expr)
+
+    def plain_vertex(self, vertex: Vertex, expr: ast.Expr) -> Plain:
+        self.budget.enter(expr.span)
+        try:
+            self._expand(vertex)
+            if vertex.basic.kinds is Kind.LIST and not vertex.is_ambiguous and not vertex.problems:
+                return [self.plain_vertex(item, expr) for item in vertex.items]
+            if vertex.basic.kinds is Kind.STRUCT and not vertex.is_ambiguous and not vertex.problems:
+                regular = (pair for pair in vertex.fields.items() if pair[1].presence is ast.Presence.REGULAR)
+                return {name: self.plain_vertex(child, expr) for name, child in regular}
+            return self._value(vertex, expr)
+        finally:
+            self.budget.leave()
+
+    def items(self, vertex: Vertex) -> Sequence[Vertex] | None:
+        """The items of a list, or None of anything else."""
+        self._expand(vertex)
+        return vertex.items if vertex.basic.kinds is Kind.LIST and not vertex.is_ambiguous else None
+
+    def early(self, message: str, span: Span) -> Unknown:
+        """Something is needed before it is known. Final, whatever is tried around it."""
+        diagnostic = Diagnostic(Code.CYCLE, message, span)
+        self.undecided.append(diagnostic)
+        return Unknown(diagnostic, final=True)
+
+    def unsupported(self, diagnostic: Diagnostic) -> Unknown:
+        self.undecided.append(diagnostic)
+        return Unknown(diagnostic, final=True)
+
+    def _operation(self, expr: ast.Operation, scope: Scope) -> Exact:
+        (operator, operand), *others = expr.rest
+        if operator in ("==", "!=") and not others:
+            return self._equality(expr.first, operator, operand, scope)
+        total = self.scalar(expr.first, scope)
+        for operator, operand in expr.rest:
+            value = self.scalar(operand, scope)
+            self.budget.read(expr.span, sum(len(text) for text in (total, value) if isinstance(text, str)))
+            total = combine(total, operator, value)
+        return total
+
+    def _equality(self, left: ast.Expr, operator: str, right: ast.Expr, scope: Scope) -> bool:
+        """Of any two values; and `x != _|_` asks whether x has one."""
+        for side, other in ((left, right), (right, left)):
+            if isinstance(side, ast.Bottom):
+                return self._exists(other, scope) == (operator == "!=")
+        first, second = self.plain(left, scope), self.plain(right, scope)
+        self.budget.read(left.span, sum(len(text) for text in (first, second) if isinstance(text, str)))
+        return same(first, second, outermost=True) == (operator == "==")
+
+    def _exists(self, expr: ast.Expr, scope: Scope) -> bool:
+        """Whether something that is referred to, or calculated, has a value; a type is none."""
+        if not isinstance(expr, _COMPUTED):
+            message = "comparing this with _|_ is valid CUE that the built-in evaluator does not support"
+            raise self.unsupported(Diagnostic(Code.UNSUPPORTED, message, expr.span, help=OTHER_ENGINE))
+        try:
+            target = self.resolve(expr, scope)
+            if isinstance(target, Basic):
+                raise wrong(Code.WRONG_TYPE, f"{target} is a type; only values are compared", expr.span)
+            if target.state is State.EXPANDING:
+                raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
+            self._expand(target)
+        except Unknown as unknown:
+            if unknown.diagnostic is None or unknown.diagnostic in self.undecided:
+                raise
+            return False
+        if target.problems or target.unknown is not None:
+            return False
+        is_open = target.basic.kinds & (Kind.LIST | Kind.STRUCT) or target.is_ambiguous
+        return target.basic.atom is not None or bool(is_open)
 
     def _text(self, part: str | ast.Expr, scope: Scope) -> str:
         """A part of an interpolation as text."""
@@ -105,72 +248,92 @@ class Expressions:
             return part
         value = self.scalar(part, scope)
         if value is None:
-            raise _wrong(Code.WRONG_TYPE, "null does not go into a string", part.span)
+            raise wrong(Code.WRONG_TYPE, "null does not go into a string", part.span)
         return value if isinstance(value, str) else show(value)
 
-    def _value(self, target: Vertex | Basic, expr: ast.Expr) -> Scalar:
+    def _value(self, target: Vertex | Basic, expr: ast.Expr) -> Exact:
         if isinstance(target, Basic):
             raise Unknown(Diagnostic(Code.INCOMPLETE, f"{target} is a type where a value is needed", expr.span))
         if target.state is State.EXPANDING:
-            raise _wrong(Code.CYCLE, f"{target.name} needs its own value", expr.span)
+            raise self.early(f"{target.name} needs its own value", expr.span)
         self._expand(target)
-        if target.problems or target.unreported:
+        if target.unreported:
             raise Unknown(None)
+        if target.problems:
+            raise Unknown(target.problems[0], final=True)
+        if target.unknown is not None:
+            raise Unknown(target.unknown)
         if target.basic.atom is None or target.is_ambiguous:
-            if target.unknown is not None:
-                raise Unknown(target.unknown)
+            if target.basic.kinds in (Kind.LIST, Kind.STRUCT) and not target.is_ambiguous:
+                message = f"{_written(expr)} is {target.basic} where a single value is needed"
+                raise wrong(Code.WRONG_TYPE, message, expr.span)
             message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target.basic.atom.value
 
+    def _slice(self, expr: ast.Slice, scope: Scope) -> Vertex:
+        target = self.whole(expr.base, scope)
+        if target.basic.kinds is not Kind.LIST:
+            raise wrong(Code.WRONG_TYPE, f"{_written(expr.base)} is {target.basic}; only lists are cut", expr.span)
+        length = len(target.items)
+        low = 0 if expr.low is None else self.scalar(expr.low, scope)
+        high = length if expr.high is None else self.scalar(expr.high, scope)
+        if type(low) is not int or type(high) is not int or not 0 <= low <= high <= length:
+            message = f"{show(low)}:{show(high)} is no part of a list of {length} items"
+            raise wrong(Code.BAD_VALUE, message, expr.span)
+        return self._calls.listing(target.items[low:high], expr.span, scope)
+
     def _resolve_name(self, reference: ast.Reference, scope: Scope) -> Vertex | Basic:
-        name = reference.name
+        name, span = reference.name, reference.span
         at: Scope | None = scope
         while at is not None:
-            match at.literal.names.get(name):
+            if name in at.bound:
+                return at.bound[name]
+            match at.names.get(name):
                 case ast.Let() as let:
                     if let not in at.lets:
                         at.lets[let] = Vertex(at.vertex, name, [Conjunct(let.value, at)])
+                        self.lets.append(at.lets[let])
                     return at.lets[let]
-                case ast.Field():
-                    return _given(at.vertex.table(name)[name], name, reference.span)
+                case ast.Field(label=label):
+                    table = at.vertex.table(label.name) if label.is_identifier else at.vertex.fields
+                    return _given(at.vertex, table[label.name], name, span)
+            if name in at.imports:
+                raise wrong(Code.WRONG_TYPE, f'"{name}" is a package, not a value', span)
             at = at.parent
         if name in self._root.table(name):
-            return _given(self._root.table(name)[name], name, reference.span)
+            return _given(self._root, self._root.table(name)[name], name, span)
         if name in PREDECLARED:
-            return Basic(PREDECLARED[name])
+            return PREDECLARED[name]
+        if name in PREDECLARED_FUNCTIONS:
+            raise wrong(Code.WRONG_TYPE, f"{name} is a function; it is called as {name}(...)", span)
         raise Unknown(None)  # not defined: the check of names says so
 
-    def _resolve_base(self, expr: ast.Expr, scope: Scope) -> Vertex:
-        """What is selected from: a vertex, expanded."""
-        self._budget.enter(scope.vertex)
-        try:
-            target = self.resolve(expr, scope)
-            if isinstance(target, Basic):
-                raise _wrong(Code.UNRESOLVED, f"{target} is a type and has no fields", expr.span)
-            self._expand(target)
-        finally:
-            self._budget.leave()
-        if target.problems or target.unreported:
-            raise Unknown(None)
+    def _latest(self, target: Vertex | Basic, scope: Scope, span: Span) -> Vertex | Basic:
+        """Inside an alternative that is tried, its vertex; from elsewhere there is no telling yet."""
+        while isinstance(target, Vertex) and target.trying is not None:
+            if not scope.vertex.is_inside(target.trying):
+                raise self.early(f"{target.name} is needed to find out what it is itself", span)
+            target = target.trying
         return target
 
 
 def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span, base: ast.Expr) -> Vertex:
     """A field of the vertex that `base` refers to."""
     if name in table:
-        return _given(table[name], name, span)
+        return _given(vertex, table[name], name, span)
+    vertex.absent.setdefault(name, span)
     if not vertex.basic.kinds & Kind.STRUCT:
-        raise _wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic} and has no fields", span)
+        raise wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic} and has no fields", span)
     message = f'{_written(base)} has no field "{name}"'
     raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
 
 
-def _indexed(vertex: Vertex, key: Scalar, span: Span, base: ast.Expr) -> Vertex:
+def _indexed(vertex: Vertex, key: Exact, span: Span, base: ast.Expr) -> Vertex:
     if isinstance(key, str):
         return _selected(vertex, vertex.fields, key, span, base)
     if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
-        raise _wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
+        raise wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
     if not 0 <= key < len(vertex.items):
         message = f"{_written(base)} has {len(vertex.items)} items, no item {key}"
         raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
@@ -183,12 +346,9 @@ def _written(expr: ast.Expr) -> str:
     return text if len(text) <= _WRITTEN_MAX else f"{text[: _WRITTEN_MAX - 3]}..."
 
 
-def _given(vertex: Vertex, name: str, span: Span) -> Vertex:
+def _given(parent: Vertex, vertex: Vertex, name: str, span: Span) -> Vertex:
     """The vertex of a field that is given, not only allowed."""
     if vertex.presence is ast.Presence.REGULAR:
         return vertex
+    parent.absent.setdefault(name, span)
     raise Unknown(Diagnostic(Code.UNRESOLVED, f'the field "{name}" is declared but not given', span))
-
-
-def _wrong(code: Code, message: str, span: Span) -> Unknown:
-    return Unknown(Diagnostic(code, message, span), final=True)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from forgec.syntax.data import INTEGER_MAX
 from forgec.syntax.escape import CUE_ESCAPES, EscapeError, unescape
+from forgec.syntax.number import Number, checked
 
 _BASED = re.compile(r"0(?:x[0-9A-Fa-f]+|o[0-7]+|b[01]+)")
 _DECIMAL = re.compile(
@@ -16,13 +17,13 @@ _UNDERSCORE = re.compile(r"(?<=[0-9A-Fa-f])_(?=[0-9A-Fa-f])")
 _DIGITS_MAX: Final = 400
 
 
-def number_value(text: str) -> int | float:
+def number_value(text: str) -> Number:
     """`1_000`, `0x1F`, `1.5e3`, `10Mi`; ValueError with a message fit for a person."""
     plain = _UNDERSCORE.sub("", text.lower() if text[:2] in ("0X", "0O", "0B") else text)
     if len(plain) > _DIGITS_MAX:
         raise ValueError(f"the number has more than {_DIGITS_MAX} digits")
     if _BASED.fullmatch(plain):
-        return checked_number(int(plain, 0))
+        return checked(int(plain, 0))
     found = _DECIMAL.fullmatch(plain)
     if not found or (found["exponent"] and found["suffix"]):
         hint = "; a decimal number has no leading zero" if re.match("0[0-9]", plain) else ""
@@ -32,19 +33,10 @@ def number_value(text: str) -> int | float:
         exact = Fraction(found["number"].rstrip(".")) * base ** ("KMGTP".index(suffix[0]) + 1)
         if exact.denominator != 1:
             raise ValueError(f'"{text}" is not a whole number')
-        return checked_number(exact.numerator)
+        return checked(exact.numerator)
     if found["exponent"] or "." in found["number"]:
-        return checked_number(float(plain))
-    return checked_number(int(plain))
-
-
-def checked_number(value: int | float) -> int | float:
-    """The number itself; ValueError where it is beyond what every reader of the result can hold."""
-    if isinstance(value, int) and abs(value) > INTEGER_MAX:
-        raise ValueError("the number is beyond ±2^53, which readers of the result would round")
-    if value in (float("inf"), float("-inf")) or value != value:  # noqa: PLR0124  # not a number
-        raise ValueError("the number is too large")
-    return value
+        return checked(Decimal(plain))
+    return checked(int(plain))
 
 
 def string_parts(tokens: Sequence[str]) -> list[str]:

@@ -1,68 +1,204 @@
-"""Names that mean nothing: found in the text alone, so also where no evaluation comes by.
+"""Names that mean nothing, or are there for nothing: found in the text alone, so also where no evaluation comes by.
 
-A name is looked up in the struct literals around it, from the inside out, then among the fields of all files of the
-package, then among the predeclared types. Only fields written as identifiers have a name in this sense.
+A name is looked up in the struct literals, clauses and aliases around it, from the inside out, then among the imports
+of its file and the fields of all files of the package, then among the predeclared types and functions. Only fields
+written as identifiers have a name in this sense. An import, a `let` or an alias that nobody uses is a mistake.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from forgec.diagnostic import Code, Diagnostic
+from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
+from forgec.source import Span
 from forgec.syntax import ast
+from forgec.syntax.call import PREDECLARED_FUNCTIONS
+from forgec.syntax.problem import OTHER_ENGINE
+from forgec.syntax.standard.packages import PACKAGES
 from forgec.syntax.value import PREDECLARED
-
-_Names = tuple[Mapping[str, object], "_Names | None"]
-"""The names of a literal, and those around it."""
 
 _ADVISED_MAX: Final = 100
 """Problems that get an advice: looking for a similar name takes a millisecond, and a text may hold thousands."""
 
+_OUTSIDE: Final = frozenset({"bytes", "rune", "float32", "float64", "matchN", "matchIf"})
+"""Predeclared in CUE, and not in the dialect."""
 
-def unresolved(files: Sequence[ast.File]) -> list[Diagnostic]:
-    """A problem for every reference to a name that is not defined."""
-    names_by_file = ((name, found) for file in files for name, found in file.body.names.items())
-    outermost = PREDECLARED.keys() | {name for name, found in names_by_file if isinstance(found, ast.Field)}
-    problems: list[Diagnostic] = []
-    # A stack of our own: the depth of a text is not bounded by its brackets alone.
-    pending: list[tuple[ast.Expr, _Names | None]] = [(file.body, None) for file in files]
-    while pending:
-        expr, names = pending.pop()
-        match expr:
-            case ast.Reference(name=name, span=span):
-                if name not in outermost and not _is_visible(name, names):
-                    advised = len(problems) < _ADVISED_MAX
-                    advice = did_you_mean(name, _visible(names) | outermost) if advised else None
-                    problems.append(Diagnostic(Code.UNRESOLVED, f'"{name}" is not defined', span, help=advice))
-            case ast.StructLiteral(declarations=declarations):
-                inner = (expr.names, names)
-                pending += [(each, inner) for declaration in declarations for each in _expressions(declaration)]
-            case _:
-                pending += [(part, names) for part in ast.parts(expr)]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Binding:
+    """A name that has to be used, since it is there for nothing else."""
+
+    what: str
+    name: str
+    span: Span
+
+
+_Names = Mapping[str, _Binding | None]
+_Scopes = tuple[_Names, "_Scopes | None"]
+"""The names of a scope, and those around it."""
+
+
+def check_names(files: Sequence[ast.File]) -> list[Diagnostic]:
+    """A problem for every reference to a name that is not defined, and for every name that is not used."""
+    names = _NameCheck(files)
+    for file in files:
+        names.check(file)
+    return names.problems
+
+
+def check_packages(files: Sequence[ast.File]) -> list[Diagnostic]:
+    """A problem for every file that names another package than the first one does."""
+    first = files[0].package
+    problems = []
+    for file in files[1:]:
+        if (file.package and file.package.name) != (first and first.name):
+            ours, theirs = (f"package {each.name}" if each else "no package" for each in (first, file.package))
+            span = file.package.span if file.package else file.source.span(0, 0)
+            related = (Related(first.span, "the package of the first file"),) if first else ()
+            problems.append(Diagnostic(Code.WRONG_PACKAGE, f"{theirs} among files of {ours}", span, related))
     return problems
 
 
-def _is_visible(name: str, names: _Names | None) -> bool:
-    while names is not None:
-        own, names = names
-        if name in own:
-            return True
-    return False
+class _NameCheck:
+    def __init__(self, files: Sequence[ast.File]) -> None:
+        fields = {name for file in files for name, found in file.body.names.items() if isinstance(found, ast.Field)}
+        self.problems: list[Diagnostic] = []
+        self._outermost = fields | PREDECLARED.keys() | PREDECLARED_FUNCTIONS
+        self._fields = fields
+        self._bindings: list[_Binding] = []
+        self._used: set[_Binding] = set()
+
+    def check(self, file: ast.File) -> None:
+        outside: _Scopes = (self._imports(file), None)
+        # A stack of our own: the depth of a text is not bounded by its brackets alone.
+        pending: list[tuple[ast.Expr | ast.Comprehension, _Scopes]] = [(file.body, outside)]
+        while pending:
+            expr, scopes = pending.pop()
+            match expr:
+                case ast.Reference():
+                    self._use(expr, scopes)
+                case ast.StructLiteral():
+                    pending += self._inside(expr, scopes)
+                case ast.Comprehension(clauses=clauses, body=body):
+                    for clause in clauses:
+                        pending.append((_source(clause), scopes))
+                        scopes = (self._clause_names(clause), scopes)
+                    pending.append((body, scopes))
+                case ast.Named(name=name, value=value, span=span):
+                    pending.append((value, ({name: self._bind("the alias", name, span)}, scopes)))
+                case _:
+                    pending += [(part, scopes) for part in ast.parts(expr)]
+        for binding in self._bindings:
+            if binding not in self._used:
+                message = f'{binding.what} "{binding.name}" is not used'
+                self.problems.append(Diagnostic(Code.UNUSED_NAME, message, binding.span, help="remove it"))
+        self._bindings.clear()
+
+    def _imports(self, file: ast.File) -> _Names:
+        names: dict[str, _Binding | None] = {}
+        for each in file.imports:
+            if each.path not in PACKAGES:
+                message = f'the package "{each.path}" is not one that the built-in evaluator knows'
+                self.problems.append(Diagnostic(Code.UNSUPPORTED, message, each.span, help=OTHER_ENGINE))
+                names[each.name] = None
+                continue
+            if each.name in names or each.name in self._fields:
+                self._redeclared(each.name, each.span, names.get(each.name))
+            else:
+                names[each.name] = self._bind("the import", each.name, each.span)
+        return names
+
+    def _inside(
+        self, literal: ast.StructLiteral, scopes: _Scopes
+    ) -> "list[tuple[ast.Expr | ast.Comprehension, _Scopes]]":
+        own: dict[str, _Binding | None] = {}
+        inner = (own, scopes)
+        found: list[tuple[ast.Expr | ast.Comprehension, _Scopes]] = []
+        for declaration in literal.declarations:
+            match declaration:
+                case ast.Field(label=label, value=value, alias=alias, span=span):
+                    found.append((value, inner))
+                    if label.is_identifier:
+                        self._declare(own, label.name, None, label.span)
+                    if alias is not None:
+                        self._declare(own, alias, "the alias", span)
+                case ast.Let(name=name, value=value, span=span):
+                    found.append((value, inner))
+                    self._declare(own, name, "let", span)
+                case ast.Embedding(value=value):
+                    found.append((value, inner))
+                case ast.Computed(name=computed, value=value):
+                    found += [(computed, inner), (value, inner)]
+                case ast.Pattern(pattern=pattern, value=value, alias=alias):
+                    found += [(pattern, inner), (value, inner if alias is None else ({alias: None}, inner))]
+                case ast.Comprehension():
+                    found.append((declaration, inner))
+        return found
+
+    def _declare(self, own: dict[str, _Binding | None], name: str, what: str | None, span: Span) -> None:
+        """A field may be declared again and again; any other name (`what` it is) stands for one thing in its struct."""
+        if name not in own:
+            own[name] = None if what is None else self._bind(what, name, span)
+        elif own[name] is not None or what is not None:
+            self._redeclared(name, span, own[name])
+
+    def _redeclared(self, name: str, span: Span, earlier: _Binding | None) -> None:
+        related = () if earlier is None else (Related(earlier.span, "declared here first"),)
+        message = f'"{name}" is declared a second time in one scope'
+        self.problems.append(Diagnostic(Code.REDECLARED, message, span, related, help="rename one of them"))
+
+    def _clause_names(self, clause: ast.Clause) -> _Names:
+        """Names of a clause may be there for nothing, also those of a `let`."""
+        match clause:
+            case ast.For(key=key, value=value):
+                return {value: None} if key is None else {key: None, value: None}
+            case ast.Let(name=name):
+                return {name: None}
+            case _:
+                return {}
+
+    def _bind(self, what: str, name: str, span: Span) -> _Binding:
+        binding = _Binding(what, name, span)
+        self._bindings.append(binding)
+        return binding
+
+    def _use(self, reference: ast.Reference, scopes: _Scopes | None) -> None:
+        name = reference.name
+        around = scopes
+        while around is not None:
+            names, around = around
+            if name in names:
+                binding = names[name]
+                if binding is not None:
+                    self._used.add(binding)
+                return
+        if name in self._outermost:
+            return
+        if name in _OUTSIDE:
+            message = f'"{name}" is valid CUE that the built-in evaluator does not support'
+            self.problems.append(Diagnostic(Code.UNSUPPORTED, message, reference.span, help=OTHER_ENGINE))
+            return
+        advice = None
+        if len(self.problems) < _ADVISED_MAX:
+            advice = self._advice(name, scopes)
+        self.problems.append(Diagnostic(Code.UNRESOLVED, f'"{name}" is not defined', reference.span, help=advice))
+
+    def _advice(self, name: str, scopes: _Scopes | None) -> str | None:
+        if name in PACKAGES:
+            return f'import "{name}"'
+        visible = set(self._outermost)
+        while scopes is not None:
+            names, scopes = scopes
+            visible |= names.keys()
+        return did_you_mean(name, visible)
 
 
-def _visible(names: _Names | None) -> set[str]:
-    visible: set[str] = set()
-    while names is not None:
-        own, names = names
-        visible |= own.keys()
-    return visible
-
-
-def _expressions(declaration: ast.Declaration) -> tuple[ast.Expr, ...]:
-    match declaration:
-        case ast.Field(value=value) | ast.Let(value=value) | ast.Embedding(value=value):
-            return (value,)
-        case ast.Pattern(pattern=pattern, value=value):
-            return (pattern, value)
-        case _:
-            return ()
+def _source(clause: ast.Clause) -> ast.Expr:
+    match clause:
+        case ast.For(source=source):
+            return source
+        case ast.If(condition=condition):
+            return condition
+        case ast.Let(value=value):
+            return value

@@ -3,11 +3,45 @@
 The main place is where the user wrote the value; a definition that asks for something else is related.
 """
 
+from collections.abc import Iterable
+from typing import Final
+
 from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
+from forgec.syntax.value import Check, TooLarge
 from forgec.syntax.vertex import Closing, Conjunct, Fact, Vertex, own
+
+OTHER_ENGINE: Final = "--cue-engine=cue evaluates it"
+"""The way out of the dialect, for every message about a construct that is not in it."""
+
+
+class Unknown(Exception):
+    """An expression has no value, for a reason that is reported elsewhere where there is no diagnostic.
+
+    `final`: nothing that is unified later can give it one.
+    """
+
+    def __init__(self, diagnostic: Diagnostic | None, *, final: bool = False) -> None:
+        super().__init__()
+        self.diagnostic = diagnostic
+        self.final = final
+
+
+def wrong(code: Code, message: str, span: Span) -> Unknown:
+    return Unknown(Diagnostic(code, message, span), final=True)
+
+
+def wrong_value(error: TypeError | ValueError, span: Span) -> Unknown:
+    """What an operator or a function complains of."""
+    match error:
+        case TypeError():
+            return wrong(Code.WRONG_TYPE, str(error), span)
+        case TooLarge():
+            return wrong(Code.TOO_DEEP, str(error), span)
+        case _:
+            return wrong(Code.BAD_VALUE, str(error), span)
 
 
 def conflict(vertex: Vertex, first: Fact, second: Fact) -> Diagnostic:
@@ -70,6 +104,11 @@ def contains_itself(vertex: Vertex) -> Diagnostic:
     return Diagnostic(Code.CYCLE, f"{vertex.name} contains itself: it refers to a value around it", vertex.place)
 
 
+def added_late(vertex: Vertex, name: str, place: Span, looked_up: Span) -> Diagnostic:
+    message = f'{vertex.name}: whether there is a field "{name}" is needed to find out whether there is one'
+    return Diagnostic(Code.CYCLE, message, place, (Related(looked_up, "looked up here"),))
+
+
 def needed_early(vertex: Vertex, place: Span) -> Diagnostic:
     return Diagnostic(Code.CYCLE, f"{vertex.name} is needed to find out what it is itself", place)
 
@@ -86,3 +125,14 @@ def possibilities(vertex: Vertex) -> str:
     if len(set(texts)) < len(texts):
         return f"any of {len(texts)} alternatives, none of them the default"
     return " or ".join(texts[:8])
+
+
+def unknown_function(package: str, name: str, span: Span, known: Iterable[str]) -> Diagnostic:
+    message = f"{package}.{name} is no function that the built-in evaluator knows"
+    near = did_you_mean(name, known)
+    return Diagnostic(Code.UNSUPPORTED, message, span, help=f"{near} ({OTHER_ENGINE})" if near else OTHER_ENGINE)
+
+
+def check_failed(vertex: Vertex, fact: Fact, check: Check) -> Diagnostic:
+    message = f"{vertex.name}: the list does not satisfy {check}"
+    return Diagnostic(Code.CONFLICT, message, vertex.lists[0].expr.span, (Related(fact.span, "asked for here"),))

@@ -18,19 +18,24 @@ input cannot make this run away: nesting, the depth of evaluation, the number of
 strings are limited.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, Related
+from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.syntax import ast, problem
 from forgec.syntax.budget import Budget
+from forgec.syntax.closing import check_closed, names_definition
+from forgec.syntax.comprehension import scopes
 from forgec.syntax.data import StructNode
 from forgec.syntax.export import Export
-from forgec.syntax.expression import Expressions, Unknown
-from forgec.syntax.names import unresolved
+from forgec.syntax.expression import Expressions
+from forgec.syntax.items import make_items
+from forgec.syntax.names import check_names, check_packages
+from forgec.syntax.problem import Unknown
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
-from forgec.syntax.vertex import Closing, Conjunct, Fact, Key, Scope, State, Vertex
+from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Scope, State, Vertex
 
 ALTERNATIVES_MAX: Final = 256
 """Of one value, all combinations of its disjunctions counted."""
@@ -39,14 +44,18 @@ ALTERNATIVES_MAX: Final = 256
 def evaluate(files: Sequence[ast.File]) -> StructNode:
     """The package's concrete data; ForgeError with every problem found."""
     assert files, "a package has at least one file"
-    problems = [*_foreign_packages(files), *unresolved(files)]
+    problems = [*check_packages(files), *check_names(files)]
     root = Vertex(None, "", presence=ast.Presence.REGULAR)
     for file in files:
-        outside = Scope(ast.StructLiteral((), file.body.span), root, None)
+        outside = Scope(root, None, imports={each.name: each.path for each in file.imports})
         root.conjuncts.append(Conjunct(file.body, outside))
-    export = Export(_Evaluator(root).expand)
+    evaluator = _Evaluator(root)
+    export = Export(evaluator.expand)
     node = export.node(root)
+    for let in evaluator.lets:
+        export.node(let, concrete=False)
     problems += export.problems
+    problems += evaluator.undecided
     if problems:
         raise ForgeError(_once(problems))
     if not isinstance(node, StructNode):
@@ -58,73 +67,80 @@ class _Evaluator:
     def __init__(self, root: Vertex) -> None:
         self._budget = Budget()
         self._expressions = Expressions(root, self._budget, self.expand)
+        self.undecided, self.lets = self._expressions.undecided, self._expressions.lets
 
     def expand(self, vertex: Vertex) -> None:
         """Evaluate a vertex, not its fields. One that is being expanded stays as far as it has come."""
         if vertex.state is not State.NEW:
             return
         vertex.state = State.EXPANDING
-        self._budget.enter(vertex)
-        self._flatten(vertex)
+        span = vertex.conjuncts[-1].expr.span
+        self._budget.enter(span)
+        self._budget.nest(span, vertex.depth)
+        vertex.seen = {vertex, *vertex.originals()}
+        self._flatten(vertex, vertex.conjuncts)
         self._apply_patterns(vertex)
         _check_ends(vertex)
+        if not vertex.disjunctions:
+            self._yield(vertex)
         if not vertex.problems:
-            _meet(vertex)
+            self._meet(vertex)
         if vertex.disjunctions and not vertex.problems:
             self._choose(vertex)
         else:
-            _make_items(vertex)
-        _check_closed(vertex)
+            _make_items(vertex, self._expressions)
+        check_closed(vertex)
         self._budget.leave()
         vertex.state = State.EXPANDED
 
-    def _flatten(self, vertex: Vertex) -> None:
-        """Take the conjuncts apart: into leaves (which give fields, facts and lists) and disjunctions.
+    def _flatten(self, vertex: Vertex, conjuncts: Sequence[Conjunct]) -> None:
+        """Take conjuncts apart into fields, facts, lists, and disjunctions.
 
         References come last, because they may refer to fields that the vertex's own literals are about to declare.
         """
-        direct = list(reversed(vertex.conjuncts))
-        references: list[Conjunct] = []
-        seen = {vertex, *vertex.originals()}
+        direct = list(reversed(conjuncts))
+        references: deque[Conjunct] = deque()
         while direct or references:
-            self._budget.step(vertex)
             if not direct:
-                direct += reversed(self._dereference(vertex, references.pop(0), seen))
+                direct += reversed(self._dereference(vertex, references.popleft()))
                 continue
             conjunct = direct.pop()
+            self._budget.step(conjunct.expr.span)
             match conjunct.expr:
                 case ast.Conjunction(terms=terms):
                     direct += [conjunct.of(term) for term in reversed(terms)]
-                case ast.Reference() | ast.Selector() | ast.Index():
+                case ast.Reference() | ast.Selector() | ast.Index() | ast.Slice() | ast.Call():
                     references.append(conjunct)
-                case ast.Disjunction():
-                    vertex.disjunctions.append(conjunct)
+                case ast.Named(name=name, value=value):
+                    direct.append(replace(conjunct, expr=value, scope=conjunct.scope.binding({name: vertex})))
+                case ast.Disjunction(terms=disjuncts):
+                    if vertex.met < len(vertex.choices):
+                        direct.append(conjunct.of(disjuncts[vertex.choices[vertex.met]].value))
+                    else:
+                        vertex.disjunctions.append(conjunct)
+                    vertex.met += 1
                 case ast.StructLiteral() as literal:
-                    self._budget.step(vertex, len(literal.declarations))
-                    vertex.leaves.append(replace(conjunct, unpacked=True))
-                    direct += reversed(_add_struct(vertex, conjunct, literal))
+                    self._budget.step(literal.span, len(literal.declarations))
+                    direct += reversed(self._add_struct(vertex, conjunct, literal))
                 case _:
-                    vertex.leaves.append(conjunct)
                     self._add_fact(vertex, conjunct)
 
-    def _dereference(self, vertex: Vertex, conjunct: Conjunct, seen: set[Vertex]) -> list[Conjunct]:
+    def _dereference(self, vertex: Vertex, conjunct: Conjunct) -> list[Conjunct]:
         """The conjuncts of what a conjunct of the vertex refers to."""
         try:
             target = self._expressions.resolve(conjunct.expr, conjunct.scope)
         except Unknown as unknown:
-            vertex.leaves.append(conjunct)
             _set_unknown(vertex, unknown)
             return []
         if isinstance(target, Basic):
-            vertex.leaves.append(conjunct)
             vertex.facts.append(Fact(target, conjunct))
             return []
-        if target in seen:
+        if target in vertex.seen:
             vertex.cyclic = True
             return []
-        seen.add(target)
+        vertex.seen.add(target)
         closings = conjunct.closings
-        if _names_definition(conjunct.expr):
+        if names_definition(conjunct.expr):
             closings |= {Closing(conjunct.expr.span)}
         return [
             replace(
@@ -136,21 +152,112 @@ class _Evaluator:
             for each in target.conjuncts
         ]
 
+    def _add_struct(self, vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) -> list[Conjunct]:
+        """Give the literal's fields to the vertex's; what it embeds is given back."""
+        vertex.structs.append(conjunct)
+        scope = Scope(vertex, conjunct.scope, names=literal.names)
+        embedded = []
+        is_struct, is_more = False, False
+        for declaration in literal.declarations:
+            match declaration:
+                case ast.Field(label=label, attributes=attributes):
+                    is_struct |= label.is_exported
+                    table = vertex.fields if label.is_exported else vertex.hidden
+                    child = _child(vertex, table, label.name, label.name if label.is_identifier else show(label.name))
+                    child.attributes += [each for each in attributes if each.name in ast.REFERENCE_ATTRIBUTES]
+                    self._add_field(child, label.name, declaration, Key(label.span, conjunct.closings))
+                    child.conjuncts.append(conjunct.inside(declaration.value, scope))
+                case ast.Pattern():
+                    vertex.patterns.append((declaration, conjunct, scope))
+                case ast.Embedding(value=value):
+                    embedded.append(replace(conjunct, expr=value, scope=scope, hosts=(*conjunct.hosts, literal)))
+                case ast.Comprehension() | ast.Computed():
+                    vertex.deferred.append(Deferred(declaration, conjunct, scope))
+                    is_struct |= isinstance(declaration, ast.Computed)
+                    is_more |= isinstance(declaration, ast.Comprehension)
+        if is_struct or not (embedded or is_more):  # else it is what it embeds, which need not be a struct
+            vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
+        return embedded
+
+    def _add_field(self, child: Vertex, name: str, declaration: ast.Field | ast.Computed, key: Key) -> None:
+        """Declare a field once more."""
+        parent = child.parent
+        assert parent is not None
+        if child.state is not State.NEW:
+            self._undecided(parent, problem.needed_early(child, key.span))
+        if name in parent.absent and declaration.presence is ast.Presence.REGULAR:
+            self._undecided(parent, problem.added_late(parent, name, key.span, parent.absent[name]))
+        child.presence = max(child.presence, declaration.presence)
+        child.keys.append(key)
+
+    def _undecided(self, vertex: Vertex, diagnostic: Diagnostic) -> None:
+        vertex.problems.append(diagnostic)
+        self.undecided.append(diagnostic)
+
     def _apply_patterns(self, vertex: Vertex) -> None:
-        """Once all fields are known: those that a pattern covers get its value as a conjunct."""
-        for declaration, conjunct, scope in vertex.patterns:
+        """The known fields that a pattern covers get its value as a conjunct."""
+        for number, (declaration, conjunct, scope) in enumerate(vertex.patterns):
             for name, child in vertex.fields.items():
-                self._budget.step(vertex)
+                if (number, name) in vertex.applied:
+                    continue
+                self._budget.step(declaration.span)
                 try:
-                    if not self._expressions.covers(declaration.pattern, scope, name):
-                        continue
+                    covered = self._expressions.covers(declaration.pattern, scope, name)
                 except Unknown as unknown:
                     _set_unknown(vertex, unknown)
                     break
+                vertex.applied.add((number, name))
+                if not covered:
+                    continue
                 if child.state is not State.NEW:
-                    vertex.problems.append(problem.needed_early(child, declaration.span))
+                    self._undecided(vertex, problem.needed_early(child, declaration.span))
                 vertex.matched.add((conjunct.expr, name))
+                inner = scope
+                if declaration.alias is not None:
+                    label = ast.Literal(name, declaration.pattern.span)
+                    inner = scope.binding({declaration.alias: Vertex(vertex, name, [Conjunct(label, scope)])})
+                child.conjuncts.append(conjunct.inside(declaration.value, inner))
+
+    def _yield(self, vertex: Vertex) -> None:
+        """Add what depends on the fields beside it, as often as that makes more of it possible."""
+        waiting: list[Unknown] = []
+        while vertex.deferred and len(waiting) < len(vertex.deferred) and not vertex.disjunctions:
+            deferred = vertex.deferred.popleft()
+            self._budget.step(deferred.declaration.span)
+            try:
+                yielded = self._yielded(vertex, deferred)
+            except Unknown as unknown:
+                waiting.append(unknown)
+                vertex.deferred.append(deferred)
+                continue
+            waiting.clear()
+            self._flatten(vertex, yielded)
+            self._apply_patterns(vertex)
+        if not vertex.disjunctions:
+            for each in waiting:
+                _set_unknown(vertex, each)
+
+    def _yielded(self, vertex: Vertex, deferred: Deferred) -> list[Conjunct]:
+        """The conjuncts that a comprehension adds; a field is added to at once. Or Unknown."""
+        conjunct, scope = deferred.conjunct, deferred.scope
+        literal = conjunct.expr
+        assert isinstance(literal, ast.StructLiteral)
+        match deferred.declaration:
+            case ast.Computed(name=expr) as declaration:
+                name = self._expressions.scalar(expr, scope)
+                if not isinstance(name, str):
+                    raise problem.wrong(Code.WRONG_TYPE, f"{show(name)} is no name of a field", expr.span)
+                child = _child(vertex, vertex.fields, name, show(name))
+                vertex.matched.add((literal, name))
+                self._add_field(child, name, declaration, Key(expr.span, conjunct.closings))
                 child.conjuncts.append(conjunct.inside(declaration.value, scope))
+                return []
+            case ast.Comprehension(body=body) as comprehension:
+                hosts = (*conjunct.hosts, literal)
+                found = scopes(self._expressions, comprehension, scope)
+                if not found and not vertex.facts:
+                    vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
+                return [replace(conjunct, expr=body, scope=each, hosts=hosts) for each in found]
 
     def _add_fact(self, vertex: Vertex, conjunct: Conjunct) -> None:
         match conjunct.expr:
@@ -167,27 +274,51 @@ class _Evaluator:
                 except Unknown as unknown:
                     _set_unknown(vertex, unknown)
 
+    def _meet(self, vertex: Vertex) -> None:
+        for index, fact in enumerate(vertex.facts):
+            # Limits are compared with each other, so many of them are many more steps.
+            limits = len(vertex.basic.limits)
+            self._budget.step(fact.span, limits**2 // 4)
+            if fact.basic.atom is not None and isinstance(fact.basic.atom.value, str):
+                self._budget.read(fact.span, len(fact.basic.atom.value) * (1 + limits))
+            met = meet(vertex.basic, fact.basic)
+            if met is None:
+                earlier = vertex.facts[:index]
+                other = next((each for each in earlier if meet(each.basic, fact.basic) is None), earlier[-1])
+                vertex.problems.append(problem.conflict(vertex, other, fact))
+                return
+            vertex.basic = met
+
     def _choose(self, vertex: Vertex) -> None:
-        """Try the first disjunction's alternatives on copies of the vertex; each copy goes on with the others."""
-        first, *others = vertex.disjunctions
+        """Try the first disjunction's alternatives on copies of the vertex; each copy goes on with the others.
+
+        A copy is evaluated from the start, so that the names in it lead to its own fields.
+        """
+        first = vertex.disjunctions[0]
         assert isinstance(first.expr, ast.Disjunction)
         terms = first.expr.terms
         marked = any(term.default for term in terms)
         failures: list[Diagnostic] = []
-        for term in terms:
-            conjuncts = [*vertex.leaves, *others, first.of(term.value)]
-            copy = Vertex(vertex.parent, vertex.label, conjuncts, vertex.keys, original=vertex)
+        unfinished: list[tuple[Vertex, bool]] = []
+        for number, term in enumerate(terms):
+            copy = Vertex(vertex.parent, vertex.label, vertex.conjuncts, vertex.keys)
+            copy.original, copy.choices, copy.attributes = vertex, (*vertex.choices, number), vertex.attributes
+            vertex.trying = copy
             failed = self._failure(copy)
+            vertex.trying = None
             if failed is not None:
                 failures.append(failed)
                 continue
             default = term.default or not marked
             for alternative, inner in copy.alternatives or [(copy, True)]:
-                self._budget.step(vertex)
-                _add_alternative(vertex, alternative, default=default and inner)
+                if self._is_unfinished(alternative):
+                    unfinished.append((alternative, default and inner))
+                else:
+                    _add_alternative(vertex, alternative, default=default and inner)
             if len(vertex.alternatives) > ALTERNATIVES_MAX:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
+        vertex.alternatives = vertex.alternatives or unfinished
         if not vertex.alternatives:
             texts = [term.value.span.text for term in terms]
             vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
@@ -197,80 +328,29 @@ class _Evaluator:
 
     def _failure(self, vertex: Vertex) -> Diagnostic | None:
         """The first conflict in a vertex or below it."""
-        self._budget.step(vertex)
         self.expand(vertex)
         if vertex.problems:
             return vertex.problems[0]
         children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
         for child in children:
+            self._budget.step(child.conjuncts[-1].expr.span)
             if child.presence is ast.Presence.REGULAR and (failed := self._failure(child)):
                 return failed
         return None
 
-
-def _add_struct(vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) -> list[Conjunct]:
-    """Give the literal's fields to the vertex's; what it embeds is given back."""
-    vertex.structs.append(conjunct)
-    scope = Scope(literal, vertex, conjunct.scope)
-    embedded = []
-    has_fields = False
-    for declaration in literal.declarations:
-        match declaration:
-            case ast.Field(label=label):
-                has_fields |= label.is_exported
-                _add_field(vertex, declaration, conjunct, scope)
-            case ast.Pattern() as pattern:
-                vertex.patterns.append((pattern, conjunct, scope))
-            case ast.Embedding(value=value):
-                embedded.append(replace(conjunct, expr=value, scope=scope, hosts=(*conjunct.hosts, literal)))
-    if has_fields or not embedded:  # else it is what it embeds, which need not be a struct
-        vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
-    return [] if conjunct.unpacked else embedded
+    def _is_unfinished(self, vertex: Vertex) -> bool:
+        """Whether an expression in a vertex or below it has no value. Such an alternative gives way to any other."""
+        self._budget.step(vertex.conjuncts[-1].expr.span)
+        if vertex.unknown is not None or vertex.unreported:
+            return True
+        children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
+        return any(self._is_unfinished(each) for each in children if each.presence is ast.Presence.REGULAR)
 
 
-def _add_field(vertex: Vertex, declaration: ast.Field, conjunct: Conjunct, scope: Scope) -> None:
-    label = declaration.label
-    table = vertex.fields if label.is_exported else vertex.hidden
-    child = table.get(label.name)
-    if child is None:
-        shown = label.name if label.is_identifier else show(label.name)
-        child = table[label.name] = Vertex(vertex, shown)
-    if child.state is not State.NEW:
-        vertex.problems.append(problem.needed_early(child, label.span))
-    child.presence = max(child.presence, declaration.presence)
-    child.keys.append(Key(label.span, conjunct.closings))
-    child.conjuncts.append(conjunct.inside(declaration.value, scope))
-
-
-def _meet(vertex: Vertex) -> None:
-    for index, fact in enumerate(vertex.facts):
-        met = meet(vertex.basic, fact.basic)
-        if met is None:
-            earlier = vertex.facts[:index]
-            other = next((each for each in earlier if meet(each.basic, fact.basic) is None), earlier[-1])
-            vertex.problems.append(problem.conflict(vertex, other, fact))
-            return
-        vertex.basic = met
-
-
-def _make_items(vertex: Vertex) -> None:
-    """The items of a list; each has a conjunct from every list literal."""
-    literals = [(each, each.expr) for each in vertex.lists if isinstance(each.expr, ast.ListLiteral)]
-    if not literals:
-        return
-    longest, most = max(literals, key=lambda pair: len(pair[1].items))
-    for conjunct, literal in literals:
-        if literal.rest is None and len(literal.items) < len(most.items):
-            lengths = (len(most.items), len(literal.items))
-            vertex.problems.append(problem.list_lengths(vertex, longest, conjunct, lengths))
-            return
-    for index in range(len(most.items)):
-        item = Vertex(vertex, f"[{index}]", presence=ast.Presence.REGULAR)
-        for conjunct, literal in literals:
-            expr = literal.items[index] if index < len(literal.items) else literal.rest
-            assert expr is not None
-            item.conjuncts.append(conjunct.inside(expr, conjunct.scope))
-        vertex.items.append(item)
+def _child(vertex: Vertex, table: dict[str, Vertex], name: str, shown: str) -> Vertex:
+    if name not in table:
+        table[name] = Vertex(vertex, shown)
+    return table[name]
 
 
 def _check_ends(vertex: Vertex) -> None:
@@ -282,28 +362,6 @@ def _check_ends(vertex: Vertex) -> None:
         vertex.lists.clear()
 
 
-def _check_closed(vertex: Vertex) -> None:
-    """Refuse the fields that a definition used here does not declare."""
-    refused: set[str] = set()
-    closings = {closing for each in vertex.structs for closing in each.closings}
-    for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
-        literals = [part for each in vertex.structs if closing in each.closings for part in (each.expr, *each.hosts)]
-        declarations = [
-            declaration
-            for literal in literals
-            if isinstance(literal, ast.StructLiteral)
-            for declaration in literal.declarations
-        ]
-        if any(isinstance(each, ast.Opening) for each in declarations):
-            continue
-        allowed = {name for literal in literals for covered, name in vertex.matched if covered is literal}
-        allowed |= {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
-        for name, child in vertex.fields.items():
-            if child.presence is ast.Presence.REGULAR and name not in allowed and name not in refused:
-                refused.add(name)
-                vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
-
-
 def _add_alternative(vertex: Vertex, alternative: Vertex, *, default: bool) -> None:
     """One that says the same as an earlier one is not another possibility."""
     for index, (earlier, mark) in enumerate(vertex.alternatives):
@@ -313,6 +371,13 @@ def _add_alternative(vertex: Vertex, alternative: Vertex, *, default: bool) -> N
     vertex.alternatives.append((alternative, default))
 
 
+def _make_items(vertex: Vertex, expressions: Expressions) -> None:
+    try:
+        make_items(vertex, expressions)
+    except Unknown as unknown:
+        _set_unknown(vertex, unknown)
+
+
 def _set_unknown(vertex: Vertex, unknown: Unknown) -> None:
     if unknown.diagnostic is None:
         vertex.unreported = True
@@ -320,27 +385,6 @@ def _set_unknown(vertex: Vertex, unknown: Unknown) -> None:
         vertex.problems.append(unknown.diagnostic)
     else:
         vertex.unknown = vertex.unknown or unknown.diagnostic
-
-
-def _names_definition(expr: ast.Expr) -> bool:
-    """Whether a path leads through a definition."""
-    while isinstance(expr, ast.Selector | ast.Index):
-        if isinstance(expr, ast.Selector) and expr.name.startswith(("#", "_#")):
-            return True
-        expr = expr.base
-    return isinstance(expr, ast.Reference) and expr.name.startswith(("#", "_#"))
-
-
-def _foreign_packages(files: Sequence[ast.File]) -> list[Diagnostic]:
-    first = files[0].package
-    problems = []
-    for file in files[1:]:
-        if (file.package and file.package.name) != (first and first.name):
-            ours, theirs = (f"package {each.name}" if each else "no package" for each in (first, file.package))
-            span = file.package.span if file.package else file.source.span(0, 0)
-            related = (Related(first.span, "the package of the first file"),) if first else ()
-            problems.append(Diagnostic(Code.WRONG_PACKAGE, f"{theirs} among files of {ours}", span, related))
-    return problems
 
 
 def _once(problems: list[Diagnostic]) -> list[Diagnostic]:

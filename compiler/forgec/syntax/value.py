@@ -6,11 +6,13 @@ only; what is inside them is unified field by field elsewhere. Pure: no places, 
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
-from forgec.syntax.data import Scalar
-from forgec.syntax.literal import checked_number
+from forgec.syntax.number import Exact
+from forgec.syntax.pattern import compiled, matches
 
 
 class Kind(enum.Flag):
@@ -24,15 +26,6 @@ class Kind(enum.Flag):
     NUMBER = INT | FLOAT
     ANY = NULL | BOOL | INT | FLOAT | STRING | LIST | STRUCT
 
-
-PREDECLARED: Final = {
-    "string": Kind.STRING,
-    "bool": Kind.BOOL,
-    "int": Kind.INT,
-    "float": Kind.FLOAT,
-    "number": Kind.NUMBER,
-}
-"""The types that are names; a field of the same name hides them."""
 
 _NAMES: Final = {
     Kind.NULL: "null",
@@ -49,7 +42,7 @@ _NAMES: Final = {
 class Atom:
     """Exactly one scalar. (A wrapper, so that "no atom" and `null` differ.)"""
 
-    value: Scalar
+    value: Exact
 
     @property
     def kind(self) -> Kind:
@@ -61,7 +54,7 @@ class Limit:
     """Values that compare with the operand as the operator says: `>= 1`, `!= "x"`, `=~ "^a"`."""
 
     operator: str
-    operand: Scalar
+    operand: Exact
 
     @property
     def kinds(self) -> Kind:
@@ -73,7 +66,7 @@ class Limit:
             return Kind.ANY & ~Kind.NULL
         return kind
 
-    def admits(self, value: Scalar) -> bool:
+    def admits(self, value: Exact) -> bool:
         """Whether a value of a fitting kind satisfies it."""
         left: Any = value
         right: Any = self.operand
@@ -97,13 +90,41 @@ class Limit:
         return f"{self.operator}{show(self.operand)}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """Values that a function of a standard package is true of: `strings.MinRunes(3)`, `list.UniqueItems()`.
+
+    `identity` is the function with the values of its arguments, `text` the call as written. What has an atom is tested
+    where values meet; a list once its items are known, or only their number where the check `counts`. `grows`: a list
+    that fails may pass with more items.
+    """
+
+    identity: str
+    text: str = field(compare=False)
+    kinds: Kind
+    test: Callable[[Any], bool] = field(compare=False)
+    counts: bool
+    grows: bool
+
+    def admits(self, value: Any) -> bool:
+        """Whether a value of a fitting kind satisfies it."""
+        return self.test(value)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True)
 class Basic:
     """The values of some kinds, or one atom of them, within limits."""
 
     kinds: Kind
     atom: Atom | None = None
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[Limit | Check, ...] = ()
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        return tuple(each for each in self.limits if isinstance(each, Check))
 
     def __str__(self) -> str:
         if self.atom is not None:
@@ -117,17 +138,36 @@ class Basic:
 ANY: Final = Basic(Kind.ANY)
 
 
-def atom(value: Scalar) -> Basic:
+def _whole(low: int, high: int | None = None) -> Basic:
+    """The whole numbers of a range, both ends included."""
+    limits = [Limit(">=", low)] if high is None else [Limit(">=", low), Limit("<=", high)]
+    return Basic(Kind.INT, limits=tuple(limits))
+
+
+PREDECLARED: Final[Mapping[str, Basic]] = {
+    "string": Basic(Kind.STRING),
+    "bool": Basic(Kind.BOOL),
+    "int": Basic(Kind.INT),
+    "float": Basic(Kind.FLOAT),
+    "number": Basic(Kind.NUMBER),
+    "uint": _whole(0),
+    **{f"int{bits}": _whole(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) for bits in (8, 16, 32, 64, 128)},
+    **{f"uint{bits}": _whole(0, (1 << bits) - 1) for bits in (8, 16, 32, 64, 128)},
+}
+"""The types that are names; a field of the same name hides them."""
+
+
+def atom(value: Exact) -> Basic:
     return Basic(kind_of(value), Atom(value))
 
 
-def limit(operator: str, operand: Scalar) -> Basic:
+def limit(operator: str, operand: Exact) -> Basic:
     """The set of values a bound describes; ValueError where the operand does not fit the operator."""
     kind = kind_of(operand)
     if operator in ("=~", "!~"):
         if kind is not Kind.STRING:
             raise ValueError(f"{operator} needs a pattern in quotes, not {show(operand)}")
-        matches(str(operand), "")  # refuses a pattern that is none
+        compiled(str(operand))  # refuses a pattern that is none
     elif operator != "!=" and not kind & (Kind.NUMBER | Kind.STRING):
         raise ValueError(f"{operator} compares numbers or strings, not {show(operand)}")
     result = Limit(operator, operand)
@@ -152,7 +192,7 @@ def meet(left: Basic, right: Basic) -> Basic | None:
     return Basic(kinds, None, limits)
 
 
-def kind_of(value: Scalar) -> Kind:
+def kind_of(value: Exact) -> Kind:
     match value:
         case None:
             return Kind.NULL
@@ -160,27 +200,13 @@ def kind_of(value: Scalar) -> Kind:
             return Kind.BOOL
         case int():
             return Kind.INT
-        case float():
+        case Decimal():
             return Kind.FLOAT
         case str():
             return Kind.STRING
 
 
-def matches(pattern: str, text: str) -> bool:
-    """RE2 search, in linear time, since neither pattern nor text is trusted; ValueError where it is no pattern."""
-    import re2  # here, since most configurations have no pattern
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options).search(text) is not None
-    except re2.error as error:
-        reason = error.args[0] if error.args else ""
-        words = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise ValueError(f"{show(pattern)} is not a pattern: {words}") from None
-
-
-def show(value: Scalar) -> str:
+def show(value: Exact) -> str:
     """A scalar as CUE writes it, cut to a readable length."""
     match value:
         case None:
@@ -194,37 +220,20 @@ def show(value: Scalar) -> str:
             return str(value)
 
 
-def calculate(left: Scalar, operator: str, right: Scalar) -> Scalar:
-    """`+ - * /` on numbers and `+` on strings; TypeError or ValueError with a message fit for a person."""
-    if operator == "+" and isinstance(left, str) and isinstance(right, str):
-        return checked_text(left + right)
-    if isinstance(left, bool | str | None) or isinstance(right, bool | str | None):
-        raise TypeError(f"{show(left)} {operator} {show(right)} is not arithmetic on numbers")
-    try:
-        match operator:
-            case "+":
-                return checked_number(left + right)
-            case "-":
-                return checked_number(left - right)
-            case "*":
-                return checked_number(left * right)
-            case _:
-                return checked_number(left / right)
-    except ZeroDivisionError:
-        raise ValueError("division by zero") from None
-    except OverflowError:
-        raise ValueError("the number is too large") from None
+class TooLarge(ValueError):
+    """A value that would take more room or time than an evaluation gets."""
 
 
-def checked_text(text: str) -> str:
-    """The text itself; ValueError where it has grown beyond 1 MB, as repeated doubling does."""
-    if len(text) > _TEXT_LENGTH_MAX:
-        raise ValueError(f"the string is longer than {_TEXT_LENGTH_MAX} characters")
-    return text
+def checked_text(length: int) -> None:
+    """TooLarge where a string of this length would be too long, as one that is doubled again and again is."""
+    if length > TEXT_LENGTH_MAX:
+        raise TooLarge(f"the string is longer than {TEXT_LENGTH_MAX} characters")
 
+
+TEXT_LENGTH_MAX: Final = 1024 * 1024
+"""Characters in one string that is computed."""
 
 _SHOWN_MAX: Final = 60
-_TEXT_LENGTH_MAX: Final = 1024 * 1024
 
 
 def _kinds(kinds: Kind) -> str:
@@ -236,10 +245,11 @@ def _kinds(kinds: Kind) -> str:
     return " or ".join(name for kind, name in _NAMES.items() if kind & kinds)
 
 
-def _contradict(limits: tuple[Limit, ...]) -> bool:
+def _contradict(limits: tuple[Limit | Check, ...]) -> bool:
     """Whether a lower limit lies above an upper one."""
-    for low in limits:
-        for high in limits:
+    bounds = [each for each in limits if isinstance(each, Limit)]
+    for low in bounds:
+        for high in bounds:
             if low.operator in (">", ">=") and high.operator in ("<", "<=") and low.kinds == high.kinds:
                 strict = low.operator == ">" or high.operator == "<"
                 low_value: Any = low.operand

@@ -7,7 +7,8 @@ http: #Step & {timeout: "2m"}                             vertex http, conjuncts
 """
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -20,22 +21,32 @@ T = TypeVar("T")
 
 
 class Closing:
-    """One use of a definition. What it marks may only hold the fields that its own conjuncts declare."""
+    """One use of a definition. What it marks may only hold the fields that its own conjuncts declare.
 
-    __slots__ = ("span",)
+    `deep`: so may what is below; a call of `close` speaks of one level.
+    """
 
-    def __init__(self, span: Span) -> None:
+    __slots__ = ("deep", "span")
+
+    def __init__(self, span: Span, *, deep: bool = True) -> None:
         self.span = span
+        self.deep = deep
 
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """A struct literal in the vertex it contributes to: where names inside the literal are looked up."""
+    """Where names are looked up: a struct literal in the vertex it contributes to, or what a clause or alias names."""
 
-    literal: ast.StructLiteral
     vertex: "Vertex"
     parent: "Scope | None"
+    names: Mapping[str, ast.Definition] = field(default_factory=dict)  # of the literal
+    bound: "Mapping[str, Vertex]" = field(default_factory=dict)
+    imports: Mapping[str, str] = field(default_factory=dict)  # of a file: names to paths
     lets: "dict[ast.Let, Vertex]" = field(default_factory=dict)
+
+    def binding(self, bound: "Mapping[str, Vertex]") -> "Scope":
+        """A scope inside this one with more names."""
+        return Scope(self.vertex, self, bound=bound)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,8 +54,7 @@ class Conjunct:
     """An expression that a vertex must agree with, and the scope of its names.
 
     `hosts` are the literals that embed it: their fields are allowed beside its own. `trail` holds the literals inside
-    which it came about, each with its scope: one that comes again inside itself has no end. `unpacked` says that what
-    the literal embeds has become conjuncts of its own.
+    which it came about, each with its scope: one that comes again inside itself has no end.
     """
 
     expr: ast.Expr
@@ -52,7 +62,6 @@ class Conjunct:
     closings: frozenset[Closing] = frozenset()
     hosts: tuple[ast.StructLiteral, ...] = ()
     trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
-    unpacked: bool = False
 
     def of(self, expr: ast.Expr) -> "Conjunct":
         """A part of the expression in the same role: a term of `a & b`, an alternative."""
@@ -60,7 +69,10 @@ class Conjunct:
 
     def inside(self, expr: ast.Expr, scope: Scope) -> "Conjunct":
         """A part of the literal that this conjunct is: a field's value or an item."""
-        return Conjunct(expr, scope, self.closings, (), self.trail | {self.key})
+        closings = self.closings
+        if not all(each.deep for each in closings):
+            closings = frozenset(each for each in closings if each.deep)
+        return Conjunct(expr, scope, closings, (), self.trail | {self.key})
 
     @property
     def key(self) -> "tuple[ast.Expr, Scope]":
@@ -87,6 +99,15 @@ class Key:
     closings: frozenset[Closing]
 
 
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A declaration whose fields are known only when those beside it are, with the literal that it is in."""
+
+    declaration: ast.Computed | ast.Comprehension
+    conjunct: Conjunct
+    scope: Scope
+
+
 class State(enum.Enum):
     NEW = enum.auto()
     EXPANDING = enum.auto()
@@ -102,20 +123,29 @@ class Vertex:
     conjuncts: list[Conjunct] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     presence: ast.Presence = ast.Presence.OPTIONAL
-    original: "Vertex | None" = None  # of a copy made to try an alternative
+    attributes: list[ast.Attribute] = field(default_factory=list)
+
+    # Of a copy made to try an alternative: what is copied, and which alternative of each disjunction, as they are met
+    original: "Vertex | None" = None
+    choices: tuple[int, ...] = ()
 
     # Results of expansion
     state: State = State.NEW
     basic: Basic = ANY
-    leaves: list[Conjunct] = field(default_factory=list)  # what the conjuncts came down to, disjunctions apart
-    disjunctions: list[Conjunct] = field(default_factory=list)
+    met: int = 0  # disjunctions so far
+    trying: "Vertex | None" = None  # the copy that is being evaluated
+    seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
+    deferred: deque[Deferred] = field(default_factory=deque)
+    absent: dict[str, Span] = field(default_factory=dict)  # names that were looked up in vain, and where
+    disjunctions: list[Conjunct] = field(default_factory=list)  # not chosen from yet
     facts: list[Fact] = field(default_factory=list)
     structs: list[Conjunct] = field(default_factory=list)
     lists: list[Conjunct] = field(default_factory=list)
     fields: "dict[str, Vertex]" = field(default_factory=dict)
     hidden: "dict[str, Vertex]" = field(default_factory=dict)  # definitions and _hidden fields
     patterns: "list[tuple[ast.Pattern, Conjunct, Scope]]" = field(default_factory=list)  # with the literal they are in
-    matched: set[tuple[ast.Expr, str]] = field(default_factory=set)  # literals, and fields that their patterns cover
+    matched: set[tuple[ast.Expr, str]] = field(default_factory=set)  # literals, and fields that they cover unnamed
+    applied: set[tuple[int, str]] = field(default_factory=set)  # numbers of patterns, and fields they were held against
     items: "list[Vertex]" = field(default_factory=list)
     alternatives: "list[tuple[Vertex, bool]]" = field(default_factory=list)  # with: is it a default?
     problems: list[Diagnostic] = field(default_factory=list)
@@ -151,6 +181,9 @@ class Vertex:
         """The path, for messages."""
         return self.path or "the package"
 
+    def is_inside(self, other: "Vertex") -> bool:
+        return self is other or any(each is other for each in self.ancestors())
+
     def table(self, name: str) -> "dict[str, Vertex]":
         """Where a field written as this identifier is found."""
         return self.hidden if name.startswith(("#", "_")) else self.fields
@@ -175,6 +208,7 @@ class Vertex:
         self.structs, self.lists = other.structs, other.lists
         self.fields, self.hidden, self.items = other.fields, other.hidden, other.items
         self.patterns, self.matched = other.patterns, other.matched
+        self.attributes = other.attributes or self.attributes
         self.problems, self.unknown, self.unreported = other.problems, other.unknown, other.unreported
 
 

@@ -1,0 +1,318 @@
+"""The parser's tree to the nodes of `ast`: one method a rule of `cue.lark`."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Final, cast
+
+from lark import Token
+from lark.visitors import Transformer_NonRecursive
+
+from forgec.diagnostic import Code, Diagnostic
+from forgec.source import Source, Span
+from forgec.syntax import ast
+from forgec.syntax.escape import EscapeError
+from forgec.syntax.literal import number_value, raw_string, string_parts
+from forgec.syntax.problem import OTHER_ENGINE
+
+_FILE_ATTRIBUTES: Final = frozenset({"if", "ignore", "extern", "experiment"})
+"""Attributes of a whole file that change what it means."""
+
+
+class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own generics are per tree, not per rule
+    """The items of a method are tokens and what the rules below returned.
+
+    Problems are collected and a stand-in returned, so that all of a file are shown; for a declaration that is None.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(visit_tokens=False)
+        self.problems: list[Diagnostic] = []
+        self._source = source
+
+    def start(self, items: list[Any]) -> ast.File:
+        package = next((item for item in items if isinstance(item, ast.Package)), None)
+        whole = self._source.span(0, len(self._source.text))
+        declarations = _declarations(items)
+        for declaration in declarations:
+            if isinstance(declaration, ast.Attribute) and declaration.name in _FILE_ATTRIBUTES:
+                self._unsupported(f"the attribute @{declaration.name} of a file", [declaration])
+        imports = tuple(each for item in items if isinstance(item, tuple) for each in item)
+        return ast.File(self._source, package, imports, ast.StructLiteral(declarations, whole))
+
+    def package(self, items: list[Token]) -> ast.Package:
+        return ast.Package(str(items[1]), self._span(items[1:]))
+
+    def imports(self, items: list[Any]) -> tuple[ast.Import, ...]:
+        found = []
+        name: str | None = None
+        for item in items:
+            if isinstance(item, ast.Label):
+                name = item.name
+            elif isinstance(item, ast.Literal):
+                path = str(item.value)
+                found.append(ast.Import(path, name or path.rpartition("/")[2], item.span))
+                name = None
+        return tuple(found)
+
+    def import_path(self, items: list[Token]) -> ast.Literal:
+        return self.string(items)
+
+    # Declarations
+
+    def field(self, items: list[Any]) -> ast.Declaration | None:
+        first, *rest = items
+        presence = ast.Presence.REGULAR
+        if isinstance(rest[0], Token) and rest[0].type != "COLON":
+            presence = ast.Presence.OPTIONAL if rest[0].type == "QUESTION" else ast.Presence.REQUIRED
+        attributes = tuple(item for item in rest if isinstance(item, ast.Attribute))
+        value = next((item for item in rest if isinstance(item, ast.Expr)), None) or self._reference_value(attributes)
+        span = self._span(items)
+        match first:
+            case ast.Label():
+                return ast.Field(first, presence, value, attributes, span)
+            case ast.ListLiteral():
+                return self._pattern(first, presence, value, span)
+            case _:
+                return ast.Computed(first.value if isinstance(first, ast.Embedding) else first, presence, value, span)
+
+    def _reference_value(self, attributes: tuple[ast.Attribute, ...]) -> ast.Expr:
+        """`x: @artifact("a.uri")` is `x: _ @artifact("a.uri")`; any other attribute stands after a value."""
+        first = attributes[0]
+        if first.name not in ast.REFERENCE_ATTRIBUTES:
+            message = "a value is expected, found an attribute"
+            self._problem(Code.SYNTAX, message, first.span, f"@{first.name}(...) is written after a value")
+        return ast.Top(first.span)
+
+    def _pattern(
+        self, label: ast.ListLiteral, presence: ast.Presence, value: ast.Expr, span: Span
+    ) -> ast.Pattern | None:
+        pattern = label.items[0] if len(label.items) == 1 and label.rest is None else None
+        if pattern is None or isinstance(pattern, ast.Comprehension) or presence is not ast.Presence.REGULAR:
+            self._problem(Code.SYNTAX, "a pattern for field names is written [pattern]: value", label.span)
+            return None
+        if isinstance(pattern, ast.Named):
+            return ast.Pattern(pattern.value, value, span, pattern.name)
+        return ast.Pattern(pattern, value, span)
+
+    def field_alias(self, items: list[Any]) -> ast.Declaration | None:
+        field = items[2]
+        if not isinstance(field, ast.Field):
+            if field is not None:
+                self._unsupported("an alias for a field whose name is not written out", items[:2])
+            return None
+        span = self._span(items)
+        return ast.Field(field.label, field.presence, field.value, field.attributes, span, str(items[0]))
+
+    def nested(self, items: list[Any]) -> ast.StructLiteral:
+        declarations = _declarations(items)
+        return ast.StructLiteral(declarations, declarations[0].span if declarations else self._source.span(0, 0))
+
+    def name(self, items: list[Token]) -> ast.Label:
+        return ast.Label(str(items[0]), True, self._span(items))
+
+    keyword = name
+    import_name = name
+
+    def computed_name(self, items: list[Any]) -> ast.Embedding:
+        """In a wrapper, so that a list in parentheses is not taken for a pattern."""
+        return ast.Embedding(items[1], self._span(items))
+
+    def quoted(self, items: list[Token]) -> ast.Label:
+        return ast.Label(self._text(items)[0], False, self._span(items))
+
+    def let(self, items: list[Any]) -> ast.Let:
+        return ast.Let(str(items[1]), items[3], self._span(items))
+
+    clause_let = let
+
+    def embedding(self, items: list[ast.Expr]) -> ast.Embedding:
+        return ast.Embedding(items[0], items[0].span)
+
+    def attribute(self, items: list[Token]) -> ast.Attribute:
+        name, _, text = str(items[0]).removeprefix("@").removesuffix(")").partition("(")
+        return ast.Attribute(name, text, self._span(items))
+
+    def ellipsis(self, items: list[Any]) -> ast.Opening:
+        """In a struct `...`; in a list `...T`, whose T `list_literal` takes from here."""
+        return ast.Opening(items[1] if len(items) > 1 else None, self._span(items))
+
+    def comprehension(self, items: list[Any]) -> ast.Comprehension:
+        return ast.Comprehension(tuple(items[:-1]), items[-1], self._span(items))
+
+    def clause_for(self, items: list[Any]) -> ast.For:
+        names = [str(item) for item in items[1:-2] if item.type == "IDENT"]
+        return ast.For(names[0] if len(names) > 1 else None, names[-1], items[-1], self._span(items))
+
+    def clause_if(self, items: list[Any]) -> ast.If:
+        return ast.If(items[1], self._span(items))
+
+    # Expressions
+
+    def disjunction(self, items: list[Any]) -> ast.Expr:
+        terms = tuple(
+            item if isinstance(item, ast.Disjunct) else ast.Disjunct(item, False)
+            for item in items
+            if not isinstance(item, Token)
+        )
+        if len(terms) > 1:
+            return ast.Disjunction(terms, self._span(items))
+        if terms[0].default:
+            span = terms[0].value.span
+            self._problem(Code.SYNTAX, 'a default mark "*" needs alternatives, as in *"a" | "b"', span)
+        return terms[0].value
+
+    def default(self, items: list[Any]) -> ast.Disjunct:
+        return ast.Disjunct(items[1], True)
+
+    def conjunction(self, items: list[Any]) -> ast.Conjunction:
+        return ast.Conjunction(tuple(items[::2]), self._span(items))
+
+    def operation(self, items: list[Any]) -> ast.Operation:
+        rest = tuple((str(sign), value) for sign, value in zip(items[1::2], items[2::2], strict=True))
+        return ast.Operation(items[0], rest, self._span(items))
+
+    either = both = comparison = addition = multiplication = operation
+
+    def prefix(self, items: list[Any]) -> ast.Expr:
+        operator = str(items[0])
+        operand: ast.Expr = items[1]
+        if operator == "-" and isinstance(operand, ast.Literal) and type(operand.value) in (int, Decimal):
+            return ast.Literal(-operand.value, self._span(items))  # type: ignore[operator]  # it is a number
+        return ast.Prefix(operator, operand, self._span(items))
+
+    def bound(self, items: list[Any]) -> ast.Bound:
+        return ast.Bound(str(items[0]), items[1], self._span(items))
+
+    def selector(self, items: list[Any]) -> ast.Selector:
+        name = cast("ast.Label", items[2])
+        return ast.Selector(items[0], name.name, name.span, self._span(items))
+
+    def selected(self, items: list[Token]) -> ast.Label:
+        return self.quoted(items) if items[0].type == "STRING" else self.name(items)
+
+    def index(self, items: list[Any]) -> ast.Index:
+        return ast.Index(items[0], items[2], self._span(items))
+
+    def slicing(self, items: list[Any]) -> ast.Slice:
+        colon = next(at for at, item in enumerate(items) if isinstance(item, Token) and item.type == "COLON")
+        low, high = items[colon - 1], items[colon + 1]
+        ends = [end if isinstance(end, ast.Expr) else None for end in (low, high)]
+        return ast.Slice(items[0], ends[0], ends[1], self._span(items))
+
+    def slice_end(self, items: list[ast.Expr]) -> ast.Expr:
+        return items[0]
+
+    def call(self, items: list[Any]) -> ast.Call:
+        arguments = tuple(item for item in items[1:] if isinstance(item, ast.Expr))
+        return ast.Call(items[0], arguments, self._span(items))
+
+    def reference(self, items: list[Token]) -> ast.Reference | ast.Top:
+        span = self._span(items)
+        return ast.Top(span) if items[0] == "_" else ast.Reference(str(items[0]), span)
+
+    def number(self, items: list[Token]) -> ast.Literal:
+        span = self._span(items)
+        try:
+            return ast.Literal(number_value(str(items[0])), span)
+        except ValueError as error:
+            self._problem(Code.SYNTAX, str(error), span)
+            return ast.Literal(0, span)
+
+    def string(self, items: list[Token]) -> ast.Literal:
+        return ast.Literal(self._text(items)[0], self._span(items))
+
+    def raw(self, items: list[Token]) -> ast.Literal | ast.Top:
+        if str(items[0]).endswith('"""'):
+            return self._stand_in('a raw string of several lines (#""")', items)
+        try:
+            return ast.Literal(raw_string(str(items[0])), self._span(items))
+        except ValueError:
+            return self._stand_in("an escape inside a raw string", items)
+
+    def bytes_literal(self, items: list[Token]) -> ast.Top:
+        return self._stand_in("a bytes literal in single quotes", items, 'text is written in "double quotes"')
+
+    def true(self, items: list[Token]) -> ast.Literal:
+        return ast.Literal(True, self._span(items))
+
+    def false(self, items: list[Token]) -> ast.Literal:
+        return ast.Literal(False, self._span(items))
+
+    def null(self, items: list[Token]) -> ast.Literal:
+        return ast.Literal(None, self._span(items))
+
+    def bottom(self, items: list[Token]) -> ast.Bottom:
+        return ast.Bottom(self._span(items))
+
+    def interpolation(self, items: list[Any]) -> ast.Interpolation:
+        texts = self._text([item for item in items if isinstance(item, Token)])
+        parts: list[str | ast.Expr] = [texts[0]]
+        for expression, text in zip(items[1::2], texts[1:], strict=True):
+            parts += (expression, text)
+        return ast.Interpolation(tuple(parts), self._span(items))
+
+    def parenthesised(self, items: list[Any]) -> ast.Expr:
+        inside: ast.Expr = items[1]
+        return inside
+
+    def struct(self, items: list[Any]) -> ast.StructLiteral:
+        declarations = _declarations(items)
+        for declaration in declarations:
+            if isinstance(declaration, ast.Opening) and declaration.value is not None:
+                self._unsupported("a type after ... in a struct", [declaration])
+        return ast.StructLiteral(declarations, self._span(items))
+
+    def list_literal(self, items: list[Any]) -> ast.ListLiteral:
+        span = self._span(items)
+        elements = [item for item in items if not isinstance(item, Token)]
+        values = tuple(item for item in elements if not isinstance(item, ast.Opening))
+        openings = [item for item in elements if isinstance(item, ast.Opening)]
+        if not openings:
+            return ast.ListLiteral(values, None, span)
+        if len(openings) > 1 or elements[-1] is not openings[0]:
+            self._problem(Code.SYNTAX, "... comes once, at the end of a list", openings[0].span)
+        return ast.ListLiteral(values, openings[0].value or ast.Top(openings[0].span), span)
+
+    def value_alias(self, items: list[Any]) -> ast.Named:
+        return ast.Named(str(items[0]), items[2], self._span(items))
+
+    def _text(self, tokens: Sequence[Token]) -> list[str]:
+        try:
+            return string_parts([str(token) for token in tokens])
+        except EscapeError as error:
+            span = self._span(tokens)
+            if len(tokens) == 1:
+                span = self._source.span(span.start + error.start, span.start + error.end)
+            self._problem(Code.SYNTAX, str(error), span)
+            return [""] * len(tokens)
+
+    def _stand_in(self, what: str, items: Sequence[Any], advice: str | None = None) -> ast.Top:
+        self._unsupported(what, items, advice)
+        return ast.Top(self._span(items))
+
+    def _unsupported(self, what: str, items: Sequence[Any], advice: str | None = None) -> None:
+        message = f"{what} is valid CUE that the built-in evaluator does not support"
+        self._problem(
+            Code.UNSUPPORTED, message, self._span(items), f"{advice}; {OTHER_ENGINE}" if advice else OTHER_ENGINE
+        )
+
+    def _problem(self, code: Code, message: str, span: Span, advice: str | None = None) -> None:
+        self.problems.append(Diagnostic(code, message, span, help=advice))
+
+    def _span(self, items: Sequence[Any]) -> Span:
+        """From the first item's start to the last one's end."""
+        known = [item for item in items if item is not None]
+        assert known, "a rule without a place"
+        return self._source.span(self._place(known[0]).start, self._place(known[-1]).end)
+
+    def _place(self, item: Any) -> Span:
+        if isinstance(item, Token):
+            assert item.start_pos is not None
+            assert item.end_pos is not None
+            return self._source.span(item.start_pos, item.end_pos)
+        span: Span = item.value.span if isinstance(item, ast.Disjunct) else item.span
+        return span
+
+
+def _declarations(items: Sequence[Any]) -> tuple[ast.Declaration, ...]:
+    return tuple(item for item in items if isinstance(item, ast.Declaration))

@@ -1,0 +1,273 @@
+"""Calls: of the functions that are part of the language, and of those of imported packages.
+
+A call gives a vertex made of an expression, so that its result takes part in evaluation like anything that is written:
+`list.Concat([a, b])` is a list literal whose items refer to the items of a and b. A function that tells true from false
+and lacks its first argument gives the set of values that it is true of.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from forgec.diagnostic import Code, Diagnostic
+from forgec.source import Span
+from forgec.syntax import ast, number
+from forgec.syntax.operators import combine
+from forgec.syntax.problem import Unknown, unknown_function, wrong, wrong_value
+from forgec.syntax.standard.function import Function, Item, Order, Parameter
+from forgec.syntax.standard.packages import PACKAGES
+from forgec.syntax.value import PREDECLARED, Basic, Check, Kind, show
+from forgec.syntax.vertex import Closing, Conjunct, Scope, Vertex
+
+if TYPE_CHECKING:
+    from forgec.syntax.expression import Expressions
+
+_DIVISIONS: Final = {
+    name: Function((Parameter.WHOLE, Parameter.WHOLE), function)
+    for name, function in (
+        ("div", number.divide), ("mod", number.modulo), ("quo", number.quotient), ("rem", number.remainder),
+    )
+}  # fmt: skip
+
+PREDECLARED_FUNCTIONS: Final = frozenset({"len", "close", "and", "or", "error"}) | _DIVISIONS.keys()
+"""Known without an import; a field of the same name hides them."""
+
+_ORDERS: Final = {"Ascending": "<", "Descending": ">"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """An item of a list as it stands."""
+
+    vertex: Vertex
+    items_of: Callable[[Vertex], Sequence[Vertex] | None]
+
+    def items(self) -> "list[Item] | None":
+        inner = self.items_of(self.vertex)
+        return None if inner is None else [_Item(each, self.items_of) for each in inner]
+
+
+class Calls:
+    def __init__(self, expressions: "Expressions") -> None:
+        self._expressions = expressions
+        self._language: Final[dict[str, Callable[[ast.Call, ast.Expr, Scope], Vertex]]] = {
+            "len": self._len, "close": self._close, "and": self._and, "or": self._or, "error": self._error,
+        }  # fmt: skip
+
+    def result(self, call: ast.Call, scope: Scope) -> Vertex | Basic:
+        """What a call gives; or Unknown."""
+        self._expressions.budget.enter(call.span)
+        try:
+            name = call.function.name if isinstance(call.function, ast.Reference) else ""
+            if name in self._language and self._expressions.is_predeclared(name, scope):
+                _check_count(name, 1, call)
+                return self._language[name](call, call.arguments[0], scope)
+            shown, function = self._function(call.function, scope)
+            if function.is_check and len(call.arguments) == len(function.parameters) - 1:
+                return self._check(shown, function, call.arguments, scope)
+            _check_count(shown, len(function.parameters), call)
+            pairs = zip(function.parameters, call.arguments, strict=True)
+            values = [self._argument(shown, parameter, argument, scope) for parameter, argument in pairs]
+            return self._made(function.apply(*values), call.span, scope)
+        except (TypeError, ValueError) as error:
+            raise wrong_value(error, call.span) from None
+        finally:
+            self._expressions.budget.leave()
+
+    def uncalled(self, selector: ast.Selector, scope: Scope) -> Vertex | Basic:
+        """`list.UniqueItems`, where no argument is missing but the value; or Unknown."""
+        shown, function = self._function(selector, scope)
+        if not function.is_check or len(function.parameters) > 1:
+            raise wrong(Code.WRONG_TYPE, f"{shown} is a function; it is called as {shown}(...)", selector.span)
+        return self._check(shown, function, (), scope)
+
+    def listing(self, items: Sequence[Vertex], span: Span, scope: Scope) -> Vertex:
+        """A list of what is there already."""
+        return self._made([self._item(item) for item in items], span, scope)
+
+    def _function(self, expr: ast.Expr, scope: Scope) -> tuple[str, Function]:
+        match expr:
+            case ast.Reference(name=name) if name in _DIVISIONS and self._expressions.is_predeclared(name, scope):
+                return name, _DIVISIONS[name]
+            case ast.Selector(base=base, name=name):
+                package = self._expressions.package(base, scope)
+                if package is not None:
+                    return f"{package}.{name}", self._of_package(package, name, expr.span)
+            case ast.Reference(name=name) if self._expressions.is_predeclared(name, scope) and name not in PREDECLARED:
+                raise Unknown(None)  # not defined: the check of names says so
+        raise wrong(Code.WRONG_TYPE, f"{expr.span.text} is no function", expr.span)
+
+    def _of_package(self, package: str, name: str, span: Span) -> Function:
+        functions = PACKAGES.get(package)
+        if functions is None:
+            raise Unknown(None)  # the check of names says so
+        if name not in functions:
+            raise self._expressions.unsupported(unknown_function(package, name, span, functions))
+        return functions[name]
+
+    def _check(self, shown: str, function: Function, arguments: Sequence[ast.Expr], scope: Scope) -> Basic:
+        first, *others = function.parameters
+        pairs = zip(others, arguments, strict=True)
+        values = [self._argument(shown, parameter, argument, scope) for parameter, argument in pairs]
+        check = Check(
+            identity=f"{shown}{values!r}",
+            text=f"{shown}({', '.join(' '.join(each.span.text.split()) for each in arguments)})",
+            kinds=Kind.STRING if first is Parameter.TEXT else Kind.LIST,
+            test=lambda value: bool(function.apply(value, *values)),
+            counts=first is Parameter.ITEMS,
+            grows=function.grows,
+        )
+        return Basic(check.kinds, limits=(check,))
+
+    def _argument(self, shown: str, parameter: Parameter, expr: ast.Expr, scope: Scope) -> Any:
+        expressions = self._expressions
+        match parameter:
+            case Parameter.ORDER:
+                return self._order(expr, scope)
+            case Parameter.VALUE:
+                return expressions.plain(expr, scope)
+            case Parameter.ITEMS:
+                vertex = expressions.whole(expr, scope)
+                if vertex.basic.kinds is Kind.LIST:
+                    expressions.budget.step(expr.span, len(vertex.items))
+                    return [self._item(item) for item in vertex.items]
+                value: Any = None if vertex.basic.atom is None else vertex.basic.atom.value
+            case Parameter.TEXTS | Parameter.NUMBERS | Parameter.VALUES:
+                value = expressions.plain(expr, scope)
+            case _:
+                value = expressions.scalar(expr, scope)
+        if not _fits(value, parameter):
+            found = show(value) if not isinstance(value, list | dict) else "this"
+            raise wrong(Code.WRONG_TYPE, f"{shown} takes {parameter.value} here, not {found}", expr.span)
+        if isinstance(value, str):
+            expressions.budget.read(expr.span, len(value))
+        return value
+
+    def _order(self, expr: ast.Expr, scope: Scope) -> Order:
+        expressions = self._expressions
+        if isinstance(expr, ast.Selector) and expressions.package(expr.base, scope) == "list":
+            operator = _ORDERS.get(expr.name)
+            if operator is None:
+                raise wrong(Code.WRONG_TYPE, f"list.{expr.name} is no order", expr.span)
+
+            def by_value(left: Any, right: Any) -> bool:
+                expressions.budget.step(expr.span)
+                values = [expressions.plain_vertex(item.vertex, expr) for item in (left, right)]
+                if any(isinstance(value, bool | list | dict | None) for value in values):
+                    raise TypeError(f"list.{expr.name} orders numbers or strings")
+                return bool(combine(values[0], operator, values[1]))  # type: ignore[arg-type]  # single values
+
+            return by_value
+
+        def by_comparison(left: Any, right: Any) -> bool:
+            span = expr.span
+            fields = [(name, ast.Reference(f" {name}", span)) for name in ("x", "y")]
+            literal = ast.StructLiteral(tuple(_field(name, value, span) for name, value in fields), span)
+            inside = scope.binding({" x": left.vertex, " y": right.vertex})
+            both = Vertex(scope.vertex, "", [Conjunct(expr, scope), Conjunct(literal, inside)])
+            asked = ast.Selector(ast.Reference(" order", span), "less", span, span)
+            return expressions.truth(asked, scope.binding({" order": both}))
+
+        return by_comparison
+
+    def _made(self, value: Any, span: Span, scope: Scope) -> Vertex:
+        """A vertex of a plain value, or of a list with items as they stand."""
+        bound: dict[str, Vertex] = {}
+        expr = self._expression(value, span, bound)
+        return Vertex(scope.vertex, "", [Conjunct(expr, scope.binding(bound) if bound else scope)])
+
+    def _expression(self, value: Any, span: Span, bound: dict[str, Vertex]) -> ast.Expr:
+        self._expressions.budget.step(span)
+        match value:
+            case _Item(vertex=vertex):
+                name = f" {len(bound)}"  # no name that can be written
+                bound[name] = vertex
+                return ast.Reference(name, span)
+            case list():
+                return ast.ListLiteral(tuple(self._expression(each, span, bound) for each in value), None, span)
+            case dict():
+                pairs = [(name, self._expression(each, span, bound)) for name, each in value.items()]
+                return ast.StructLiteral(tuple(_field(name, each, span) for name, each in pairs), span)
+            case str():
+                self._expressions.budget.read(span, len(value))
+        return ast.Literal(value, span)
+
+    def _item(self, vertex: Vertex) -> _Item:
+        return _Item(vertex, self._expressions.items)
+
+    def _len(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
+        vertex = self._expressions.whole(argument, scope)
+        match vertex.basic:
+            case Basic(kinds=Kind.LIST):
+                length = len(vertex.items)
+            case Basic(kinds=Kind.STRUCT):
+                length = sum(each.presence is ast.Presence.REGULAR for each in vertex.fields.values())
+            case basic if basic.atom is not None and isinstance(basic.atom.value, str):
+                length = len(basic.atom.value.encode())
+            case basic:
+                message = f"len takes a string, a list or a struct, not {basic}"
+                raise wrong(Code.WRONG_TYPE, message, argument.span)
+        return self._made(length, call.span, scope)
+
+    def _close(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
+        vertex = self._expressions.base(argument, scope)
+        if vertex.basic.kinds is not Kind.STRUCT:
+            raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)
+        closing = frozenset({Closing(call.span, deep=False)})
+        return Vertex(scope.vertex, "", [replace(each, closings=each.closings | closing) for each in vertex.conjuncts])
+
+    def _and(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
+        terms, inside = self._terms("and", call, argument, scope)
+        expr = ast.Conjunction(terms, call.span) if terms else ast.Top(call.span)
+        return Vertex(scope.vertex, "", [Conjunct(expr, inside)])
+
+    def _or(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
+        terms, inside = self._terms("or", call, argument, scope)
+        if not terms:
+            raise Unknown(Diagnostic(Code.INCOMPLETE, "or of an empty list is no value", call.span))
+        expr = ast.Disjunction(tuple(ast.Disjunct(term, False) for term in terms), call.span)
+        return Vertex(scope.vertex, "", [Conjunct(expr, inside)])
+
+    def _terms(
+        self, name: str, call: ast.Call, argument: ast.Expr, scope: Scope
+    ) -> tuple[tuple[ast.Reference, ...], Scope]:
+        """The items of the list that `and` or `or` puts together."""
+        vertex = self._expressions.whole(argument, scope)
+        if vertex.basic.kinds is not Kind.LIST:
+            raise wrong(Code.WRONG_TYPE, f"{name} takes a list, not {vertex.basic}", argument.span)
+        self._expressions.budget.step(call.span, len(vertex.items))
+        bound = {f" {at}": item for at, item in enumerate(vertex.items)}
+        return tuple(ast.Reference(each, call.span) for each in bound), scope.binding(bound)
+
+    def _error(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
+        message = self._argument("error", Parameter.TEXT, argument, scope)
+        raise wrong(Code.BAD_VALUE, message, call.span)
+
+
+def _check_count(shown: str, wanted: int, call: ast.Call) -> None:
+    found = len(call.arguments)
+    if found != wanted:
+        raise wrong(Code.WRONG_TYPE, f"{shown} takes {wanted} argument{'s' * (wanted != 1)}, not {found}", call.span)
+
+
+def _fits(value: Any, parameter: Parameter) -> bool:
+    match parameter:
+        case Parameter.TEXT:
+            return isinstance(value, str)
+        case Parameter.WHOLE:
+            return type(value) is int
+        case Parameter.NUMBER:
+            return type(value) in (int, Decimal)
+        case Parameter.TRUTH:
+            return isinstance(value, bool)
+        case Parameter.TEXTS:
+            return isinstance(value, list) and all(_fits(each, Parameter.TEXT) for each in value)
+        case Parameter.NUMBERS:
+            return isinstance(value, list) and all(_fits(each, Parameter.NUMBER) for each in value)
+        case _:
+            return isinstance(value, list)
+
+
+def _field(name: str, value: ast.Expr, span: Span) -> ast.Field:
+    return ast.Field(ast.Label(name, False, span), ast.Presence.REGULAR, value, (), span)

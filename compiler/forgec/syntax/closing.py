@@ -1,0 +1,35 @@
+"""Closed structs: which fields a definition, or a call of `close`, allows where it is used."""
+
+from forgec.syntax import ast, problem
+from forgec.syntax.vertex import Vertex
+
+
+def check_closed(vertex: Vertex) -> None:
+    """Refuse the fields that something which closes the vertex does not declare."""
+    refused: set[str] = set()
+    closings = {closing for each in vertex.structs for closing in each.closings}
+    for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
+        literals = [part for each in vertex.structs if closing in each.closings for part in (each.expr, *each.hosts)]
+        declarations = [
+            declaration
+            for literal in literals
+            if isinstance(literal, ast.StructLiteral)
+            for declaration in literal.declarations
+        ]
+        if any(isinstance(each, ast.Opening) for each in declarations):
+            continue
+        allowed = {name for literal in literals for covered, name in vertex.matched if covered is literal}
+        allowed |= {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
+        for name, child in vertex.fields.items():
+            if child.presence is ast.Presence.REGULAR and name not in allowed and name not in refused:
+                refused.add(name)
+                vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
+
+
+def names_definition(expr: ast.Expr) -> bool:
+    """Whether a path leads through a definition."""
+    while isinstance(expr, ast.Selector | ast.Index):
+        if isinstance(expr, ast.Selector) and expr.name.startswith(("#", "_#")):
+            return True
+        expr = expr.base
+    return isinstance(expr, ast.Reference) and expr.name.startswith(("#", "_#"))

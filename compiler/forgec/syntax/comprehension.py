@@ -1,0 +1,46 @@
+"""The clauses of a comprehension: one scope for each time that its body is wanted."""
+
+from collections.abc import Iterator
+
+from forgec.diagnostic import Code
+from forgec.syntax import ast
+from forgec.syntax.expression import Expressions
+from forgec.syntax.number import Exact
+from forgec.syntax.problem import wrong
+from forgec.syntax.value import Kind
+from forgec.syntax.vertex import Conjunct, Scope, Vertex
+
+
+def scopes(expressions: Expressions, comprehension: ast.Comprehension, scope: Scope) -> list[Scope]:
+    """In order; or Unknown. Clause by clause rather than nested, since a text may hold thousands of them."""
+    found = [scope]
+    for clause in comprehension.clauses:
+        found = [inner for outer in found for inner in _within(expressions, clause, outer)]
+    return found
+
+
+def _within(expressions: Expressions, clause: ast.Clause, scope: Scope) -> Iterator[Scope]:
+    expressions.budget.step(clause.span)
+    match clause:
+        case ast.If(condition=condition):
+            if expressions.truth(condition, scope):
+                yield scope
+        case ast.Let(name=name, value=value):
+            yield scope.binding({name: Vertex(scope.vertex, name, [Conjunct(value, scope)])})
+        case ast.For(key=key, value=value, source=source):
+            for label, item in _entries(expressions, source, scope):
+                expressions.budget.step(clause.span)
+                bound = {value: item}
+                if key is not None:
+                    bound[key] = Vertex(scope.vertex, key, [Conjunct(ast.Literal(label, clause.span), scope)])
+                yield scope.binding(bound)
+
+
+def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[tuple[Exact, Vertex]]:
+    """The items of a list with their positions, or the fields of a struct with their names."""
+    vertex = expressions.whole(source, scope)
+    if vertex.basic.kinds is Kind.LIST:
+        return list(enumerate(vertex.items))
+    if vertex.basic.kinds is Kind.STRUCT:
+        return [(name, child) for name, child in vertex.fields.items() if child.presence is ast.Presence.REGULAR]
+    raise wrong(Code.WRONG_TYPE, f"for goes through a list or a struct, not {vertex.basic}", source.span)

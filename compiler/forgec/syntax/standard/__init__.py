@@ -1,0 +1,1 @@
+"""The functions of CUE's standard packages that configuration needs."""
