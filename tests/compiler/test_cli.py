@@ -3,7 +3,7 @@
 A case of golden/cli is one text file (txtar): a comment, the command line, the files it finds, then what it must do.
 
     What this shows, in a sentence.
-    $ forgec compile discovery.json -o out.yaml
+    $ forgec compile discovery.json -o out.yaml          (variables may stand before it: $ CI=true forgec ...)
     -- discovery.json --        a file; `name.hex` is written as the bytes of its hexadecimal digits
     -- stdin --                 standard input
     -- exit --  -- stdout --  -- stderr --
@@ -49,8 +49,18 @@ class Case:
 
     @property
     def argv(self) -> list[str]:
-        (line,) = (line for line in self.head.splitlines() if line.startswith("$ forgec"))
-        return shlex.split(line)[2:]
+        return self._words[self._words.index("forgec") + 1 :]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the case sets; continuous integration's own mark is not the case's."""
+        given = (word.partition("=") for word in self._words[: self._words.index("forgec")])
+        return {"CI": "", **{name: value for name, _, value in given}}
+
+    @property
+    def _words(self) -> list[str]:
+        (line,) = (line for line in self.head.splitlines() if line.startswith("$ "))
+        return shlex.split(line)[1:]
 
 
 def read_case(path: Path) -> Case:
@@ -80,7 +90,7 @@ def play(case: Case, folder: Path) -> dict[str, str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes.fromhex(text) if name.endswith(".hex") else text.encode())
     before = contents(folder)
-    done = run(*case.argv, cwd=folder, stdin=case.files.get("stdin", "").encode())
+    done = run(*case.argv, cwd=folder, stdin=case.files.get("stdin", "").encode(), **case.environment)
     after = {f"after/{name}": text for name, text in contents(folder).items() if before.get(name) != text}
     stderr = _USAGE.sub("", done.stderr.decode())
     return {"exit": f"{done.returncode}\n", "stdout": done.stdout.decode(), "stderr": stderr, **after}

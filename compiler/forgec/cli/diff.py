@@ -62,12 +62,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _both(arguments: argparse.Namespace) -> "tuple[Operand, Operand]":
     """Raises ForgeError with what is wrong with either."""
-    from forgec.cli.operand import read_operand
+    from forgec.cli.operand import ambiguity, read_operand
     from forgec.diagnostic import Diagnostic, ForgeError
 
     problems: list[Diagnostic] = []
     operands = []
     for argument in (arguments.before, arguments.after):
+        arguments.report.add(ambiguity(argument, arguments))
         try:
             operands.append(read_operand(argument, arguments))
         except ForgeError as error:

@@ -34,8 +34,9 @@ def _run(arguments: argparse.Namespace) -> int:
     stale = [verdict for verdict in verdicts if verdict.stale]
     if arguments.action == "check":
         count = f"{_cases(len(folders))}: {len(verdicts) - len(stale)} as expected, {len(stale)} not"
-        broken = len(folders) - len(verdicts)
-        write(_told(stale, f"{count}, {broken} not compiled" if broken else count).encode())
+        count += f", {len(folders) - len(verdicts)} not compiled" if len(verdicts) < len(folders) else ""
+        count += f" (forgec golden update {arguments.directory} accepts what there is now)" if stale else ""
+        write(_told(stale, count).encode())
         return FOUND if stale else DONE
     arguments.report.settle()
     write_files({folders[verdict.case] / name: data for verdict in stale for name, data in verdict.stale.items()})

@@ -40,16 +40,25 @@ def read_operand(argument: str, arguments: argparse.Namespace) -> Operand:
         if argument.startswith(_REVISION):
             return _read_tree(repository, argument.removeprefix(_REVISION), arguments)
         if is_document(argument):
-            operand = _read_document(argument)
-        elif Path(argument).is_dir():
-            operand = _read_tree(Path(argument), None, arguments)
-        else:
-            _check_revision(argument, repository)
-            return _read_tree(repository, argument, arguments)
+            return _read_document(argument)
+        if Path(argument).is_dir():
+            return _read_tree(Path(argument), None, arguments)
+        _check_revision(argument, repository)
+        return _read_tree(repository, argument, arguments)
     except ForgeError as error:
         named = (replace(each, message=f"{shown(argument)}: {each.message}") for each in error.diagnostics)
         raise ForgeError(named) from None
-    return replace(operand, findings=(*operand.findings, *_ambiguous(argument, repository)))
+
+
+def ambiguity(argument: str, arguments: argparse.Namespace) -> Iterator[Diagnostic]:
+    """A path whose name is also a revision's, unless it is written as a path: `./x`, `x/`, `..`, `x.json`."""
+    plain = argument == Path(argument).name and not argument.endswith(".json")
+    if argument == STREAM or not plain or not Path(argument).exists():
+        return
+    if _revision_problem(argument, Path(arguments.directory)) is None:
+        message = f'"{argument}" is taken as the path, and is a revision as well'
+        advice = f"write {_REVISION}{argument} for the revision, ./{argument} for the path"
+        yield Diagnostic(Code.OPERAND_AMBIGUOUS, message, help=advice, severity=Severity.WARNING)
 
 
 def is_document(argument: str) -> bool:
@@ -91,16 +100,6 @@ def _check_revision(argument: str, repository: Path) -> None:
 
 
 _ADVICE: Final = "give a path, or a branch, tag or commit of the repository in the working directory or in -C DIR"
-
-
-def _ambiguous(argument: str, repository: Path) -> Iterator[Diagnostic]:
-    """A path whose name is also a revision's, unless it is written as a path: `./x`, `x/`, `..`, `x.json`."""
-    plain = argument == Path(argument).name and not argument.endswith(".json")
-    if argument == STREAM or not plain or _revision_problem(argument, repository) is not None:
-        return
-    message = f'"{argument}" is taken as the path, and is a revision as well'
-    advice = f"write {_REVISION}{argument} for the revision, ./{argument} for the path"
-    yield Diagnostic(Code.OPERAND_AMBIGUOUS, message, help=advice, severity=Severity.WARNING)
 
 
 def _revision_problem(name: str, repository: Path) -> Diagnostic | None:

@@ -39,13 +39,13 @@ def sections(changes: Sequence[Change]) -> list[Section]:
 
 
 def summary(comparison: Comparison) -> str:
-    """What there is, counted: `3 changes: 1 added, 2 renamed`."""
+    """What there is, counted: `1 added, 2 renamed`."""
     changes = comparison.changes
     if not changes:
         return "no change"
-    counts = [(sum(change.kind is kind for change in changes), kind.value) for kind in Kind]
-    text = f"{counted(len(changes), 'change')}: " + ", ".join(f"{count} {kind}" for count, kind in counts if count)
-    return f"{text}; what runs and in which order stays" if all(change.neutral for change in changes) else text
+    counts = [(sum(change.kind is kind for change in changes), kind) for kind in Kind]
+    told = ", ".join(f"{count} {kind}" for count, kind in counts if count)
+    return f"{told}; what runs and in which order stays" if all(change.neutral for change in changes) else told
 
 
 def effects(comparison: Comparison) -> str:

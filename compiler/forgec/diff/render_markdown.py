@@ -48,7 +48,7 @@ def _concerns(concerns: tuple[Concern, ...]) -> Iterator[str]:
     yield ""
     for concern in concerns[:CONCERNS_MAX]:
         whose = f" of {_code(concern.project)}" if concern.project else ""
-        yield f"- {subject_of(concern.change, _code)}{whose} {concern.reason}"
+        yield f"- {subject_of(concern.change, _code)}{whose}: {concern.reason}"
     if len(concerns) > CONCERNS_MAX:
         yield f"- and {len(concerns) - CONCERNS_MAX} more"
     yield ""

@@ -1,13 +1,14 @@
 """A comparison for a terminal.
 
-main → .: 3 changes: 1 added, 1 moved, 1 changed
+main → .: 1 added, 1 removed, 1 moved, 1 changed
 
   ~ phase test: timeout 30m → 10m
 project web: path apps/web → web
   + step lint/fmt: target +fmt
+  - step test/old: target +old
 
 to look at
-  ! step test/old of web no longer runs
+  ! step test/old of web: no longer runs
 
 jobs 12 → 13, pods 5
 plan sha256:… → sha256:…
@@ -62,7 +63,7 @@ def _concerns(comparison: Comparison) -> Iterator[str]:
         yield "to look at"
     for concern in comparison.concerns:
         whose = f" of {concern.project}" if concern.project else ""
-        yield f"  ! {subject_of(concern.change, escaped)}{whose} {concern.reason}"
+        yield f"  ! {subject_of(concern.change, escaped)}{whose}: {concern.reason}"
     if comparison.concerns:
         yield ""
 

@@ -130,4 +130,4 @@ def test_a_moved_project_keeps_the_name_of_its_section() -> None:
 
     assert "- project: renamed from `old`" in found
     assert "| `new` |  | 1 | 1 |" in found
-    assert "- step `test/e2e` of `new` no longer runs" in found
+    assert "- step `test/e2e` of `new`: no longer runs" in found
