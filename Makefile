@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 JUDGED := tests/conformance tests/compiler/test_golden.py tests/compiler/adapter tests/runtime/git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt conformance golden check lock clean
+.PHONY: help setup demo test lint type fmt conformance golden fuzz check lock clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ conformance: $(READY) ## every case for the real tools (cue, Argo, git, ...); en
 
 golden: $(READY) ## rewrite the golden files; review the diff like code
 	@FORGE_GOLDEN=write $(BIN)/python -m pytest tests/compiler -k golden
+
+fuzz: $(READY) ## documents, CUE and Earthfiles that nobody wrote (N=100000, SEED=1); none may break the compiler
+	@$(BIN)/python -m tests.fuzz -n $(or $(N),100000) --seed $(or $(SEED),1)
 
 check: lint type test ## all gates
 
