@@ -21,7 +21,7 @@ class Verdict(enum.Enum):
     SAME = "configurations with the same data"
     BOTH_REFUSE = "configurations that both refuse"
     KNOWN = "configurations that only the built-in evaluator refuses, for a reason that is listed"
-    UNDECIDED = "configurations that the reference did not finish"
+    UNDECIDED = "configurations that the built-in evaluator refuses and the reference does not finish"
     DIFFERENT = "disagreements"
 
 
@@ -46,7 +46,7 @@ def compare(files: Mapping[str, str], reference: Reference) -> Outcome:
 
 def _verdict(theirs: Answer | None, ours: object, refusals: tuple[Diagnostic, ...]) -> Verdict:
     if theirs is None:
-        return Verdict.UNDECIDED
+        return Verdict.UNDECIDED if refusals else Verdict.DIFFERENT
     if theirs.error is not None:
         return Verdict.BOTH_REFUSE if refusals else Verdict.DIFFERENT
     if refusals:

@@ -4,6 +4,7 @@ Both are built from the modules that `driver/go.mod` pins.
 """
 
 import json
+import resource
 import select
 import subprocess
 from collections.abc import Mapping
@@ -17,8 +18,10 @@ from tests.judge import cases
 DRIVER: Final = Path(__file__).with_name("driver")
 BUILD_LIMIT_S: Final = cases(60, full=600)
 """The first build compiles some 300 packages, which takes a minute on two cores, and may have to load them."""
-ANSWER_LIMIT_S: Final = 20.0
+ANSWER_LIMIT_S: Final = 10.0
 """For one configuration of some lines: it takes a millisecond, or an evaluation that grows without end."""
+MEMORY_BYTES_MAX: Final = 4 * 1024**3
+"""Of address space, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +48,25 @@ class Answer:
 
 
 class Reference:
-    """The driver process. One that does not answer in time is ended, and another started."""
+    """The driver process. One that does not answer in time, or ends, is followed by another."""
 
     def __init__(self, driver: Path) -> None:
         self._driver = driver
         self._process: subprocess.Popen[bytes] | None = None
 
     def judge(self, files: Mapping[str, str]) -> Answer | None:
-        """None where the reference finds no answer within the limit."""
+        """None where the reference finds no answer within the limits."""
         process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(files).encode() + b"\n")
         process.stdin.flush()
         ready, _, _ = select.select([process.stdout], [], [], ANSWER_LIMIT_S)
-        if not ready:
+        line = process.stdout.readline() if ready else b""
+        if not line:
             self.close()
             return None
-        answer = json.loads(process.stdout.readline())
+        answer = json.loads(line)
         return Answer(error=answer["error"]) if "error" in answer else Answer(data=answer["value"])
 
     def close(self) -> None:
@@ -73,5 +77,8 @@ class Reference:
                 pass
 
     def _start(self) -> "subprocess.Popen[bytes]":
-        self._process = subprocess.Popen([self._driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        return self._process
+        pipe = subprocess.PIPE
+        process = subprocess.Popen([self._driver], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+        self._process = process
+        return process

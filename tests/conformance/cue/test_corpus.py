@@ -39,5 +39,5 @@ def test_both_engines_give_the_same_data_or_both_refuse(
 ) -> None:
     outcome = compare({"x.cue": CONFIGURATIONS[name]}, reference)
 
-    assert outcome.verdict in (Verdict.SAME, Verdict.BOTH_REFUSE, Verdict.KNOWN), outcome
+    assert outcome.verdict is not Verdict.DIFFERENT, outcome
     judged("cue", cue_tools.version, f"written {outcome.verdict.value}", 1)
