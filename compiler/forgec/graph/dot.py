@@ -15,7 +15,8 @@ from forgec.graph.model import Graph, Lane, Stage, State, Task
 
 _HEAD: Final = (
     "digraph pipeline {",
-    '  graph [rankdir=LR, compound=true, fontname="sans-serif", color="#8c959f", style=rounded, nodesep=0.12, ranksep=0.25]',
+    "  graph [rankdir=LR, compound=true, nodesep=0.12, ranksep=0.25]",
+    '  graph [fontname="sans-serif", color="#8c959f", style=rounded]',
     '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=11, height=0.3, color="#57606a"]',
     '  edge [color="#57606a"]',
 )
@@ -60,11 +61,11 @@ def _lanes(parent: str, stage: Stage, detail: Detail, ends: _Ends) -> Iterator[s
     for at, lane in reversed(list(enumerate(stage.lanes))):
         name = f"{parent}l{at}"
         if detail is Detail.LANES or not lane.tasks:
-            yield f"    {_node(name, lane_label(lane), lane.state)}"
+            yield f"    {_node(name, lane_label(lane), lane.overall)}"
             ends.append((name, name))
             continue
         yield f"    subgraph cluster_{name} {{"
-        yield f"      graph [label={_quoted(lane_label(lane))}{_ATTRIBUTES[lane.state]}]"
+        yield f"      graph [label={_quoted(lane_label(lane))}{_ATTRIBUTES[lane.overall]}]"
         yield from _tasks(name, lane, detail, ends)
         yield "    }"
 

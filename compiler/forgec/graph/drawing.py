@@ -9,7 +9,7 @@ a task of two waves, five steps              marks, so that a state is seen with
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from forgec.graph.label import lane_counts, lane_name
+from forgec.graph.label import lane_counts, lane_differences, lane_name
 from forgec.graph.markup import Markup, element
 from forgec.graph.model import Graph, Lane, Stage, State, Task
 
@@ -105,16 +105,21 @@ def _column(stage: Stage, left: int) -> Iterable[Markup]:
 
 def _box(lane: Lane, left: int, top: int) -> Sequence[Markup]:
     name = lane_name(lane)
-    rest = [element("title", f"{name}: {lane.note}")] if lane.note or len(name) > _LABEL_CHARS_MAX else []
-    shown = name if len(name) <= _LABEL_CHARS_MAX else f"{name[: _LABEL_CHARS_MAX - 1]}…"
+    rest = [element("title", f"{name}: {lane.note}")] if lane.note or len(name) > _LABEL_CHARS_MAX // 2 else []
+    differences = lane_differences(lane)
+    room = _LABEL_CHARS_MAX - len(differences)
+    shown = name if len(name) <= room else f"{name[: room - 1]}…"
     box = element(
-        "rect", *rest, class_=_class("box", lane.state), x=left + 1, y=top, rx=6, width=_BOX_WIDTH, height=_BOX_HEIGHT
+        "rect", *rest, class_=_class("box", lane.overall), x=left + 1, y=top, rx=6, width=_BOX_WIDTH, height=_BOX_HEIGHT
     )
-    return (
-        box,
+    texts = [
         element("text", shown, x=left + 11, y=top + 17),
         element("text", lane_counts(lane), class_="quiet", x=left + 11, y=top + 33),
-    )
+    ]
+    if differences:
+        right = left + _BOX_WIDTH - 9
+        texts.append(element("text", differences, class_="quiet", x=right, y=top + 17, text_anchor="end"))
+    return [box, *texts]
 
 
 def _arrow(left: int) -> Markup:

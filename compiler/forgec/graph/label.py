@@ -1,6 +1,7 @@
 """How much a drawing shows, and what it calls things; lines of a label are separated by line breaks."""
 
 import enum
+from collections import Counter
 from typing import Final
 
 from forgec.graph.model import SIGNS, Graph, Lane, Step, Task
@@ -23,15 +24,21 @@ def readable(graph: Graph) -> Detail:
 
 
 def lane_label(lane: Lane, separator: str = "\n") -> str:
-    return f"{lane_name(lane)}{separator}{lane_counts(lane)}"
+    return separator.join(filter(None, (lane_name(lane), lane_counts(lane), lane_differences(lane))))
 
 
 def lane_name(lane: Lane) -> str:
-    return f"{SIGNS[lane.state]}{lane.name}"
+    return f"{SIGNS[lane.overall]}{lane.name}"
 
 
 def lane_counts(lane: Lane) -> str:
     return f"{counted(lane.projects, 'project')}, {counted(lane.steps, 'step')}" if lane.tasks else "nothing to do"
+
+
+def lane_differences(lane: Lane) -> str:
+    """Steps that came, went and changed, such as `+3 -1`; empty for none."""
+    states = Counter(step.state for task in lane.tasks.values() for step in task.steps)
+    return " ".join(f"{sign.strip()}{states[state]}" for state, sign in SIGNS.items() if sign and states[state])
 
 
 def task_label(task: Task) -> str:

@@ -41,14 +41,14 @@ def _lanes(parent: str, stage: Stage, detail: Detail) -> Iterator[str]:
     for at, lane in lanes if detail is Detail.LANES else reversed(lanes):
         name = f"{parent}l{at}"
         if detail is Detail.LANES or not lane.tasks:
-            yield f"    {_node(name, lane_label(lane), lane.state)}"
+            yield f"    {_node(name, lane_label(lane), lane.overall)}"
             continue
         yield f'    subgraph {name}["{_label(lane_label(lane, ": "))}"]'
         yield "      direction LR"
         yield from _tasks(name, lane, detail)
         yield "    end"
-        if lane.state is not State.SAME:
-            yield f"    class {name} {lane.state}"
+        if lane.overall is not State.SAME:
+            yield f"    class {name} {lane.overall}"
 
 
 def _tasks(parent: str, lane: Lane, detail: Detail) -> Iterator[str]:

@@ -63,6 +63,13 @@ class Lane:
     note: str = ""
 
     @property
+    def overall(self) -> State:
+        """Its own, or that of what is in it."""
+        if self.state is not State.SAME:
+            return self.state
+        return combined([State.SAME, *(task.state for task in self.tasks.values())])
+
+    @property
     def projects(self) -> int:
         """How many take part."""
         return sum(task.state is not State.REMOVED for task in self.tasks.values())

@@ -117,7 +117,7 @@ def _heads(columns: Iterable[_Column]) -> Iterator[Markup]:
             element("input", type="checkbox", id=f"c{at}", checked=True, aria_label=f"show {lane.name}"),
             element("b", lane_name(lane)),
             element("small", f"{lane.projects:,} · {lane.steps:,}"),
-            class_=_lane_class(at, stage, lane.state),
+            class_=_lane_class(at, stage, lane.overall),
             title="; ".join(filter(None, (lane_counts(lane), lane.note))),
         )
 

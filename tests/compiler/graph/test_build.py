@@ -6,6 +6,7 @@ from tests.compiler.documents import complete, document, documents, project, ste
 
 from forgec.discovery.model import Discovery, Phase, Project
 from forgec.graph.build import graph_of
+from forgec.graph.label import lane_differences
 from forgec.graph.model import Graph, State
 
 SAME, ADDED, REMOVED, CHANGED = State.SAME, State.ADDED, State.REMOVED, State.CHANGED
@@ -86,6 +87,7 @@ def test_what_came_went_and_changed_since_another_document() -> None:
     (lane,) = graph.lanes()
     assert {name: task.state for name, task in lane.tasks.items()} == {"api": CHANGED, "gone": REMOVED, "made": ADDED}
     assert (lane.projects, lane.steps, graph.present) == (2, 4, 2), "what went is drawn, not counted"
+    assert (lane.state, lane.overall, lane_differences(lane)) == (SAME, CHANGED, "+3 -2 ~1")
     note = next(each.note for each in lane.tasks["api"].steps if each.name == "unit")
     assert "30m → 5m" in note
 
