@@ -105,12 +105,19 @@ def _column(stage: Stage, left: int) -> Iterable[Markup]:
 
 def _box(lane: Lane, left: int, top: int) -> Sequence[Markup]:
     name = lane_name(lane)
-    rest = [element("title", f"{name}: {lane.note}")] if lane.note or len(name) > _LABEL_CHARS_MAX // 2 else []
     differences = lane_differences(lane)
     room = _LABEL_CHARS_MAX - len(differences)
     shown = name if len(name) <= room else f"{name[: room - 1]}…"
+    title = [element("title", ": ".join(filter(None, (name, lane.note))))] if lane.note or shown != name else []
     box = element(
-        "rect", *rest, class_=_class("box", lane.overall), x=left + 1, y=top, rx=6, width=_BOX_WIDTH, height=_BOX_HEIGHT
+        "rect",
+        *title,
+        class_=_class("box", lane.overall),
+        x=left + 1,
+        y=top,
+        rx=6,
+        width=_BOX_WIDTH,
+        height=_BOX_HEIGHT,
     )
     texts = [
         element("text", shown, x=left + 11, y=top + 17),
