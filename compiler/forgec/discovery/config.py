@@ -24,6 +24,7 @@ from forgec.discovery.model import (
 from forgec.discovery.place import find, place
 from forgec.discovery.rules import check_repository, check_step
 from forgec.discovery.trigger import Release, pattern_problem
+from forgec.memo import Memo
 from forgec.source import Source
 from forgec.syntax.data import StructNode
 from forgec.syntax.decode import decode
@@ -79,6 +80,13 @@ def read_repo(source: Source, evaluate: Evaluate) -> Configured[Repository]:
 
 def read_project(source: Source, evaluate: Evaluate) -> Configured[ProjectConfig]:
     """Raises ForgeError where the file gives no configuration at all. What its repository must tell is not checked."""
+    return _PROJECTS.get(source, lambda: _read_project(source, evaluate), evaluate)
+
+
+_PROJECTS: Final[Memo[Configured[ProjectConfig]]] = Memo()
+
+
+def _read_project(source: Source, evaluate: Evaluate) -> Configured[ProjectConfig]:
     node, project = _read(source, evaluate, "project", ProjectConfig)
     findings: list[Diagnostic] = []
     for phase, steps in project.ci.phases.items():

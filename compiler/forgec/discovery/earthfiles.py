@@ -1,5 +1,6 @@
 """The Earthfiles of a tree: each is parsed once, and where there is none, why."""
 
+import functools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Severity
 from forgec.discovery.files import ForgeFiles, shown
+from forgec.memo import Memo
 from forgec.nearest import KNOWN_MAX, did_you_mean
 from forgec.source import Source
 from forgec.syntax.earthfile import parse_earthfile
@@ -88,7 +90,7 @@ class Earthfiles:
         source: Source | None = None
         try:
             source = self._files.read(path)
-            return parse_earthfile(source)
+            return _PARSED.get(source, functools.partial(parse_earthfile, source))
         except ForgeError as error:
             certain = error.diagnostics[0].code in _CERTAIN and (source is None or not _is_newer(source))
             findings = error.diagnostics if certain else tuple(map(_doubt, error.diagnostics[:1]))
@@ -109,6 +111,8 @@ class Earthfiles:
                     found.setdefault(name, []).append(directory)
         return found
 
+
+_PARSED: Final[Memo[Earthfile]] = Memo()
 
 _CERTAIN: Final = frozenset({Code.EARTHFILE_SYNTAX, Code.NOT_UTF8})
 _VERSION = re.compile(r"^[ \t]*VERSION\b[^\n#]*?\b(\d+)\.(\d+)[ \t\r]*(?:#.*)?$", re.MULTILINE)

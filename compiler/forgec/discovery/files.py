@@ -75,9 +75,13 @@ class ForgeFiles:
             if (entry.path == name or entry.path.endswith(suffix)) and self.visible(entry.path)
         ]
 
-    def leaves(self) -> Iterator[TreeEntry]:
-        """Every entry that no ignore file excludes, whatever its kind."""
-        return (entry for entry in self._entries.values() if not self._rules.ignores(entry.path))
+    def leaves(self, name: str) -> Iterator[TreeEntry]:
+        """Every entry, of any kind, with this in its path in whatever case, that no ignore file excludes."""
+        return (
+            entry
+            for entry in self._entries.values()
+            if name in entry.path.casefold() and not self._rules.ignores(entry.path)
+        )
 
     @cached_property
     def _directories(self) -> frozenset[str]:

@@ -7,8 +7,9 @@ files (`MemoryTree`).
 import enum
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class EntryKind(enum.Enum):
@@ -17,8 +18,7 @@ class EntryKind(enum.Enum):
     SUBMODULE = "submodule"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeEntry:
+class TreeEntry(Struct, frozen=True, kw_only=True):
     """A leaf of the tree. `path` is relative to the root, with `/`; bytes that are no UTF-8 are surrogate escapes.
 
     `object_id` is git's id of the content, None where it would have to be computed.

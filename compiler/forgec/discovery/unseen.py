@@ -18,7 +18,7 @@ def unseen(files: ForgeFiles) -> Iterator[Diagnostic]:
     """Of projects. Where the root's repo.cue is not seen, that is an error of its own."""
     places: dict[str, str | None] = {}
     beside: dict[str, list[str]] = {}
-    for entry in files.leaves():
+    for entry in files.leaves(FORGE_DIRECTORY):
         parts = entry.path.split("/")
         for index, part in enumerate(parts):
             if part.casefold() != FORGE_DIRECTORY:
