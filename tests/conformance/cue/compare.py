@@ -1,6 +1,7 @@
 """One configuration, both engines: the same data or both refuse.
 
-Data is compared as a reader of its JSON sees it: objects without order, numbers as doubles, but 1 and 1.0 apart.
+Data is compared as a reader of its JSON sees it: objects without order, and numbers as doubles. CUE prints some floats
+without a fraction (1e3 + 1 is 1001), so 1 and 1.0 are one number here.
 """
 
 import enum
@@ -51,7 +52,7 @@ def _verdict(theirs: Answer | None, ours: object, refusals: tuple[Diagnostic, ..
         return Verdict.BOTH_REFUSE if refusals else Verdict.DIFFERENT
     if refusals:
         return Verdict.KNOWN if all(reason_to_refuse(each) for each in refusals) else Verdict.DIFFERENT
-    return Verdict.SAME if _typed(theirs.data) == _typed(ours) else Verdict.DIFFERENT
+    return Verdict.SAME if _read(theirs.data) == _read(ours) else Verdict.DIFFERENT
 
 
 def _evaluate(files: Mapping[str, str]) -> tuple[object, tuple[Diagnostic, ...]]:
@@ -61,12 +62,14 @@ def _evaluate(files: Mapping[str, str]) -> tuple[object, tuple[Diagnostic, ...]]
         return None, error.diagnostics
 
 
-def _typed(value: object) -> object:
-    """Python holds True, 1 and 1.0 to be equal; JSON does not."""
+def _read(value: object) -> object:
+    """Python holds True and 1 to be equal; JSON does not."""
     match value:
         case dict():
-            return {key: _typed(inner) for key, inner in value.items()}
+            return {key: _read(inner) for key, inner in value.items()}
         case list():
-            return [_typed(inner) for inner in value]
+            return [_read(inner) for inner in value]
+        case bool():
+            return str(value), bool
         case _:
-            return (type(value).__name__, value)
+            return value
