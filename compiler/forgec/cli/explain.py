@@ -22,12 +22,12 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.code is None:
         write("".join(f"{name}  {code.title}\n" for name, code in sorted(codes.items())).encode())
         return DONE
-    code = codes.get(arguments.code.upper())
-    if code is None:
-        arguments.usage.error(f"there is no code {arguments.code!r}; {_advice(arguments.code.upper(), list(codes))}")
+    name = arguments.code.upper()
+    if name not in codes:
+        arguments.usage.error(f"there is no code {arguments.code!r}; {_advice(name, list(codes))}")
     from forgec.explain.section import sections
 
-    write(f"{code.id}: {code.title}\n\n{sections()[code.id].text}\n".encode())
+    write(f"{name}: {codes[name].title}\n\n{sections()[name].text}\n".encode())
     return DONE
 
 

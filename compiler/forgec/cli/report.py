@@ -67,7 +67,8 @@ class Report:
         for each in warnings:
             place = None
             if each.file is not None:
-                start = Position(each.line, each.column or 1) if each.line else None
+                line, column = each.line or 0, each.column or 1
+                start = Position(line, max(column, 1)) if line > 0 else None  # a document may say anything
                 place = Place(file=each.file, start=start)
             self._carried.append(
                 Finding(
