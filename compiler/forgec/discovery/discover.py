@@ -66,10 +66,12 @@ def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     repo = _read_repo(files, evaluate, findings)
     projects = _read_projects(files, evaluate, findings)
     findings += _duplicates(projects)
-    if repo is not None:
-        targets = TargetCheck(files)
-        for project in projects:
-            findings += _of_project(project.config.name, _check_project(project, repo, targets))
+    targets = TargetCheck(files)
+    for project in projects:
+        name = project.config.name
+        if repo is not None:
+            findings += _of_project(name, _check_project(project, repo))
+        findings += _of_project(name, targets.check(project.path, list(_uses(project))))
     if has_errors(findings) or repo is None:
         raise ForgeError(findings)
     return Survey(repo.config, repo.node, tuple(projects), files, tuple(findings))
@@ -236,7 +238,8 @@ def _duplicates(projects: Sequence[FoundProject]) -> Iterator[Diagnostic]:
             )
 
 
-def _check_project(project: FoundProject, repo: Configured[Repository], targets: TargetCheck) -> Iterator[Diagnostic]:
+def _check_project(project: FoundProject, repo: Configured[Repository]) -> Iterator[Diagnostic]:
+    """What a project says against what its repository declares."""
     config, node = project.config, project.configured.node
     phases = repo.config.phases
     for name in config.ci.phases:
@@ -252,7 +255,6 @@ def _check_project(project: FoundProject, repo: Configured[Repository], targets:
             yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, key_place(node, *where), (related,))
     for name, artifact in config.artifacts.items():
         yield from check_artifact(artifact, find(node, "artifacts", name) or node, repo.config.publishers)
-    yield from targets.check(project.path, list(_uses(project)))
 
 
 def _uses(project: FoundProject) -> Iterator[TargetUse]:
