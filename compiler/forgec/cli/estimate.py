@@ -49,7 +49,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.workers:
         for schedule in found.schedules:
             arguments.report.add(worker_findings(schedule))
-    arguments.report.add([*check_size(found.compiled), *check_size(found.submitted)])
+    arguments.report.add(check_size(found.compiled, "the compiled workflow"))
+    arguments.report.add(check_size(found.submitted, "the submitted workflow"))
     shares_max = None if arguments.all else SHARES_SHOWN
     name = shown(arguments.input)
     text = to_text(found, name=name, shares_max=shares_max, history=arguments.history).encode()

@@ -23,8 +23,13 @@ def readable(graph: Graph) -> Detail:
     return Detail.TASKS if graph.boxes <= TASKS_MAX else Detail.LANES
 
 
-def lane_label(lane: Lane, separator: str = "\n") -> str:
-    return separator.join(filter(None, (lane_name(lane), lane_counts(lane), lane_differences(lane))))
+def lane_label(lane: Lane) -> str:
+    return "\n".join((lane_name(lane), *_lane_facts(lane)))
+
+
+def lane_title(lane: Lane) -> str:
+    """The same on one line."""
+    return f"{lane_name(lane)}: {', '.join(_lane_facts(lane))}"
 
 
 def lane_name(lane: Lane) -> str:
@@ -39,6 +44,10 @@ def lane_differences(lane: Lane) -> str:
     """Steps that came, went and changed, such as `+3 -1`; empty for none."""
     states = Counter(step.state for task in lane.tasks.values() for step in task.steps)
     return " ".join(f"{sign.strip()}{states[state]}" for state, sign in SIGNS.items() if sign and states[state])
+
+
+def _lane_facts(lane: Lane) -> list[str]:
+    return [fact for fact in (lane_counts(lane), lane_differences(lane)) if fact]
 
 
 def task_label(task: Task) -> str:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from forgec.graph.label import Detail, lane_label, step_label, task_label
+from forgec.graph.label import Detail, lane_label, lane_title, step_label, task_label
 from forgec.graph.model import Graph, Lane, Stage, State, Task
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:/_+~()-]")
@@ -43,7 +43,7 @@ def _lanes(parent: str, stage: Stage, detail: Detail) -> Iterator[str]:
         if detail is Detail.LANES or not lane.tasks:
             yield f"    {_node(name, lane_label(lane), lane.overall)}"
             continue
-        yield f'    subgraph {name}["{_label(lane_label(lane, ": "))}"]'
+        yield f'    subgraph {name}["{_label(lane_title(lane))}"]'
         yield "      direction LR"
         yield from _tasks(name, lane, detail)
         yield "    end"

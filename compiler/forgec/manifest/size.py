@@ -84,17 +84,20 @@ def size_of(workflow: argo.Workflow, entries: Sequence[Entry]) -> Size:
     )
 
 
-def check_size(size: Size) -> list[Diagnostic]:
-    """What is more than Argo can be given."""
+def check_size(size: Size, workflow: str = "the workflow") -> list[Diagnostic]:
+    """What is more than Argo can be given; `workflow` is what messages call it."""
     found = []
     advice = "fewer units: a smaller shard size or fewer phases"
     if size.object_bytes > OBJECT_BYTES_MAX:
         message = (
-            f"the workflow would take about {size.object_bytes} bytes in Argo, more than {OBJECT_BYTES_MAX} "
+            f"{workflow} would take about {size.object_bytes} bytes in Argo, more than {OBJECT_BYTES_MAX} "
             f"are not safe ({size.pods} pods, {size.nodes} nodes)"
         )
         found.append(Diagnostic(Code.MANIFEST_TOO_LARGE, message, help=advice))
     if size.parameter_bytes > PARAMETER_BYTES_MAX:
-        message = f"the longest list of units has {size.parameter_bytes} bytes, Argo passes {PARAMETER_BYTES_MAX} on"
+        message = (
+            f"the longest list of units of {workflow} has {size.parameter_bytes} bytes, "
+            f"Argo passes {PARAMETER_BYTES_MAX} on"
+        )
         found.append(Diagnostic(Code.MANIFEST_TOO_LARGE, message, help=advice))
     return found

@@ -1,16 +1,22 @@
 """The estimate as a whole: shares add up, limits are the run's own, JSON says what the tables say."""
 
 import json
+import re
+from pathlib import Path
 
+import msgspec
 import pytest
 from tests.compiler.documents import document, many, project
 
 from forge_runtime import envelope, lease, submit
+from forgec.cli.command import FOUND
+from forgec.cli.main import main
 from forgec.discovery.model import Discovery
 from forgec.estimate import limits
 from forgec.estimate.estimate import Estimate, estimate
 from forgec.estimate.history import read_history
 from forgec.estimate.view import to_json, to_text
+from forgec.manifest.size import OBJECT_BYTES_MAX
 from forgec.plan.build import build_plan
 
 
@@ -96,3 +102,20 @@ def test_a_path_from_a_repository_moves_nothing_on_a_terminal() -> None:
     assert "a\\u{202e}b" in text
     assert text.startswith("in\\x1b[2Jput: 1 project,")
     assert "his\\u{2028}tory" in text
+
+
+def test_what_argo_could_not_keep_is_an_error_below_the_numbers(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    phases = {f"p{at}": 1 for at in range(60)}
+    path = tmp_path / "discovery.json"
+    path.write_bytes(msgspec.json.encode(document(phases, many(100, {name: ["x"] for name in phases}))))
+
+    code = main(["estimate", str(path), "--shard-size", "100"])
+
+    out, err = capfdbinary.readouterr()
+    assert code == FOUND
+    assert re.search(rb"^pods +6,001 +6,002$", out, re.MULTILINE)
+    told = re.findall(rb"^error\[FC503\]: the (\w+) workflow would take about ([0-9]+) bytes", err, re.MULTILINE)
+    assert [form for form, _ in told] == [b"compiled", b"submitted"]
+    assert all(int(size) > OBJECT_BYTES_MAX for _, size in told)

@@ -8,10 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.compiler.documents import document, many
+from hypothesis import given, settings
+from tests.compiler.documents import document, documents, many
+from tests.compiler.graph.outline import Outline
 from tests.judge import Judged
 
 from forgec import pipeline
+from forgec.discovery.model import Discovery
 from forgec.graph.build import graph_of
 from forgec.graph.dot import to_dot
 from forgec.graph.label import TASKS_MAX, Detail, readable
@@ -121,3 +124,20 @@ def graphviz(drawn: str, form: str, judged: Judged) -> str:
     assert done.stderr == ""
     judged("graphviz", version, "drawings laid out", 1)
     return done.stdout
+
+
+@settings(max_examples=40, deadline=None)
+@given(documents(), documents())
+def test_any_two_documents_have_all_drawings(after: Discovery, before: Discovery) -> None:
+    graph = graph_of(after, before)
+
+    for detail in Detail:
+        lines = to_mermaid(graph, detail).splitlines()
+        assert sum(line.strip().startswith("subgraph ") for line in lines) == sum(
+            line.strip() == "end" for line in lines
+        )
+        drawn = to_dot(graph, detail)
+        assert sum(line.endswith("{") for line in drawn.splitlines()) == sum(
+            line.strip() == "}" for line in drawn.splitlines()
+        )
+    assert Outline(to_html(graph, name="after", against="before")).of("details") != [] or not graph.projects

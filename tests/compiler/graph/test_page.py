@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from tests.browser import Page, find_browser, open_page
 from tests.compiler.documents import document, many, project, step
+from tests.compiler.graph.outline import Outline
 from tests.compiler.graph.test_drawings import HOSTILE, case_graph, hostile_graph
 from tests.judge import Judged
 
@@ -26,36 +26,6 @@ ALLOWED = {
     *("span", "b", "i", "small", "ol", "ul", "li", "label", "input", "button", "details", "summary", "script"),
     *("svg", "path", "rect", "text"),
 }
-
-
-class Outline(HTMLParser):
-    """Elements in order, texts by element, and whether every one is closed."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[tuple[str, str]] = []
-        self._open: list[str] = []
-        self.feed(markup)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "input"):
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self._open[-1] if self._open else "", data))
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def text(self, tag: str) -> list[str]:
-        return [data for name, data in self.texts if name == tag]
 
 
 def largest() -> Discovery:

@@ -78,7 +78,7 @@ def test_a_list_that_argo_would_not_pass_on_is_refused() -> None:
     problems = check_size(sizes(build_plan(document(phases, projects), shard_size=50))[1])
 
     assert [problem.code for problem in problems] == [Code.MANIFEST_TOO_LARGE]
-    assert "the longest list of units has 147501 bytes" in problems[0].message
+    assert "the longest list of units of the workflow has 147501 bytes" in problems[0].message
 
 
 def test_the_largest_ordinary_repository_is_far_below_the_limit() -> None:
