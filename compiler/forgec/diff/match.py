@@ -22,6 +22,11 @@ from forgec.discovery.model import Artifact, Discovery, Project, Step
 LIKENESS_MIN: Final = 0.5
 """Half of what two things are made of must be common before they are called one."""
 
+THINGS_MAX: Final = 100 * 100
+STEPS_MAX: Final = 50 * 50
+"""Candidates before times candidates after that are compared at all: all projects of a repository may have new names at
+once, and 50 steps of one project."""
+
 Steps: TypeAlias = Mapping[Key, Step]
 """A project's steps by phase and name."""
 
@@ -63,7 +68,7 @@ def match_steps(before: Steps, after: Steps, phases: Mapping[str, str]) -> dict[
             return None
         return (same_name, same_phase, same_content, name_likeness(key[1], other[1]))
 
-    return pair(list(before), list(after), likeness, known)
+    return pair(list(before), list(after), likeness, known, pairs_max=STEPS_MAX)
 
 
 def steps_of(project: Project) -> Steps:
@@ -133,7 +138,8 @@ def _match_names(
         found = likeness(*one, *other)
         return None if found is None else (found, name_likeness(*one, *other))
 
-    pairs = pair([(name,) for name in old], [(name,) for name in new], score, {(a,): (b,) for a, b in known.items()})
+    keys: dict[Key, Key] = {(one,): (other,) for one, other in known.items()}
+    pairs = pair([(name,) for name in old], [(name,) for name in new], score, keys, pairs_max=THINGS_MAX)
     return {one[0]: other[0] for one, other in pairs.items()}
 
 

@@ -8,11 +8,7 @@ called the earlier one.
 
 from collections.abc import Callable, Collection, Hashable, Mapping
 from collections.abc import Set as AbstractSet
-from itertools import takewhile
-from typing import Final, TypeAlias, TypeVar
-
-PAIRS_MAX: Final = 10_000
-"""Of candidates on both sides (100 x 100), so that no input takes minutes; above it only names are compared."""
+from typing import TypeAlias, TypeVar
 
 Key: TypeAlias = tuple[str, ...]
 Likeness: TypeAlias = Callable[[Key, Key], tuple[float, ...] | None]
@@ -22,14 +18,17 @@ _T = TypeVar("_T", bound=Hashable)
 
 
 def pair(
-    before: Collection[Key], after: Collection[Key], likeness: Likeness, known: Mapping[Key, Key]
+    before: Collection[Key], after: Collection[Key], likeness: Likeness, known: Mapping[Key, Key], *, pairs_max: int
 ) -> dict[Key, Key]:
-    """The pairs of `known`, and those found among the rest."""
+    """The pairs of `known`, and those found among the rest, unless there are more than `pairs_max` to compare.
+
+    Comparing takes about 10 us a pair; the limit keeps an input that was made for it from taking minutes.
+    """
     pairs = dict(known)
     taken = set(pairs.values())
     left = [key for key in before if key not in pairs]
     right = [key for key in after if key not in taken]
-    if len(left) * len(right) > PAIRS_MAX:
+    if len(left) * len(right) > pairs_max:
         return pairs
     candidates = [(score, one, other) for one in left for other in right if (score := likeness(one, other)) is not None]
     candidates.sort(key=lambda candidate: (*(-part for part in candidate[0]), sorted(candidate[1:])))
@@ -54,4 +53,7 @@ def name_likeness(one: str, other: str) -> float:
 
 
 def _common_beginning(one: str, other: str) -> int:
-    return sum(1 for _ in takewhile(lambda letters: letters[0] == letters[1], zip(one, other, strict=False)))
+    for at, (letter, second) in enumerate(zip(one, other, strict=False)):
+        if letter != second:
+            return at
+    return min(len(one), len(other))
