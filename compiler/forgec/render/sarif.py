@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from forgec.diagnostic import Code
 from forgec.explain.section import documentation, sections
-from forgec.render.finding import Finding, Place, count
+from forgec.render.finding import Finding, Place
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT: Final = "%SRCROOT%"
@@ -25,7 +25,6 @@ FINGERPRINT: Final = "forgecFinding/v1"
 
 def render_sarif(findings: Sequence[Finding]) -> str:
     codes = sorted({finding.code for finding in findings})
-    errors, _ = count(findings)
     seen: Counter[str] = Counter()
     run = {
         "tool": {
@@ -37,7 +36,8 @@ def render_sarif(findings: Sequence[Finding]) -> str:
         },
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {ROOT: {"description": {"text": "the repository, or the working directory"}}},
-        "invocations": [{"executionSuccessful": errors == 0}],
+        # It says that the analysis came to its end, not that it found nothing.
+        "invocations": [{"executionSuccessful": True}],
         "results": [_result(finding, codes.index(finding.code), seen) for finding in findings],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False) + "\n"
