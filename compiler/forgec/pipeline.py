@@ -67,9 +67,9 @@ def read(name: str, data: bytes) -> Discovery:
     return read_document(read_text(name, data))
 
 
-def read_located(name: str, data: bytes) -> Located:
-    """The same with the places of what it says, for the findings of later stages."""
-    return locate_document(read_text(name, data))
+def read_located(name: str, data: bytes, *, limited: bool = True) -> Located:
+    """The same with the places of what it says, for the findings of later stages; if not `limited`, of any size."""
+    return locate_document(read_text(name, data, limited=limited), limited=limited)
 
 
 def plan(

@@ -31,15 +31,16 @@ def manifest_items(workflow: Workflow) -> Iterator[ManifestItem]:
         for outer, group in enumerate(template.steps or ()):
             for inner, entry in enumerate(group):
                 path = f"spec.templates[{at}].steps[{outer}][{inner}]"
-                ids = json.loads(entry.with_param) if (entry.with_param or "").startswith("[") else []
+                text = entry.with_param or ""
+                ids = json.loads(text) if text.startswith("[") else []
                 for index, unit_id in enumerate(ids):
                     yield ManifestItem(path=path, entry=entry, index=index, unit_id=unit_id)
 
 
-def source_map(workflow: Workflow, plan: Plan, places: Places) -> dict[str, Any]:
+def source_map(workflow: Workflow, plan: Plan, places: Places) -> bytes:
     """JSON: of each item of each list, the unit and the places of what it carries."""
     carried = {unit_id: list(steps) for unit_id, steps in _carried(plan, places)}
-    return {
+    document = {
         "schemaVersion": 1,
         "items": [
             {
@@ -51,6 +52,7 @@ def source_map(workflow: Workflow, plan: Plan, places: Places) -> dict[str, Any]
             for item in manifest_items(workflow)
         ],
     }
+    return json.dumps(document, indent=2).encode() + b"\n"
 
 
 def _carried(plan: Plan, places: Places) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:

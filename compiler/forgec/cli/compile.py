@@ -39,6 +39,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--receipt", type=path, metavar="FILE", help="leave the digests of input, plan and workflow here, for verify"
     )
+    parser.add_argument(
+        "--source-map", type=path, metavar="FILE", help="leave here which lines each item of the workflow comes from"
+    )
+    parser.add_argument(
+        "--no-limits", action="store_true", help="take a document of any size, to measure; no run would take it"
+    )
     add_output(parser)
     add_format(parser)
 
@@ -55,8 +61,12 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.usage.error("--granularity step is for looking and comparing; a run is dispatched in shards")
     if arguments.granularity == "step" and arguments.shard_size is not None:
         arguments.usage.error("--shard-size goes with --granularity shard")
-    if arguments.receipt is not None and arguments.emit != "workflow":
-        arguments.usage.error("--receipt is of the workflow; it does not go with --emit " + arguments.emit)
+    for option in ("receipt", "source_map"):
+        if getattr(arguments, option) is not None and arguments.emit != "workflow":
+            name = option.replace("_", "-")
+            arguments.usage.error(f"--{name} is of the workflow; it does not go with --emit {arguments.emit}")
+    if arguments.source_map is not None and arguments.dynamic:
+        arguments.usage.error("--source-map is of the static form; the dynamic one has no items yet")
     options = Options(
         shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT,
         granularity=arguments.granularity,
@@ -80,6 +90,10 @@ def _run(arguments: argparse.Namespace) -> int:
     write(output, arguments.output)
     if arguments.receipt is not None:
         write_receipt(arguments.receipt, located.document, Compiled(plan=plan, workflow=output), options)
+    if arguments.source_map is not None:
+        from forgec.source_map import source_map
+
+        write(source_map(workflow, plan, located.places), arguments.source_map)
     return DONE
 
 

@@ -77,16 +77,18 @@ def locate_input(arguments: argparse.Namespace) -> "Located":
     if arguments.input != STREAM and source.is_dir():
         return locate_directory(source, arguments)
     refuse_event(arguments, f"{arguments.input} is a discovery document")
-    return _reported(pipeline.read_located(shown(arguments.input), read_file(arguments.input)), arguments)
+    limited = not getattr(arguments, "no_limits", False)
+    data = read_file(arguments.input, limited=limited)
+    return _reported(pipeline.read_located(shown(arguments.input), data, limited=limited), arguments)
 
 
-def read_file(argument: str) -> bytes:
-    """A file or standard input; of what is larger than any document only so much that this shows."""
+def read_file(argument: str, *, limited: bool = True) -> bytes:
+    """A file or standard input; if `limited`, of what is larger than any document only so much that this shows."""
     from forgec.syntax.document import SIZE_BYTES_MAX
 
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if argument == STREAM else Path(argument).open("rb") as file:
-            return file.read(SIZE_BYTES_MAX + 1)
+            return file.read(SIZE_BYTES_MAX + 1 if limited else -1)
     except OSError as error:
         raise fail(Code.UNREADABLE, f"cannot read {shown(argument)}: {error.strerror}") from None
 

@@ -36,26 +36,26 @@ def read_document(source: Source) -> Discovery:
     return locate_document(source).document
 
 
-def locate_document(source: Source) -> Located:
-    """The same with the places of what it says."""
+def locate_document(source: Source, *, limited: bool = True) -> Located:
+    """The same with the places of what it says; if not `limited`, of any size and with any number of projects."""
     size = len(source.text.encode())
-    if size > DOCUMENT_BYTES_MAX:
+    if limited and size > DOCUMENT_BYTES_MAX:
         message = f"the document has {size} bytes; the limit is {DOCUMENT_BYTES_MAX}"
         raise ForgeError([Diagnostic(Code.OUTPUT_TOO_LARGE, message, source.span(0, 0))])
     quick = read_quickly(source)
-    if quick is not None and not check_document(quick, StructNode({}, source.span(0, 0))):
+    if quick is not None and not check_document(quick, StructNode({}, source.span(0, 0)), limited=limited):
         return _located(quick, (), lambda: roots_of_document(quick, parse_json(source)))
-    return _read_carefully(source)
+    return _read_carefully(source, limited)
 
 
-def _read_carefully(source: Source) -> Located:
+def _read_carefully(source: Source, limited: bool) -> Located:
     from forgec.syntax.decode import decode  # right documents do without
 
     node = parse_json(source)
     document, problems = decode(node, Discovery)
     if document is None or has_errors(problems):
         raise ForgeError(problems)
-    findings = check_document(document, node)
+    findings = check_document(document, node, limited=limited)
     if has_errors(findings):
         raise ForgeError(findings)
     roots = roots_of_document(document, node)
@@ -71,10 +71,10 @@ def _located(document: Discovery, new: tuple[Diagnostic, ...], roots: Callable[[
     return Located(document=completed, places=Places(roots), findings=new, carried=document.warnings)
 
 
-def check_document(document: Discovery, node: Node) -> list[Diagnostic]:
+def check_document(document: Discovery, node: Node, *, limited: bool = True) -> list[Diagnostic]:
     """What the types cannot say of a document; `node` is the tree that it was decoded from."""
     findings = list(check_repository(document.repository, find(node, "repository") or node))
-    if len(document.projects) > PROJECTS_MAX:
+    if limited and len(document.projects) > PROJECTS_MAX:
         message = f"the document has {len(document.projects)} projects; the limit is {PROJECTS_MAX}"
         findings.append(Diagnostic(Code.TOO_MANY_PROJECTS, message, place(node, "projects", PROJECTS_MAX)))
     findings += _check_names(document, node)

@@ -29,9 +29,9 @@ _DIGITS_MAX: Final = 16
 """Of an integer within ±2^53."""
 
 
-def read_text(name: str, data: bytes) -> Source:
-    """The text of a file: UTF-8, with or without a byte order mark, at most 10 MB."""
-    if len(data) > SIZE_BYTES_MAX:
+def read_text(name: str, data: bytes, *, limited: bool = True) -> Source:
+    """The text of a file: UTF-8, with or without a byte order mark; if `limited`, at most 10 MB."""
+    if limited and len(data) > SIZE_BYTES_MAX:
         raise fail(Code.TOO_DEEP, "the file is larger than the limit of 10 MB", Source(name, "").span(0, 0))
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise fail(Code.NOT_UTF8, "the file is UTF-16", Source(name, "").span(0, 0), help="save it as UTF-8")
