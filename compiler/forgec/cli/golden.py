@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from forgec.cli.argument import path
 from forgec.cli.command import DONE, FOUND, USAGE, Command
-from forgec.cli.input import read_file
+from forgec.cli.input import add_engine, evaluator_of, read_file
 from forgec.cli.output import write, write_files
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("check", "update"), help="compare, or accept what there is now")
     parser.add_argument("directory", type=path, metavar="DIR", help="a case, or a directory of cases")
+    add_engine(parser)
     parser.epilog = "Exit codes: 0 as expected or updated, 1 something differs, 2 a case could not be compiled."
 
 
@@ -29,7 +30,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.action == "update":
         _refuse_in_ci()
     folders = _case_folders(Path(arguments.directory))
-    verdicts, problems = _judge_all(folders)
+    verdicts, problems = _judge_all(folders, arguments)
     arguments.report.add(problems)
     stale = [verdict for verdict in verdicts if verdict.stale]
     if arguments.action == "check":
@@ -79,7 +80,7 @@ def _is_case(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (CASE_FILE, DOCUMENT_FILE, PLAN_FILE, WORKFLOW_FILE))
 
 
-def _judge_all(folders: dict[str, Path]) -> "tuple[list[Verdict], list[Diagnostic]]":
+def _judge_all(folders: dict[str, Path], arguments: argparse.Namespace) -> "tuple[list[Verdict], list[Diagnostic]]":
     """The verdicts on the cases that compile, and what is wrong with the others."""
     from forgec.diagnostic import ForgeError
 
@@ -87,13 +88,13 @@ def _judge_all(folders: dict[str, Path]) -> "tuple[list[Verdict], list[Diagnosti
     problems: list[Diagnostic] = []
     for name, folder in folders.items():
         try:
-            verdicts.append(_judge(name, folder))
+            verdicts.append(_judge(name, folder, arguments))
         except ForgeError as error:
             problems += (replace(each, message=f"{name}: {each.message}") for each in error.diagnostics)
     return verdicts, problems
 
 
-def _judge(name: str, folder: Path) -> "Verdict":
+def _judge(name: str, folder: Path, arguments: argparse.Namespace) -> "Verdict":
     from forgec.compilation import compile_document
     from forgec.golden.case import CASE_FILE, DOCUMENT_FILE, PLAN_FILE, WORKFLOW_FILE, read_case
     from forgec.golden.verdict import judge
@@ -102,12 +103,12 @@ def _judge(name: str, folder: Path) -> "Verdict":
     case_file = folder / CASE_FILE
     source = read_text(str(case_file), read_file(str(case_file))) if case_file.is_file() else None
     case = read_case(str(folder), source, has_document=(folder / DOCUMENT_FILE).is_file())
-    compiled = compile_document(_document(case, folder), case.options)
+    compiled = compile_document(_document(case, folder, arguments), case.options)
     paths = (folder / expected for expected in (PLAN_FILE, WORKFLOW_FILE))
     return judge(name, {each.name: each.read_bytes() for each in paths if each.is_file()}, compiled)
 
 
-def _document(case: "Case", folder: Path) -> "Discovery":
+def _document(case: "Case", folder: Path, arguments: argparse.Namespace) -> "Discovery":
     from forgec import pipeline
     from forgec.golden.case import DOCUMENT_FILE
 
@@ -121,7 +122,7 @@ def _document(case: "Case", folder: Path) -> "Discovery":
     if not directory.is_dir():
         message = f'"{case.directory}" is no directory, seen from {folder}'
         raise fail(Code.GOLDEN_CASE_INVALID, message, help="give the repository's path relative to the case")
-    return pipeline.discover(DirectoryTree(directory), case.event)
+    return pipeline.discover(DirectoryTree(directory), case.event, evaluator_of(arguments))
 
 
 def _told(stale: "Sequence[Verdict]", summary: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from forgec.diff.effect import Comparison
 from forgec.diff.model import Change
 
-VERSION: Final = 1
+SCHEMA_VERSION: Final = 1
 
 
 def render_json(comparison: Comparison) -> str:
@@ -16,7 +16,7 @@ def render_json(comparison: Comparison) -> str:
     for concern in comparison.concerns:
         concerns.setdefault(id(concern.change), []).append(concern.reason)
     document = {
-        "version": VERSION,
+        "schemaVersion": SCHEMA_VERSION,
         "same": not comparison.changes,
         "before": asdict(comparison.before),
         "after": asdict(comparison.after),

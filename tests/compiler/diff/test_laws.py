@@ -9,6 +9,7 @@ from tests.compiler.documents import complete, decoded, documents, shuffled
 
 from forgec.diff.compare import compare
 from forgec.diff.model import Change, Kind
+from forgec.diff.planned import compare_plans
 from forgec.discovery.model import Discovery, Phase, Project, Step
 from forgec.plan.build import build_plan
 from forgec.plan.digest import plan_digest
@@ -81,6 +82,16 @@ def test_documents_without_a_change_have_one_plan(pair: tuple[Discovery, Discove
 
     if plan_digest(build_plan(before)) != plan_digest(build_plan(after)):
         assert compare(before, after)
+
+
+@many
+@given(pairs)
+def test_plans_without_their_documents_differ_where_their_digests_do(pair: tuple[Discovery, Discovery]) -> None:
+    before, after = map(build_plan, pair)
+
+    changes = compare_plans(before, after, labels=("before", "after")).changes
+
+    assert bool(changes) is (plan_digest(before) != plan_digest(after))
 
 
 @few
