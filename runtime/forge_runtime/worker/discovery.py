@@ -79,14 +79,14 @@ def _compile(repository: Path, job: Job, payload: DiscoveryPayload) -> tuple[Dis
     )
     tree = GitTree(repository, job.commit_sha)
     try:
-        discovery = pipeline.discover(tree, trigger)
+        located = pipeline.discover_located(tree, trigger)
     finally:
         tree.close()
-    plan = pipeline.plan(discovery, shard_size=payload.shard_size)
+    plan = pipeline.plan(located.document, shard_size=payload.shard_size, places=located.places)
     collisions = check_nodes(ids.workflow_name(job.run_id), plan, dynamic=True)
     if collisions:
         raise ForgeError(collisions)
-    return discovery, plan
+    return located.document, plan
 
 
 async def _store(document: Discovery | Plan, context: JobContext) -> str:
