@@ -2,8 +2,17 @@
 
 Field names and meaning are Argo's (argoproj.io/v1alpha1); the order here is the order in the YAML. A field that no
 manifest of ours sets does not exist, so neither the emitter nor the local engine can meet one. What Argo offers and
-we do not use has a reason: `failFast` breaks retries, `when` and `{{=` fail at run time instead of submission,
-`backoff` delays every final failure.
+we do not use has a reason:
+
+    failFast           a failed attempt counts as a failed child, so what is to be tried again never is
+    when, {{=          fail at run time, by waiting for ever, where a plain tag is checked at submission
+    backoff            is waited out before the retry expression is asked, so every final failure ends late
+    continueOn         would hide a failure; it is ours to decide that the run ends
+    timeout            counts the time in which a pod waits for room, which is nobody's fault
+    archiveLogs        false changes nothing: a controller that archives logs does so all the same
+    hooks, memoize,    each is one more place for text, and one more way to fail, for what dispatchers do
+    synchronization,
+    podSpecPatch
 """
 
 from typing import Any, Final, Literal
@@ -142,6 +151,11 @@ class PodSecurityContext(_Kind, frozen=True, kw_only=True):
     seccomp_profile: SeccompProfile
 
 
+class PodMetadata(_Kind, frozen=True, kw_only=True):
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
 class Executor(_Kind, frozen=True, kw_only=True):
     service_account_name: str
 
@@ -163,6 +177,7 @@ class WorkflowSpec(_Kind, frozen=True, kw_only=True):
     service_account_name: str
     automount_service_account_token: bool
     executor: Executor
+    pod_metadata: PodMetadata
     security_context: PodSecurityContext
     pod_gc: PodGC = msgspec.field(name="podGC")
     ttl_strategy: TTLStrategy

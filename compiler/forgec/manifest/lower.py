@@ -46,13 +46,29 @@ WORKFLOW_DEADLINE_S: Final = 86_400
 DISCOVERY_DEADLINE_S: Final = 14_400
 SHARD_DEADLINE_S: Final = 86_400
 FINISH_DEADLINE_S: Final = 600
-"""The last resort only: the exact limits of jobs and units are kept by workers and dispatchers."""
+"""The last resort only: the exact limits of jobs and units are kept by workers and dispatchers.
+
+The leaves have their own because the workflow's does not reach the exit handler, and counts from the start of the run,
+not of the pod. Argo 4 refuses a deadline on a template with steps.
+"""
 
 RETRY_EXPRESSION: Final = (
     "!(lastRetry.message contains 'deadline') && (lastRetry.status == 'Error' || "
     "asInt(lastRetry.exitCode) in [-1, 64, 65, 75, 137, 143])"
 )
-"""Infrastructure alone: exit code unknown, Argo's own 64 and 65, the dispatcher's 75, signals; never a deadline."""
+"""Infrastructure alone.
+
+    Error                    the controller's own trouble: a pod that was deleted, an init container that failed
+    -1                       no exit code is known: evicted, node lost
+    64, 65                   Argo's own process in the container failed, before ours began
+    75                       the dispatcher could not go on; it had tried again itself, with growing pauses
+    137, 143                 killed: memory, node shutdown
+
+Not 1 (a job failed), 76 (the run was cancelled or failed elsewhere), 78 (plan or configuration is bad). A pod beyond
+its deadline ends by a signal too; the kubelet's message "Pod was active on the node longer than the specified deadline"
+is all that tells it from a node's shutdown. Argo hands out `exitCode` as a text. Nothing is tried again once the
+workflow is stopped, whatever this says.
+"""
 
 _PLAN: Final = "plan"
 _UNIT: Final = "unit"
@@ -61,6 +77,9 @@ _SHARD: Final = "shard"
 _FINISH: Final = "finish"
 _RUN_AS_USER: Final = 65532  # "nonroot" in images without a shell
 _CREDENTIALS_VOLUME: Final = "nats-credentials"
+_POD_ANNOTATIONS: Final = {"karpenter.sh/do-not-disrupt": "true"}
+"""A node is not emptied for tidiness while a dispatcher is on it: that would use up one of its few retries."""
+
 _PLAN_LABEL_LENGTH: Final = 12  # hex digits; a label's value ends at 63, the digest has 64
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -187,16 +206,20 @@ def _workflow(
             parallelism=PARALLELISM,
             active_deadline_seconds=WORKFLOW_DEADLINE_S,
             service_account_name=options.service_account,
-            # A dispatcher speaks to NATS only; Argo's own sidecar reports results and has an account of its own.
+            # A dispatcher speaks to NATS only, so nothing that gets into it can ask Kubernetes for anything. Argo's own
+            # sidecar reports results by an account of its own, which needs no more than to write task results.
             automount_service_account_token=False,
             executor=argo.Executor(service_account_name=options.executor_service_account),
+            pod_metadata=argo.PodMetadata(labels={RUN_LABEL: run_id}, annotations=_POD_ANNOTATIONS),
             security_context=argo.PodSecurityContext(
                 run_as_non_root=True,
                 run_as_user=_RUN_AS_USER,
                 seccomp_profile=argo.SeccompProfile(type="RuntimeDefault"),
             ),
-            # Later than at once, so that the log of a dispatcher that just ended can still be read.
+            # Later than at once, so that the log of a dispatcher that just ended can still be read; not at the end of
+            # the workflow, when thousands of ended pods would lie in the cluster's store.
             pod_gc=argo.PodGC(strategy="OnPodCompletion", delete_delay_duration="60s"),
+            # Long enough to look at what failed. Without it workflows stay for ever and fill the store.
             ttl_strategy=argo.TTLStrategy(seconds_after_success=3600, seconds_after_failure=86_400),
             volumes=_volumes(options),
             templates=templates,
@@ -205,7 +228,8 @@ def _workflow(
 
 
 def _main(entries: Iterable[Iterable[argo.WorkflowStep]]) -> argo.Template:
-    """Entries one after another. No `failFast`: it counts failed attempts as failed children and breaks retries."""
+    """Entries one after another. Argo ends no running sibling of what failed; dispatchers end themselves when they see
+    the run's cancel flag, within 2 s, and since the entry then has failed no later one starts."""
     return argo.Template(name=_MAIN, steps=tuple(tuple(entry) for entry in entries))
 
 
@@ -256,8 +280,8 @@ def _finish(options: ManifestOptions, *, plan: str | None) -> argo.Template:
 
 
 _RETRY: Final = argo.RetryStrategy(limit=str(RETRIES_MAX), retry_policy="Always", expression=RETRY_EXPRESSION)
-"""On leaves only (on a steps template a whole group would start again). No `backoff`: Argo waits it out before it
-looks at the expression, so every final failure would end late."""
+"""On leaves only: on a template with steps a whole group would start again. `Always`, since policy and expression must
+both agree, and an eviction is `Failed` to Argo, which `OnError` does not try again."""
 
 
 def _container(options: ManifestOptions, command: str, *args: str) -> argo.Container:
@@ -276,6 +300,7 @@ def _container(options: ManifestOptions, command: str, *args: str) -> argo.Conta
         resources=argo.ResourceRequirements(
             requests={"cpu": "50m", "memory": "128Mi"}, limits={"cpu": "200m", "memory": "256Mi"}
         ),
+        # It binds no low port and starts no other user's process, so it needs none of the capabilities.
         security_context=argo.ContainerSecurityContext(
             allow_privilege_escalation=False, capabilities=argo.Capabilities(drop=("ALL",))
         ),

@@ -2,7 +2,7 @@
 
 The types are the emitter's own, and refuse every field they do not have: what is not understood is never ignored. Some
 fields are understood and ask for nothing where dispatchers are plain processes of this user: image, resources, security
-contexts, service accounts, pod clean-up, time to live.
+contexts, service accounts, metadata and clean-up of pods, time to live.
 """
 
 import json

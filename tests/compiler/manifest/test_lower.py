@@ -166,6 +166,10 @@ def test_the_workflow_is_limited_cleaned_up_and_reported() -> None:
         "serviceAccountName": "forge-dispatcher",
         "automountServiceAccountToken": False,
         "executor": {"serviceAccountName": "forge-executor"},
+        "podMetadata": {
+            "labels": {"forge.io/run-id": ids.offline_run_id(plan_digest(SMALL))},
+            "annotations": {"karpenter.sh/do-not-disrupt": "true"},
+        },
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 65532,
