@@ -68,8 +68,9 @@ def _header(graph: Graph, name: str, against: str | None) -> Markup:
         counted(graph.present, "project"),
         counted(len(phases), "phase"),
         f"{counted(sum(any(lane.projects for lane in stage.lanes) for stage in groups), 'group')} with work",
-        counted(sum(lane.projects for lane in graph.lanes()), "task"),
-        counted(sum(lane.steps for lane in graph.lanes()), "step"),
+        counted(sum(lane.projects for lane in phases), "task"),
+        counted(sum(lane.steps for lane in phases), "step"),
+        *(counted(lane.projects, "release") for stage in graph.stages if stage.release for lane in stage.lanes),
     )
     parts = [element("h1", name), element("p", " · ".join(counts))]
     if against is not None:
