@@ -73,9 +73,10 @@ def open_tree(path: Path, rev: str | None = None) -> tuple[Tree, str | None]:
     Working files have no commit: they may differ from every one. A directory inside a repository is a root like any
     other. Raises ForgeError: UNREADABLE, NOT_A_REPOSITORY, COMMIT_NOT_FOUND, GIT_FAILED.
     """
-    if not path.is_dir():
-        reason = "is not a directory" if path.exists() else "does not exist"
-        raise fail(Code.UNREADABLE, f"{path} {reason}")
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise fail(Code.UNREADABLE, f"cannot read {path}: {error.strerror}") from None
     if rev is None:
         return DirectoryTree(path), None
     root = _repository_of(path)

@@ -7,6 +7,7 @@ effect, which is a mistake but no failure. An ARG that is `--required` and empty
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
@@ -20,8 +21,11 @@ from forgec.syntax.earthfile_call import placed
 NEEDS_MAX: Final = 20
 """Required arguments that are followed from one recipe; so many keep the walk linear, and no build has more."""
 
-REACH_MAX: Final = 1000
+REACH_MAX: Final = 500
 """Recipes that one argument is followed through; beyond, it counts as declared somewhere."""
+
+ADVICE_REACH_MAX: Final = 50
+"""Recipes whose ARGs are offered in place of one that nobody declares."""
 
 CYCLE_SHOWN_MAX: Final = 6
 
@@ -185,7 +189,8 @@ class Arguments:
     ) -> Diagnostic:
         recipe = self._recipes.get(id_)
         assert recipe is not None
-        known = sorted({name for each in self._given_on(id_) if each is not None for name in each.declared})
+        reached = islice(self._given_on(id_), ADVICE_REACH_MAX)
+        known = sorted({name for each in reached if each is not None for name in each.declared})
         advice = f"declare it with ARG {name}, or leave it out: it has no effect"
         if known:
             advice = did_you_mean(name, known) or f"it declares {', '.join(known[:10])}"

@@ -120,6 +120,29 @@ def test_directory_tree_leaves_out_ignored_directories_and_other_repositories(tm
     ]
 
 
+def test_directory_that_cannot_be_opened_is_the_one_that_is_named(tmp_path: Path) -> None:
+    name = "d" * 250
+    above = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # deeper than a path may be long
+        os.mkdir(name, dir_fd=above)
+        inside = os.open(name, os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = inside
+    os.close(above)
+    tree, _ = open_tree(tmp_path)
+
+    with pytest.raises(ForgeError) as caught:
+        tree.list()
+
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.span is not None
+    named = diagnostic.span.source.name
+    assert diagnostic.message == f"cannot read {named}: File name too long"
+    with pytest.raises(OSError, match="File name too long"):
+        os.scandir(tmp_path / named)
+    os.scandir(tmp_path / Path(named).parent).close()
+
+
 def test_link_that_replaced_a_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     tree, _ = open_tree(tmp_path)
