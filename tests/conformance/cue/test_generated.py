@@ -1,46 +1,60 @@
-"""Configurations that nobody wrote, through both engines."""
+"""Configurations that nobody wrote, through both engines.
+
+The usual run tries the same ones everywhere; the full one (`make conformance`) tries many more, and others each time.
+"""
 
 from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.conformance.cue.compare import Verdict, compare
+from hypothesis.strategies import SearchStrategy
+from tests.conformance.cue.call_generator import calls
+from tests.conformance.cue.compare import Outcome, Verdict, compare
 from tests.conformance.cue.generator import configurations
+from tests.conformance.cue.literal_generator import literals
 from tests.conformance.cue.reference import Reference, Tools
 from tests.judge import Judged, cases
 
-WANTED = cases(300, full=6000)
-TRIED_MAX = 3 * WANTED
-"""Drawn, of which some are drawn twice: those count once."""
+from forgec.syntax.standard.packages import PACKAGES
+
+SHAPES: dict[str, tuple[SearchStrategy[str], int]] = {
+    "configurations": (configurations(), cases(500, full=12_000)),
+    "literals": (literals(), cases(150, full=2500)),
+    **{f"calls of {package}": (calls(package), cases(75, full=2000)) for package in PACKAGES},
+}
+"""What is generated, and how many are drawn. About half of the configurations are drawn twice, and counted once."""
+
+DISTINCT_MIN = 0.4
+EVALUATED_MIN = 0.1
+"""The part that must be data to both: a generator of refusals alone would prove little."""
 
 
-@pytest.mark.timeout(1800)
-def test_both_engines_give_the_same_data_or_both_refuse(cue_tools: Tools, reference: Reference, judged: Judged) -> None:
-    verdicts: dict[str, Verdict] = {}
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_engines_give_the_same_data_or_both_refuse(
+    shape: str, cue_tools: Tools, reference: Reference, judged: Judged
+) -> None:
+    texts, drawn = SHAPES[shape]
+    outcomes: dict[str, Outcome] = {}
 
-    # The usual run tries the same configurations everywhere; the full one others each time.
     @settings(
-        max_examples=TRIED_MAX,
+        max_examples=drawn,
         deadline=None,
         database=None,
         derandomize=cases(1, full=0) == 1,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-    @given(configurations())
+    @given(texts)
     def agree(text: str) -> None:
-        if text in verdicts and verdicts[text] is not Verdict.DIFFERENT:
-            return
-        if sum(verdict is not Verdict.DIFFERENT for verdict in verdicts.values()) >= WANTED:
-            return
-        outcome = compare({"x.cue": text}, reference)
-        verdicts[text] = outcome.verdict
-        assert outcome.verdict is not Verdict.DIFFERENT, f"{text}\n{outcome}"
+        if text not in outcomes:
+            outcomes[text] = compare({"x.cue": text}, reference)
+        assert outcomes[text].verdict is not Verdict.DIFFERENT, f"{text}\n{outcomes[text]}"
 
     agree()
 
-    counts = Counter(verdicts.values())
-    assert sum(counts.values()) >= WANTED
-    assert counts[Verdict.SAME] >= WANTED // 10, "the generator makes too few configurations that evaluate"
+    counts = Counter(outcome.verdict for outcome in outcomes.values())
+    assert counts.total() >= DISTINCT_MIN * drawn
+    assert counts[Verdict.SAME] >= EVALUATED_MIN * counts.total()
     for verdict, count in counts.items():
-        judged("cue", cue_tools.version, verdict.value, count)
+        judged("cue", cue_tools.version, f"generated {verdict.value}", count)
