@@ -6,7 +6,7 @@ from typing import Final
 
 from forgec.diagnostic import Code
 from forgec.lint.finding import Finding
-from forgec.lint.manifest import Call, Manifest, Template, sequence, text
+from forgec.lint.manifest import Call, Manifest, Template, mapping, objects, sequence, text
 from forgec.manifest.target import Target
 from forgec.nearest import did_you_mean
 
@@ -28,6 +28,27 @@ def dependencies(manifest: Manifest, _target: Target) -> Iterator[Finding]:
             yield from _unknown(template)
             yield from _cycles(template)
             yield from _targets(template)
+
+
+def container_dependencies(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: the containers of a set wait for each other as tasks do."""
+    for template in manifest.all_templates():
+        path = (*template.path, "containerSet", "containers")
+        listed = list(objects(mapping(template.body.get("containerSet")).get("containers"), path))
+        edges = {
+            text(item.get("name")): dict.fromkeys(map(text, sequence(item.get("dependencies"))), "")
+            for _, item in listed
+        }
+        for place, item in listed:
+            for name in edges[text(item.get("name"))]:
+                if name not in edges:
+                    message = f'"{text(item.get("name"))}" waits for "{name}", which is no container of this set'
+                    help_ = did_you_mean(name, edges)
+                    yield Finding(Code.DEPENDENCY_INVALID, (*place, "dependencies"), message, help=help_)
+        circle = _circle(edges)
+        if circle:
+            message = f"containers wait for each other: {' -> '.join(circle)}"
+            yield Finding(Code.DEPENDENCY_INVALID, path, message, at_key=True)
 
 
 def waits_for(task: Call) -> dict[str, str]:
@@ -91,15 +112,11 @@ def _unknown(template: Template) -> Iterator[Finding]:
 
 
 def _cycles(template: Template) -> Iterator[Finding]:
-    edges = {task.name: waits_for(task) for task in template.tasks}
-    ordered = set(_in_order(edges))
-    stuck = [task for task in template.tasks if task.name not in ordered]
-    for task in stuck:
-        chain = _chain(task.name, edges, {other.name for other in stuck})
-        if chain:
-            message = f"tasks wait for each other: {' -> '.join(chain)}"
-            yield Finding(Code.DEPENDENCY_INVALID, (*task.path, "name"), message)
-            return
+    circle = _circle({task.name: waits_for(task) for task in template.tasks})
+    if circle:
+        first = next(task for task in template.tasks if task.name == circle[0])
+        message = f"tasks wait for each other: {' -> '.join(circle)}"
+        yield Finding(Code.DEPENDENCY_INVALID, (*first.path, "name"), message)
 
 
 def _targets(template: Template) -> Iterator[Finding]:
@@ -129,10 +146,13 @@ def _in_order(edges: Mapping[str, Mapping[str, str]]) -> list[str]:
     return ready
 
 
-def _chain(start: str, edges: Mapping[str, Mapping[str, str]], stuck: set[str]) -> list[str]:
-    """From a task that cannot run along what it waits for, until a name comes back: the circle alone."""
+def _circle(edges: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Names that wait for each other, the first at the end again; empty where there is no such circle."""
+    stuck = edges.keys() - set(_in_order(edges))
+    if not stuck:
+        return []
     seen: list[str] = []
-    name = start
+    name = next(each for each in edges if each in stuck)
     while name not in seen:
         seen.append(name)
         name = next(other for other in edges[name] if other in stuck)

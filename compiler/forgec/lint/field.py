@@ -2,8 +2,9 @@
 
 A line for each kind, a word for each field: its name, `!` where it must be there, and its type behind a colon.
 
-    s text      i whole number      # number or text    ? anything          [T] list       T (a name) an object
-    b yes or no $ any single value  m texts by name     <T> objects by name a|b|c one of
+    s text      i whole number      # whole number or text    o any object          [T] list       T another kind
+    b yes or no n number            $ any single value        <T> objects by name   m texts by name
+    ? anything  a|b|c one of
 
 All versions' fields are here; which of them a version lacks is in `manifest.target`.
 """
@@ -15,39 +16,39 @@ Fields = Mapping[str, tuple[str, bool]]
 """The type and whether it is required, by name."""
 
 _CONTAINER = (
-    "args:[s] command:[s] env:[EnvVar] envFrom:[?] image:s imagePullPolicy:s lifecycle:? livenessProbe:? ports:[?] "
-    "readinessProbe:? resizePolicy:[?] resources:? restartPolicy:s restartPolicyRules:[?] securityContext:? "
-    "startupProbe:? stdin:b stdinOnce:b terminationMessagePath:s terminationMessagePolicy:s tty:b volumeDevices:[?] "
+    "args:[s] command:[s] env:[EnvVar] envFrom:[o] image:s imagePullPolicy:s lifecycle:o livenessProbe:o ports:[o] "
+    "readinessProbe:o resizePolicy:[o] resources:o restartPolicy:s restartPolicyRules:[o] securityContext:o "
+    "startupProbe:o stdin:b stdinOnce:b terminationMessagePath:s terminationMessagePolicy:s tty:b volumeDevices:[o] "
     "volumeMounts:[VolumeMount] workingDir:s"
 )
-_LOCATION = "artifactory:? azure:? gcs:? git:? hdfs:? http:? oss:? plugin:? raw:? s3:?"
+_LOCATION = "artifactory:o azure:o gcs:o git:Git hdfs:o http:o oss:o plugin:o raw:Raw s3:o"
 _CALL = (
     "arguments:Arguments continueOn:ContinueOn hooks:<LifecycleHook> inline:Template onExit:s template:s "
     "templateRef:TemplateRef when:s withItems:[?] withParam:s withSequence:Sequence"
 )
 
 _TABLE: Final = {
-    "Workflow": "apiVersion!:s kind!:s metadata!:ObjectMeta spec!:WorkflowSpec status:?",
+    "Workflow": "apiVersion!:s kind!:s metadata!:ObjectMeta spec!:WorkflowSpec status:o",
     "ObjectMeta": "annotations:m creationTimestamp:? deletionGracePeriodSeconds:? deletionTimestamp:? finalizers:[s] "
-    "generateName:s generation:i labels:m managedFields:[?] name:s namespace:s ownerReferences:[?] "
+    "generateName:s generation:i labels:m managedFields:[o] name:s namespace:s ownerReferences:[o] "
     "resourceVersion:s selfLink:s uid:s",
-    "WorkflowSpec": "activeDeadlineSeconds:i affinity:? archiveLogs:b arguments:Arguments artifactGC:ArtifactGC "
-    "artifactRepositoryRef:ArtifactRepositoryRef automountServiceAccountToken:b dnsConfig:? dnsPolicy:s entrypoint:s "
-    "executor:Executor executorPlugins:[?] hooks:<LifecycleHook> hostAliases:[?] hostNetwork:b imagePullSecrets:[?] "
-    "metrics:Metrics nodeSelector:m onExit:s parallelism:i podDisruptionBudget:? podGC:PodGC podMetadata:Metadata "
-    "podPriority:i podPriorityClassName:s podResources:? podSpecPatch:s priority:i resourceClaims:[?] "
-    "retryStrategy:RetryStrategy schedulerName:s securityContext:? serviceAccountName:s shutdown:s suspend:b "
-    "synchronization:Synchronization templateDefaults:Template templates:[Template] tolerations:[?] "
-    "ttlStrategy:TTLStrategy volumeClaimGC:VolumeClaimGC volumeClaimTemplates:[?] volumes:[?] "
+    "WorkflowSpec": "activeDeadlineSeconds:i affinity:o archiveLogs:b arguments:Arguments artifactGC:ArtifactGC "
+    "artifactRepositoryRef:ArtifactRepositoryRef automountServiceAccountToken:b dnsConfig:o dnsPolicy:s entrypoint:s "
+    "executor:Executor executorPlugins:[o] hooks:<LifecycleHook> hostAliases:[o] hostNetwork:b imagePullSecrets:[o] "
+    "metrics:Metrics nodeSelector:m onExit:s parallelism:i podDisruptionBudget:o podGC:PodGC podMetadata:Metadata "
+    "podPriority:i podPriorityClassName:s podResources:o podSpecPatch:s priority:i resourceClaims:[o] "
+    "retryStrategy:RetryStrategy schedulerName:s securityContext:o serviceAccountName:s shutdown:s suspend:b "
+    "synchronization:Synchronization templateDefaults:Template templates:[Template] tolerations:[o] "
+    "ttlStrategy:TTLStrategy volumeClaimGC:VolumeClaimGC volumeClaimTemplates:[o] volumes:[o] "
     "workflowMetadata:WorkflowMetadata workflowTemplateRef:WorkflowTemplateRef",
-    "Template": "activeDeadlineSeconds:# affinity:? annotations:m archiveLocation:ArtifactLocation "
+    "Template": "activeDeadlineSeconds:# affinity:o annotations:m archiveLocation:ArtifactLocation "
     "automountServiceAccountToken:b container:Container containerSet:ContainerSet daemon:b dag:DAG data:Data "
-    "executor:Executor failFast:b hostAliases:[?] http:HTTP initContainers:[UserContainer] inputs:Inputs "
+    "executor:Executor failFast:b hostAliases:[o] http:HTTP initContainers:[UserContainer] inputs:Inputs "
     "memoize:Memoize metadata:Metadata metrics:Metrics name:s nodeSelector:m outputs:Outputs parallelism:i "
-    "pendingTimeout:s plugin:? podResources:? podSpecPatch:s priority:i priorityClassName:s resource:Resource "
-    "resourceClaims:[?] retryStrategy:RetryStrategy schedulerName:s script:Script securityContext:? "
+    "pendingTimeout:s plugin:o podResources:o podSpecPatch:s priority:i priorityClassName:s resource:Resource "
+    "resourceClaims:[o] retryStrategy:RetryStrategy schedulerName:s script:Script securityContext:o "
     "serviceAccountName:s sidecars:[UserContainer] steps:[[WorkflowStep]] suspend:Suspend "
-    "synchronization:Synchronization timeout:s tolerations:[?] volumes:[?]",
+    "synchronization:Synchronization timeout:s tolerations:[o] volumes:[o]",
     "WorkflowStep": f"name:s {_CALL}",
     "DAG": "failFast:b target:s tasks!:[DAGTask]",
     "DAGTask": f"name!:s dependencies:[s] depends:s {_CALL}",
@@ -56,11 +57,13 @@ _TABLE: Final = {
     "Outputs": "artifacts:[Artifact] exitCode:s parameters:[Parameter] result:s",
     "Parameter": "name!:s default:$ description:$ enum:[$] globalName:s value:$ valueFrom:ValueFrom",
     "ValueFrom": "configMapKeyRef:ConfigMapKeyRef default:$ event:s expression:s jqFilter:s jsonPath:s parameter:s "
-    "path:s supplied:?",
+    "path:s supplied:o",
     "ConfigMapKeyRef": "key!:s name:s optional:b",
     "Artifact": "name!:s archive:Archive archiveLogs:b artifactGC:ArtifactGC deleted:b from:s fromExpression:s "
     f"globalName:s mode:i optional:b path:s recurseMode:b subPath:s {_LOCATION}",
-    "Archive": "none:? tar:? zip:?",
+    "Archive": "none:NoArchive tar:TarArchive zip:NoArchive",
+    "NoArchive": "",
+    "TarArchive": "compressionLevel:i",
     "ArtifactLocation": f"archiveLogs:b {_LOCATION}",
     "ArtifactGC": "forceFinalizerRemoval:b podMetadata:Metadata podSpecPatch:s serviceAccountName:s "
     "strategy:|OnWorkflowCompletion|OnWorkflowDeletion|Never",
@@ -70,7 +73,7 @@ _TABLE: Final = {
     "TemplateRef": "clusterScope:b name:s template:s",
     "WorkflowTemplateRef": "clusterScope:b name:s",
     "LifecycleHook": "arguments:Arguments expression:s template:s templateRef:TemplateRef",
-    "RetryStrategy": "affinity:? backoff:Backoff expression:s limit:# "
+    "RetryStrategy": "affinity:o backoff:Backoff expression:s limit:# "
     "retryPolicy:Always|OnFailure|OnError|OnTransientError",
     "Backoff": "cap:s duration:s factor:# maxDuration:s",
     "Container": f"name:s {_CONTAINER}",
@@ -79,25 +82,31 @@ _TABLE: Final = {
     "ContainerSet": "containers!:[ContainerNode] retryStrategy:ContainerSetRetry volumeMounts:[VolumeMount]",
     "ContainerNode": f"name!:s dependencies:[s] {_CONTAINER}",
     "ContainerSetRetry": "duration:s retries!:#",
-    "EnvVar": "name!:s value:s valueFrom:?",
+    "EnvVar": "name!:s value:s valueFrom:o",
     "VolumeMount": "mountPath!:s mountPropagation:s name!:s readOnly:b recursiveReadOnly:s subPath:s subPathExpr:s",
-    "Resource": "action!:get|create|apply|delete|replace|patch failureCondition:s flags:[s] manifest:s manifestFrom:? "
+    "Resource": "action!:get|create|apply|delete|replace|patch failureCondition:s flags:[s] manifest:s manifestFrom:o "
     "mergeStrategy:strategic|merge|json setOwnerReference:b successCondition:s",
-    "HTTP": "body:s bodyFrom:? headers:[?] insecureSkipVerify:b method:s successCondition:s timeoutSeconds:i url!:s",
-    "Data": "source!:? transformation!:[?]",
+    "HTTP": "body:s bodyFrom:o headers:[o] insecureSkipVerify:b method:s successCondition:s timeoutSeconds:i url!:s",
+    "Data": "source!:o transformation!:[o]",
     "Suspend": "duration:s",
-    "Memoize": "cache!:? key!:s maxAge!:s",
+    "Memoize": "cache!:Cache key!:s maxAge!:s",
+    "Cache": "configMap:LocalObject",
+    "LocalObject": "name:s",
+    "Git": "branch:s depth:i disableSubmodules:b fetch:[s] insecureIgnoreHostKey:b insecureSkipTLS:b passwordSecret:o "
+    "repo!:s revision:s singleBranch:b sshPrivateKeySecret:o usernameSecret:o",
+    "Raw": "data!:s",
+    "MetricLabel": "key!:s value!:s",
     "Metrics": "prometheus!:[Prometheus]",
-    "Prometheus": "counter:Counter gauge:Gauge help!:s histogram:Histogram labels:[?] name!:s when:s",
+    "Prometheus": "counter:Counter gauge:Gauge help!:s histogram:Histogram labels:[MetricLabel] name!:s when:s",
     "Counter": "value!:s",
     "Gauge": "operation:Set|Add|Sub realtime:b value!:s",
-    "Histogram": "buckets!:[#] value!:s",
+    "Histogram": "buckets!:[n] value!:s",
     "Synchronization": "mutex:Mutex mutexes:[Mutex] semaphore:Semaphore semaphores:[Semaphore]",
     "Mutex": "database:b name:s namespace:s",
-    "Semaphore": "configMapKeyRef:ConfigMapKeyRef database:? namespace:s",
+    "Semaphore": "configMapKeyRef:ConfigMapKeyRef database:o namespace:s",
     "Metadata": "annotations:m labels:m",
     "Executor": "serviceAccountName:s",
-    "PodGC": "deleteDelayDuration:s labelSelector:? "
+    "PodGC": "deleteDelayDuration:s labelSelector:o "
     "strategy:|OnPodCompletion|OnPodSuccess|OnWorkflowCompletion|OnWorkflowSuccess",
     "TTLStrategy": "secondsAfterCompletion:i secondsAfterFailure:i secondsAfterSuccess:i",
     "VolumeClaimGC": "strategy:s",

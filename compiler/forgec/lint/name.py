@@ -1,22 +1,25 @@
 """Rules on names: those that Kubernetes and Argo refuse, and those that make pods' names too long."""
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from forgec.diagnostic import Code
 from forgec.lint.finding import Finding, Path
-from forgec.lint.manifest import Manifest, text
+from forgec.lint.manifest import Manifest, mapping, objects, text
 from forgec.manifest.name import LABEL_LENGTH_MAX, NODE_HASH_LENGTH_MAX, fits_pod_name
 from forgec.manifest.target import Target
 
 ELEMENT_LENGTH_MAX: Final = 128
+_CONTAINERS: Final = ("containerSet", "containers")
+
 GENERATED_LENGTH: Final = 5
 """Characters that Kubernetes adds to a `generateName`."""
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ELEMENT = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 _PARAMETER = re.compile(r"[-a-zA-Z0-9_]+")
+_METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def workflow_name(manifest: Manifest, _target: Target) -> Iterator[Finding]:
@@ -37,12 +40,35 @@ def workflow_name(manifest: Manifest, _target: Target) -> Iterator[Finding]:
 def element_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Argo's validator: letters, digits and hyphens, in parameters underscores too; never empty, never twice."""
     yield from _names([(template.path, template.name) for template in manifest.templates], "template")
+    yield from _arguments(mapping(manifest.spec.get("arguments")), ("spec", "arguments"))
     for template in manifest.all_templates():
         for kind, calls in (("step", [call for group in template.groups for call in group]), ("task", template.tasks)):
             yield from _names([(call.path, call.name) for call in calls], kind)
+            for call in calls:
+                yield from _arguments(call.arguments, (*call.path, "arguments"))
+        inner = mapping(template.body.get("containerSet")).get("containers")
+        named = [(path, text(item.get("name"))) for path, item in objects(inner, (*template.path, *_CONTAINERS))]
+        yield from _names(named, "container")
         for side in ("inputs", "outputs"):
             for kind, found in (("parameter", template.parameters(side)), ("artifact", template.artifacts(side))):
                 yield from _names([(path, text(item.get("name"))) for path, item in found], kind)
+
+
+def metric_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: metrics and their labels have Prometheus' names, without colons."""
+    bodies = [(("spec",), manifest.spec), *((template.path, template.body) for template in manifest.all_templates())]
+    for path, body in bodies:
+        listed = mapping(body.get("metrics")).get("prometheus")
+        for place, metric in objects(listed, (*path, "metrics", "prometheus")):
+            labels = objects(metric.get("labels"), (*place, "labels"))
+            named = [
+                ((*place, "name"), metric.get("name")),
+                *(((*at, "key"), label.get("key")) for at, label in labels),
+            ]
+            for at, name in named:
+                if isinstance(name, str) and not _METRIC.fullmatch(name):
+                    message = f'a metric and its labels may have letters, digits and underscores, not "{name}"'
+                    yield Finding(Code.ELEMENT_NAME, at, message)
 
 
 def pod_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
@@ -58,6 +84,13 @@ def pod_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
                 f"workflow and template have {length} together, {room} are left for them"
             )
             yield Finding(Code.POD_NAME_LONG, (*template.path, "name"), message, help="shorten one of the two names")
+
+
+def _arguments(given: Mapping[str, Any], path: Path) -> Iterator[Finding]:
+    for kind, key in (("parameter", "parameters"), ("artifact", "artifacts")):
+        yield from _names(
+            [(place, text(item.get("name"))) for place, item in objects(given.get(key), (*path, key))], kind
+        )
 
 
 def _names(named: list[tuple[Path, str]], kind: str) -> Iterator[Finding]:

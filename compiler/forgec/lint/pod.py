@@ -24,6 +24,47 @@ def container_bodies(manifest: Manifest, _target: Target) -> Iterator[Finding]:
                 mounted.add(at)
 
 
+def container_sets(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: what goes in and comes out of a set of containers does so through the one called main."""
+    for template in manifest.all_templates():
+        path = (*template.path, "containerSet", "containers")
+        names = [
+            text(item.get("name"))
+            for _, item in objects(mapping(template.body.get("containerSet")).get("containers"), path)
+        ]
+        takes = [*template.artifacts("inputs"), *template.artifacts("outputs"), *template.parameters("outputs")]
+        if names and takes and "main" not in names:
+            message = "a set of containers with outputs, or with artifacts as inputs, has one called main"
+            yield Finding(Code.MISSING_FIELD, path, message, at_key=True)
+
+
+def artifact_paths(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: an artifact lies somewhere in a pod; steps and DAGs have none, they pass it on."""
+    for template in manifest.all_templates():
+        for side in ("inputs", "outputs"):
+            for path, artifact in template.artifacts(side):
+                named = f'the artifact "{text(artifact.get("name"))}"'
+                if template.kinds and not template.is_group and not text(artifact.get("path")):
+                    yield Finding(Code.MISSING_FIELD, (*path, "path"), f"{named} has no path in the container")
+                elif template.is_group and artifact.get("path"):
+                    message = f"{named} has a path, and {template.kinds[0]} templates have no container"
+                    yield Finding(Code.BAD_VALUE, (*path, "path"), message, at_key=True)
+
+
+def resource_manifests(manifest: Manifest, _target: Target) -> Iterator[Finding]:
+    """Argo's validator: but for get and delete it has to be said what the resource is to be."""
+    for template in manifest.all_templates():
+        resource = mapping(template.body.get("resource"))
+        path = (*template.path, "resource")
+        given = [key for key in ("manifest", "manifestFrom") if resource.get(key) not in (None, "")]
+        if resource and not given and resource.get("action") not in ("get", "delete"):
+            message = f"to {text(resource.get('action'))} a resource takes a manifest or a manifestFrom"
+            yield Finding(Code.MISSING_FIELD, path, message, at_key=True)
+        elif len(given) > 1:
+            message = "a resource has a manifest or a manifestFrom, not both"
+            yield Finding(Code.BAD_VALUE, (*path, "manifestFrom"), message, at_key=True)
+
+
 def command(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Argo has to know what to run: without a command the controller asks the image's registry, or fails."""
     for template in manifest.all_templates():

@@ -131,7 +131,7 @@ def _hooks(manifest: Manifest, path: Path, body: Mapping[str, Any]) -> Iterator[
 
 
 def _reference(manifest: Manifest, path: Path, name: str) -> Iterator[Finding]:
-    if name and name not in manifest.by_name and "{{" not in name:
+    if name and name not in manifest.by_name:
         known = [template for template in manifest.by_name if template]
         message = f'there is no template "{name}"'
         yield Finding(Code.TEMPLATE_UNKNOWN, path, message, help=did_you_mean(name, known))

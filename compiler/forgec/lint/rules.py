@@ -7,14 +7,23 @@ of a Workflow and have the right types is `shape`'s to say, which only a text fr
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from forgec.lint.dag import dependencies
+from forgec.lint.dag import container_dependencies, dependencies
 from forgec.lint.deadline import deadline_beyond_workflow, deadline_on_group, limits
 from forgec.lint.finding import Finding
 from forgec.lint.limit import caps, literals, object_size, pods
 from forgec.lint.manifest import Manifest, read_manifest
-from forgec.lint.name import element_names, generated_name, pod_names, workflow_name
+from forgec.lint.name import element_names, generated_name, metric_names, pod_names, workflow_name
 from forgec.lint.node import node_ids
-from forgec.lint.pod import cleaned_up, command, container_bodies, parallelism, token
+from forgec.lint.pod import (
+    artifact_paths,
+    cleaned_up,
+    command,
+    container_bodies,
+    container_sets,
+    parallelism,
+    resource_manifests,
+    token,
+)
 from forgec.lint.reference import arguments, loops, outputs, template_kinds, template_references
 from forgec.lint.retry import fail_fast, implicit_policy, retry_after_deadline, retry_on_group
 from forgec.lint.tag import tags
@@ -28,15 +37,20 @@ RULES: Final[tuple[Rule, ...]] = (
     loops,
     outputs,
     container_bodies,
+    container_sets,
+    artifact_paths,
+    resource_manifests,
     parallelism,
     node_ids,
     object_size,
     workflow_name,
     element_names,
+    metric_names,
     pod_names,
     template_kinds,
     template_references,
     dependencies,
+    container_dependencies,
     caps,
     literals,
     tags,

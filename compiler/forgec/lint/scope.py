@@ -89,7 +89,7 @@ def workflow_scope(manifest: Manifest) -> Scope:
         keys = [*_of(manifest.metadata, kind), *(key for source in sources for key in _of(added, source))]
         names |= {f"workflow.{kind}.{key}" for key in keys}
     prefixes = [*_ALWAYS]
-    for template in manifest.all_templates():
+    for template in _called(manifest):
         for kind, found in (("parameters", template.parameters), ("artifacts", template.artifacts)):
             for _, item in found("outputs"):
                 exported = text(item.get("globalName"))
@@ -163,6 +163,13 @@ def _left(manifest: Manifest, call: Call) -> Left:
     if call.is_loop:
         names.add("outputs.parameters")
     return Left(names=frozenset(names))
+
+
+def _called(manifest: Manifest) -> list[Template]:
+    """The templates that a step or task starts: of others Argo exports nothing."""
+    calls = [call for template in manifest.all_templates() for call in template.calls()]
+    callees = {id(callee): callee for callee in map(manifest.callee, calls) if callee is not None}
+    return list(callees.values())
 
 
 def _of(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:

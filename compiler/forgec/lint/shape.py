@@ -15,7 +15,9 @@ from forgec.nearest import did_you_mean
 _TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "s": ("a text", (str,)),
     "i": ("a whole number", (int,)),
-    "#": ("a number or a text", (int, float, str)),
+    "n": ("a number", (int, float)),
+    "#": ("a whole number or a text", (int, str)),
+    "o": ("an object", (dict,)),
     "b": ("true or false", (bool,)),
     "$": ("a single value", (str, int, float, bool)),
 }
@@ -54,7 +56,7 @@ def _object(value: Any, kind: str, path: Path, target: Target) -> Iterator[Findi
         return
     fields = FIELDS[kind]
     for name, (_, required) in fields.items():
-        if required and value.get(name) is None:
+        if required and value.get(name) in (None, ""):
             yield Finding(Code.MISSING_FIELD, (*path, name), f'the field "{name}" is missing')
     for name, item in value.items():
         if name in fields:

@@ -18,14 +18,14 @@ _EXPRESSION = "="
 def tags(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Argo's validator: a tag names something. Expressions (`{{=`) are evaluated at run time and not read here."""
     base = workflow_scope(manifest)
-    for template in manifest.all_templates():
-        scope = template_scope(base, template, manifest.retry_of(template))
-        for path, text, known in _places(manifest, template, scope):
+    for template in manifest.templates:
+        for path, text, known in _places(manifest, template, base):
             yield from _text(path, text, known)
 
 
-def _places(manifest: Manifest, template: Template, scope: Scope) -> Iterator[tuple[Path, str, Scope]]:
+def _places(manifest: Manifest, template: Template, around: Scope) -> Iterator[tuple[Path, str, Scope]]:
     """Every text of a template that has a tag, with what may be named there."""
+    scope = template_scope(around, template, manifest.retry_of(template))
     if not template.is_group:
         for path, text in _tagged(template.body, template.path):
             yield path, text, scope
@@ -33,15 +33,19 @@ def _places(manifest: Manifest, template: Template, scope: Scope) -> Iterator[tu
     whole = output_scope(scope, manifest, template)
     for call, kind, seen in seen_by_calls(template):
         found = _tagged(call.body, call.path)
-        known = call_scope(whole, call, kind, seen) if found else whole
+        if not found and call.inline is None:
+            continue
+        known = call_scope(whole, call, kind, seen)
         for path, text in found:
             yield path, text, known
+        if call.inline is not None:
+            yield from _places(manifest, call.inline, known)
     for path, text in _tagged(template.body.get("outputs"), (*template.path, "outputs")):
         yield path, text, whole
 
 
 def _tagged(value: Any, path: Path) -> list[tuple[Path, str]]:
-    """An inline template has a scope of its own."""
+    """Without inline templates, which know more: what their step knows, and themselves."""
     return [found for found in texts(value, path, without="inline") if "{{" in found[1]]
 
 
@@ -60,5 +64,5 @@ def _text(path: Path, text: str, scope: Scope) -> Iterator[Finding]:
     if "{{" in _TAG.sub("", text):
         message = 'a "{{" is not closed in its text, and Argo takes what follows in the manifest for its tag'
         yield Finding(
-            Code.TAG_FOREIGN, path, message, help="braces cannot be escaped: keep the text in a file of the image"
+            Code.TAG_OPEN, path, message, help="braces cannot be escaped: keep the text in a file of the image"
         )

@@ -2,8 +2,8 @@
 
 PyYAML's events are read, and not its objects: nothing is constructed, nesting is a stack of our own, and an alias is
 the node that it names, whose size counts again. Plain words mean what they mean to Kubernetes, which reads YAML as
-JSON: numbers, true and false (also yes, no, on and off), null, and text. Tags, which would say otherwise, are refused,
-and so are merge keys.
+JSON: numbers, true and false (also y, n, yes, no, on and off), null, and text. Tags, which would say otherwise, are
+refused, and so are merge keys.
 """
 
 import re
@@ -23,8 +23,8 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _WORDS: Final[dict[str, Scalar]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
-    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
-    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
+    **dict.fromkeys(("true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"), False),
 }
 _INTEGER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o?[0-7]+|0b[01]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")

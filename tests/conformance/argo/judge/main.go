@@ -98,7 +98,13 @@ func judge(ctx context.Context, manifest []byte) []string {
 	return found
 }
 
-func validateSubmitted(ctx context.Context, workflow *v1alpha1.Workflow) error {
+// A workflow can make the validator panic; a controller that meets it does as well.
+func validateSubmitted(ctx context.Context, workflow *v1alpha1.Workflow) (err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("the validator panics: %v", reason)
+		}
+	}()
 	return validate.ValidateWorkflow(
 		ctx,
 		&templateresolution.NullWorkflowTemplateNamespacedGetter{},
