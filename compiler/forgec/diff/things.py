@@ -7,7 +7,7 @@ and what follows from the rest.
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -18,6 +18,10 @@ from forgec.units import parse_duration
 
 Fields: TypeAlias = dict[str, Any]
 """By name, as JSON has them, in the order in which they are shown."""
+
+
+_FIRST: Final = ("phase", "path", "group", "target")
+"""Where something is and what it runs is told before the rest."""
 
 
 def repository_fields(repository: Repository) -> Fields:
@@ -75,7 +79,7 @@ def differences(before: Fields, after: Fields, *, neutral: Collection[str] = ())
     names = [*before, *(name for name in after if name not in before)]
     return tuple(
         Field(name=name, before=before.get(name), after=after.get(name), neutral=name in neutral)
-        for name in sorted(names)
+        for name in sorted(names, key=lambda name: (name not in _FIRST, name))
         if before.get(name) != after.get(name)
     )
 
