@@ -222,10 +222,11 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.Literal(self._text(items)[0], self._span(items))
 
     def raw(self, items: list[Token]) -> ast.Literal | ast.Top:
-        if str(items[0]).endswith('"""'):
-            return self._stand_in('a raw string of several lines (#""")', items)
         try:
             return ast.Literal(raw_string(str(items[0])), self._span(items))
+        except EscapeError as error:
+            self._problem(Code.SYNTAX, str(error), self._span(items))
+            return ast.Top(self._span(items))
         except ValueError:
             return self._stand_in("an escape inside a raw string", items)
 

@@ -129,7 +129,7 @@ class Calls:
                 return expressions.plain(expr, scope)
             case Parameter.ITEMS:
                 vertex = expressions.whole(expr, scope)
-                if vertex.basic.kinds is Kind.LIST:
+                if vertex.is_list:
                     expressions.budget.step(expr.span, len(vertex.items))
                     return [self._item(item) for item in vertex.items]
                 value: Any = None if vertex.basic.atom is None else vertex.basic.atom.value
@@ -198,21 +198,21 @@ class Calls:
 
     def _len(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
         vertex = self._expressions.whole(argument, scope)
-        match vertex.basic:
-            case Basic(kinds=Kind.LIST):
-                length = len(vertex.items)
-            case Basic(kinds=Kind.STRUCT):
-                length = sum(each.presence is ast.Presence.REGULAR for each in vertex.fields.values())
-            case basic if basic.atom is not None and isinstance(basic.atom.value, str):
-                length = len(basic.atom.value.encode())
-            case basic:
-                message = f"len takes a string, a list or a struct, not {basic}"
-                raise wrong(Code.WRONG_TYPE, message, argument.span)
+        value = None if vertex.basic.atom is None else vertex.basic.atom.value
+        if vertex.is_list:
+            length = len(vertex.items)
+        elif vertex.is_struct:
+            length = sum(each.presence is ast.Presence.REGULAR for each in vertex.fields.values())
+        elif isinstance(value, str):
+            length = len(value.encode())
+        else:
+            message = f"len takes a string, a list or a struct, not {vertex.basic}"
+            raise wrong(Code.WRONG_TYPE, message, argument.span)
         return self._made(length, call.span, scope)
 
     def _close(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
         vertex = self._expressions.base(argument, scope)
-        if vertex.basic.kinds is not Kind.STRUCT:
+        if not vertex.is_struct:
             raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)
         closing = frozenset({Closing(call.span, deep=False)})
         return Vertex(scope.vertex, "", [replace(each, closings=each.closings | closing) for each in vertex.conjuncts])
@@ -234,7 +234,7 @@ class Calls:
     ) -> tuple[tuple[ast.Reference, ...], Scope]:
         """The items of the list that `and` or `or` puts together."""
         vertex = self._expressions.whole(argument, scope)
-        if vertex.basic.kinds is not Kind.LIST:
+        if not vertex.is_list:
             raise wrong(Code.WRONG_TYPE, f"{name} takes a list, not {vertex.basic}", argument.span)
         self._expressions.budget.step(call.span, len(vertex.items))
         bound = {f" {at}": item for at, item in enumerate(vertex.items)}

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from forgec.diagnostic import Code
 from forgec.syntax import ast
-from forgec.syntax.expression import Expressions
+from forgec.syntax.expression import Expressions, regular_fields
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import wrong
-from forgec.syntax.value import Kind
 from forgec.syntax.vertex import Conjunct, Scope, Vertex
 
 
@@ -39,8 +38,8 @@ def _within(expressions: Expressions, clause: ast.Clause, scope: Scope) -> Itera
 def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[tuple[Exact, Vertex]]:
     """The items of a list with their positions, or the fields of a struct with their names."""
     vertex = expressions.whole(source, scope)
-    if vertex.basic.kinds is Kind.LIST:
+    if vertex.is_list:
         return list(enumerate(vertex.items))
-    if vertex.basic.kinds is Kind.STRUCT:
-        return [(name, child) for name, child in vertex.fields.items() if child.presence is ast.Presence.REGULAR]
+    if vertex.is_struct:
+        return [*regular_fields(vertex, source)]
     raise wrong(Code.WRONG_TYPE, f"for goes through a list or a struct, not {vertex.basic}", source.span)

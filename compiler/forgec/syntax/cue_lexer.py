@@ -17,6 +17,7 @@ from lark.lexer import Lexer, Token
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source
 from forgec.syntax.data import DEPTH_MAX
+from forgec.syntax.escape import CUE_ESCAPES, EscapeError, unescape
 
 KEYWORDS: Final = {
     word: word.upper() for word in ("package", "import", "for", "in", "if", "let", "true", "false", "null")
@@ -26,7 +27,7 @@ _TOKEN = re.compile(
     r"""
     (?P<SPACE>[ \t\r]+|//[^\n]*)
   | (?P<NEWLINE>\n)
-  | (?P<RAW>(?P<hashes>\#+)"(?!"")[^\n]*?"(?P=hashes)|\#+\"{3})
+  | (?P<RAW>(?P<hashes>\#+)(?:\"{3}\r?\n(?s:.*?)\"{3}|"(?!"")[^\n]*?")(?P=hashes))
   | (?P<BOTTOM>_\|_)
   | (?P<IDENT>(?:_?\#)?[^\W\d]\w*|(?:_?\#)?\$[\w$]*|_)
   | (?P<NUMBER>(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]\w*|\w*))
@@ -203,6 +204,11 @@ class _Scan:
                     help='close it with ")"',
                 )  # fmt: skip
             depth += {"(": 1, ")": -1}.get(part[0], 0)
+            try:
+                unescape(part[0] if part[0].startswith('"') else "", CUE_ESCAPES)
+            except EscapeError as error:
+                span = self._source.span(self._at + error.start, self._at + error.end)
+                raise fail(Code.SYNTAX, str(error), span) from None
             self._at = part.end()
 
     def _refuse_character(self, start: int) -> Never:

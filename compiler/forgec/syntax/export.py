@@ -6,7 +6,6 @@ from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem
 from forgec.syntax.data import FieldNode, ListNode, Node, ScalarNode, StructNode
 from forgec.syntax.number import to_data
-from forgec.syntax.value import Kind
 from forgec.syntax.vertex import Vertex, own
 
 
@@ -32,10 +31,10 @@ class Export:
             if vertex.basic.atom is not None:
                 fact = own([fact for fact in vertex.facts if fact.basic.atom], lambda fact: fact.conjunct.closings)
                 return ScalarNode(to_data(vertex.basic.atom.value), fact.span)
-            if vertex.basic.kinds is Kind.LIST:
+            if vertex.is_list:
                 literal = own(vertex.lists, lambda each: each.closings)
                 return ListNode(tuple(item for item in items if item is not None), literal.expr.span)
-            if vertex.basic.kinds is Kind.STRUCT:
+            if vertex.is_struct:
                 return StructNode(fields, own(vertex.structs, lambda each: each.closings).expr.span)
         if not vertex.unreported:
             self.problems.append(vertex.unknown or problem.incomplete(vertex))

@@ -6,7 +6,7 @@ Both may need vertices to be expanded first; `expand` is given by the evaluator,
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from forgec.diagnostic import Code, Diagnostic
+from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
@@ -159,12 +159,15 @@ class Expressions:
 
     def whole(self, expr: ast.Expr, scope: Scope) -> Vertex:
         """A vertex whose fields and items are all known; or Unknown."""
+        if isinstance(expr, ast.Call) and expr.function.span.text == "and":
+            message = "going through the result of and(...) is not something that CUE does either"
+            raise wrong(Code.INCOMPLETE, message, expr.span)
         target = self.base(expr, scope)
         if target.state is State.EXPANDING:
             raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
         if target.unknown is not None:
             raise Unknown(target.unknown)
-        if target.basic.kinds not in (Kind.LIST, Kind.STRUCT) and target.basic.atom is None:
+        if not (target.is_list or target.is_struct) and target.basic.atom is None:
             message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target
@@ -177,11 +180,10 @@ class Expressions:
         self.budget.enter(expr.span)
         try:
             self._expand(vertex)
-            if vertex.basic.kinds is Kind.LIST and not vertex.is_ambiguous and not vertex.problems:
+            if vertex.is_list and not vertex.problems:
                 return [self.plain_vertex(item, expr) for item in vertex.items]
-            if vertex.basic.kinds is Kind.STRUCT and not vertex.is_ambiguous and not vertex.problems:
-                regular = (pair for pair in vertex.fields.items() if pair[1].presence is ast.Presence.REGULAR)
-                return {name: self.plain_vertex(child, expr) for name, child in regular}
+            if vertex.is_struct and not vertex.problems:
+                return {name: self.plain_vertex(child, expr) for name, child in regular_fields(vertex, expr)}
             return self._value(vertex, expr)
         finally:
             self.budget.leave()
@@ -189,7 +191,7 @@ class Expressions:
     def items(self, vertex: Vertex) -> Sequence[Vertex] | None:
         """The items of a list, or None of anything else."""
         self._expand(vertex)
-        return vertex.items if vertex.basic.kinds is Kind.LIST and not vertex.is_ambiguous else None
+        return vertex.items if vertex.is_list else None
 
     def early(self, message: str, span: Span) -> Unknown:
         """Something is needed before it is known. Final, whatever is tried around it."""
@@ -264,7 +266,7 @@ class Expressions:
         if target.unknown is not None:
             raise Unknown(target.unknown)
         if target.basic.atom is None or target.is_ambiguous:
-            if target.basic.kinds in (Kind.LIST, Kind.STRUCT) and not target.is_ambiguous:
+            if target.is_list or target.is_struct:
                 message = f"{_written(expr)} is {target.basic} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
             message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
@@ -273,7 +275,7 @@ class Expressions:
 
     def _slice(self, expr: ast.Slice, scope: Scope) -> Vertex:
         target = self.whole(expr.base, scope)
-        if target.basic.kinds is not Kind.LIST:
+        if not target.is_list:
             raise wrong(Code.WRONG_TYPE, f"{_written(expr.base)} is {target.basic}; only lists are cut", expr.span)
         length = len(target.items)
         low = 0 if expr.low is None else self.scalar(expr.low, scope)
@@ -316,6 +318,16 @@ class Expressions:
                 raise self.early(f"{target.name} is needed to find out what it is itself", span)
             target = target.trying
         return target
+
+
+def regular_fields(vertex: Vertex, asked: ast.Expr) -> list[tuple[str, Vertex]]:
+    """The fields that a struct has; or Unknown where one that it must have is not given."""
+    for child in vertex.fields.values():
+        if child.presence is ast.Presence.REQUIRED:
+            related = (Related(child.keys[0].span, "required here"),)
+            message = f"{child.path or child.label} is required but not given"
+            raise Unknown(Diagnostic(Code.MISSING_FIELD, message, asked.span, related))
+    return [(name, child) for name, child in vertex.fields.items() if child.presence is ast.Presence.REGULAR]
 
 
 def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span, base: ast.Expr) -> Vertex:

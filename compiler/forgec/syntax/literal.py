@@ -69,12 +69,15 @@ def string_parts(tokens: Sequence[str]) -> list[str]:
 
 
 def raw_string(token: str) -> str:
-    """`#"text"#`: backslashes are text, except before as many `#` as the quotes have."""
+    """`#"text"#`, also over several lines: backslashes are text, except before as many `#` as the quotes have."""
     hashes = len(token) - len(token.lstrip("#"))
-    body = token[hashes + 1 : len(token) - hashes - 1]
-    if "\\" + "#" * hashes in body:
+    quoted = token[hashes : len(token) - hashes]
+    if "\\" + "#" * hashes in quoted:
         raise ValueError("an escape inside a raw string is not supported")
-    return body
+    if quoted.startswith('"""'):
+        (text,) = _dedent([quoted[3:-3]], len(token))
+        return text
+    return quoted[1:-1]
 
 
 def _dedent(bodies: list[str], length: int) -> list[str]:

@@ -131,10 +131,26 @@ class _NameCheck:
                 case ast.Computed(name=computed, value=value):
                     found += [(computed, inner), (value, inner)]
                 case ast.Pattern(pattern=pattern, value=value, alias=alias):
+                    self._check_pattern(pattern, literal)
                     found += [(pattern, inner), (value, inner if alias is None else ({alias: None}, inner))]
                 case ast.Comprehension():
                     found.append((declaration, inner))
         return found
+
+    def _check_pattern(self, pattern: ast.Expr, literal: ast.StructLiteral) -> None:
+        """A pattern says which fields its struct may have, so none of them can say what the pattern is."""
+        pending: list[ast.Expr | ast.Comprehension] = [pattern]
+        while pending:
+            match pending.pop():
+                case ast.Reference(name=name, span=span):
+                    if name in literal.names:
+                        message = f'the pattern refers to "{name}" beside it, which it might be matched with'
+                        advice = f'declare "{name}" in a struct around this one'
+                        self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
+                case ast.Comprehension() | ast.StructLiteral():
+                    pass
+                case expr:
+                    pending += ast.parts(expr)
 
     def _declare(self, own: dict[str, _Binding | None], name: str, what: str | None, span: Span) -> None:
         """A field may be declared again and again; any other name (`what` it is) stands for one thing in its struct."""

@@ -44,7 +44,7 @@ def calculate(left: Number, operator: str, right: Number) -> Number:
             case "*":
                 return checked(_CONTEXT.multiply(first, second))
             case _:
-                return checked(_with_point(_CONTEXT.divide(first, second)))
+                return checked(_with_point(_CONTEXT.divide(first, second), _exponent(first) - _exponent(second)))
     except (decimal.DivisionByZero, decimal.InvalidOperation):
         raise ValueError("division by zero") from None
     except decimal.DecimalException:
@@ -78,8 +78,10 @@ def remainder(left: int, right: int) -> int:
 
 
 def to_data(value: Exact) -> Scalar:
-    """As a result holds it."""
-    return float(value) if isinstance(value, Decimal) else value
+    """As a result holds it. A decimal that is written without a fraction, such as 2.5e1, is a whole number there."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(checked(int(value))) if value.as_tuple().exponent == 0 else float(value)
 
 
 def _divisor(value: int) -> int:
@@ -88,11 +90,17 @@ def _divisor(value: int) -> int:
     return value
 
 
-def _with_point(value: Decimal) -> Decimal:
-    """A quotient without trailing zeros, but with a fraction: 4 / 2 is written 2.0."""
+def _with_point(value: Decimal, exponent: int) -> Decimal:
+    """A quotient without trailing zeros, but with a fraction: 4 / 2 is written 2.0. `exponent` is that of a zero."""
+    if value == 0:
+        return Decimal("0.0" if exponent < 0 else "0")
     reduced = value.normalize(_CONTEXT)
-    exponent = reduced.as_tuple().exponent
-    assert isinstance(exponent, int)  # finite: the context traps the rest
-    if exponent >= 0 and reduced.adjusted() < _DIGITS - 1:
-        return reduced.quantize(Decimal((0, (1,), exponent - 1)), context=_CONTEXT)
+    if _exponent(reduced) >= 0 and reduced.adjusted() < _DIGITS - 1:
+        return reduced.quantize(Decimal((0, (1,), _exponent(reduced) - 1)), context=_CONTEXT)
     return reduced
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)  # finite: the context traps the rest
+    return exponent

@@ -29,6 +29,16 @@ class Unknown(Exception):
         self.final = final
 
 
+def note_unknown(vertex: Vertex, unknown: Unknown) -> None:
+    """One of a vertex's expressions has no value."""
+    if unknown.diagnostic is None:
+        vertex.unreported = True
+    elif unknown.final:
+        vertex.problems.append(unknown.diagnostic)
+    else:
+        vertex.unknown = vertex.unknown or unknown.diagnostic
+
+
 def wrong(code: Code, message: str, span: Span) -> Unknown:
     return Unknown(Diagnostic(code, message, span), final=True)
 

@@ -25,6 +25,7 @@ from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.syntax import ast, problem
+from forgec.syntax.alternative import add_alternative, marks_inside
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
@@ -33,7 +34,7 @@ from forgec.syntax.export import Export
 from forgec.syntax.expression import Expressions
 from forgec.syntax.items import make_items
 from forgec.syntax.names import check_names, check_packages
-from forgec.syntax.problem import Unknown
+from forgec.syntax.problem import Unknown, note_unknown
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
 from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Scope, State, Vertex
 
@@ -90,6 +91,7 @@ class _Evaluator:
         else:
             _make_items(vertex, self._expressions)
         check_closed(vertex)
+        vertex.marked |= marks_inside(vertex)
         self._budget.leave()
         vertex.state = State.EXPANDED
 
@@ -114,11 +116,13 @@ class _Evaluator:
                 case ast.Named(name=name, value=value):
                     direct.append(replace(conjunct, expr=value, scope=conjunct.scope.binding({name: vertex})))
                 case ast.Disjunction(terms=disjuncts):
-                    if vertex.met < len(vertex.choices):
-                        direct.append(conjunct.of(disjuncts[vertex.choices[vertex.met]].value))
+                    number = len(vertex.met)
+                    vertex.met.append((conjunct.within, any(each.default for each in disjuncts)))
+                    if number < len(vertex.choices):
+                        chosen = disjuncts[vertex.choices[number]].value
+                        direct.append(replace(conjunct, expr=chosen, within=number))
                     else:
                         vertex.disjunctions.append(conjunct)
-                    vertex.met += 1
                 case ast.StructLiteral() as literal:
                     self._budget.step(literal.span, len(literal.declarations))
                     direct += reversed(self._add_struct(vertex, conjunct, literal))
@@ -130,7 +134,7 @@ class _Evaluator:
         try:
             target = self._expressions.resolve(conjunct.expr, conjunct.scope)
         except Unknown as unknown:
-            _set_unknown(vertex, unknown)
+            note_unknown(vertex, unknown)
             return []
         if isinstance(target, Basic):
             vertex.facts.append(Fact(target, conjunct))
@@ -148,6 +152,7 @@ class _Evaluator:
                 closings=each.closings | closings,
                 hosts=each.hosts + conjunct.hosts,
                 trail=each.trail | conjunct.trail,
+                within=conjunct.within,
             )
             for each in target.conjuncts
         ]
@@ -204,7 +209,7 @@ class _Evaluator:
                 try:
                     covered = self._expressions.covers(declaration.pattern, scope, name)
                 except Unknown as unknown:
-                    _set_unknown(vertex, unknown)
+                    note_unknown(vertex, unknown)
                     break
                 vertex.applied.add((number, name))
                 if not covered:
@@ -235,7 +240,7 @@ class _Evaluator:
             self._apply_patterns(vertex)
         if not vertex.disjunctions:
             for each in waiting:
-                _set_unknown(vertex, each)
+                note_unknown(vertex, each)
 
     def _yielded(self, vertex: Vertex, deferred: Deferred) -> list[Conjunct]:
         """The conjuncts that a comprehension adds; a field is added to at once. Or Unknown."""
@@ -272,7 +277,7 @@ class _Evaluator:
                 try:
                     vertex.facts.append(Fact(self._expressions.basic(expr, conjunct.scope), conjunct))
                 except Unknown as unknown:
-                    _set_unknown(vertex, unknown)
+                    note_unknown(vertex, unknown)
 
     def _meet(self, vertex: Vertex) -> None:
         for index, fact in enumerate(vertex.facts):
@@ -296,35 +301,51 @@ class _Evaluator:
         """
         first = vertex.disjunctions[0]
         assert isinstance(first.expr, ast.Disjunction)
-        terms = first.expr.terms
-        marked = any(term.default for term in terms)
         failures: list[Diagnostic] = []
-        unfinished: list[tuple[Vertex, bool]] = []
-        for number, term in enumerate(terms):
+        tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]] = []
+        found = 0
+        for number, term in enumerate(first.expr.terms):
             copy = Vertex(vertex.parent, vertex.label, vertex.conjuncts, vertex.keys)
             copy.original, copy.choices, copy.attributes = vertex, (*vertex.choices, number), vertex.attributes
             vertex.trying = copy
             failed = self._failure(copy)
             vertex.trying = None
-            if failed is not None:
+            vertex.marked |= copy.marked
+            fitting = [] if failed else copy.alternatives or [(copy, True)]
+            tried.append((term, len(vertex.choices) in copy.marked, fitting))
+            found += len(fitting)
+            if failed:
                 failures.append(failed)
-                continue
-            default = term.default or not marked
-            for alternative, inner in copy.alternatives or [(copy, True)]:
-                if self._is_unfinished(alternative):
-                    unfinished.append((alternative, default and inner))
-                else:
-                    _add_alternative(vertex, alternative, default=default and inner)
-            if len(vertex.alternatives) > ALTERNATIVES_MAX:
+            if found > ALTERNATIVES_MAX:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
-        vertex.alternatives = vertex.alternatives or unfinished
+        self._keep(vertex, tried)
         if not vertex.alternatives:
-            texts = [term.value.span.text for term in terms]
+            texts = [term.value.span.text for term in first.expr.terms]
             vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
         elif not vertex.is_ambiguous:
             best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
             vertex.adopt(best)
+
+    def _keep(self, vertex: Vertex, tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]]) -> None:
+        """The alternatives that fit, and which of them are defaults.
+
+        `tried`: each term, whether it has marks inside, as `(*1 | 2) | 3` has, and what fits of it. Marks inside count
+        where no term itself is marked; but where they have nothing left to choose from, CUE's own rules depend on
+        the order of evaluation, and there is no default.
+        """
+        marked = any(term.default for term, _, _ in tried)
+        marked_inside = any(inside for _, inside, _ in tried)
+        unsure = not marked and any(inside and len(fitting) < 2 for _, inside, fitting in tried)
+        unfinished: list[tuple[Vertex, bool]] = []
+        for term, inside, fitting in tried:
+            default = term.default if marked else not unsure and (inside or not marked_inside)
+            for alternative, inner in fitting:
+                if self._is_unfinished(alternative):
+                    unfinished.append((alternative, default and inner))
+                else:
+                    add_alternative(vertex, alternative, default=default and inner)
+        vertex.alternatives = vertex.alternatives or unfinished
 
     def _failure(self, vertex: Vertex) -> Diagnostic | None:
         """The first conflict in a vertex or below it."""
@@ -362,29 +383,11 @@ def _check_ends(vertex: Vertex) -> None:
         vertex.lists.clear()
 
 
-def _add_alternative(vertex: Vertex, alternative: Vertex, *, default: bool) -> None:
-    """One that says the same as an earlier one is not another possibility."""
-    for index, (earlier, mark) in enumerate(vertex.alternatives):
-        if earlier.basic == alternative.basic and not earlier.basic.kinds & (Kind.STRUCT | Kind.LIST):
-            vertex.alternatives[index] = (earlier, mark or default)
-            return
-    vertex.alternatives.append((alternative, default))
-
-
 def _make_items(vertex: Vertex, expressions: Expressions) -> None:
     try:
         make_items(vertex, expressions)
     except Unknown as unknown:
-        _set_unknown(vertex, unknown)
-
-
-def _set_unknown(vertex: Vertex, unknown: Unknown) -> None:
-    if unknown.diagnostic is None:
-        vertex.unreported = True
-    elif unknown.final:
-        vertex.problems.append(unknown.diagnostic)
-    else:
-        vertex.unknown = vertex.unknown or unknown.diagnostic
+        note_unknown(vertex, unknown)
 
 
 def _once(problems: list[Diagnostic]) -> list[Diagnostic]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 from forgec.diagnostic import Diagnostic
 from forgec.source import Span
 from forgec.syntax import ast
-from forgec.syntax.value import ANY, Basic
+from forgec.syntax.value import ANY, Basic, Kind
 
 T = TypeVar("T")
 
@@ -54,7 +54,8 @@ class Conjunct:
     """An expression that a vertex must agree with, and the scope of its names.
 
     `hosts` are the literals that embed it: their fields are allowed beside its own. `trail` holds the literals inside
-    which it came about, each with its scope: one that comes again inside itself has no end.
+    which it came about, each with its scope: one that comes again inside itself has no end. `within` is the number of
+    the disjunction, among those of the vertex, that it is an alternative of.
     """
 
     expr: ast.Expr
@@ -62,6 +63,7 @@ class Conjunct:
     closings: frozenset[Closing] = frozenset()
     hosts: tuple[ast.StructLiteral, ...] = ()
     trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
+    within: int | None = None
 
     def of(self, expr: ast.Expr) -> "Conjunct":
         """A part of the expression in the same role: a term of `a & b`, an alternative."""
@@ -132,7 +134,8 @@ class Vertex:
     # Results of expansion
     state: State = State.NEW
     basic: Basic = ANY
-    met: int = 0  # disjunctions so far
+    met: list[tuple[int | None, bool]] = field(default_factory=list)  # disjunctions: inside which one, with a mark?
+    marked: set[int] = field(default_factory=set)  # disjunctions whose alternatives, chosen here, have marks inside
     trying: "Vertex | None" = None  # the copy that is being evaluated
     seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
     deferred: deque[Deferred] = field(default_factory=deque)
@@ -187,6 +190,15 @@ class Vertex:
     def table(self, name: str) -> "dict[str, Vertex]":
         """Where a field written as this identifier is found."""
         return self.hidden if name.startswith(("#", "_")) else self.fields
+
+    @property
+    def is_list(self) -> bool:
+        """A list with items, not only the type of one."""
+        return self.basic.kinds is Kind.LIST and bool(self.lists) and not self.is_ambiguous
+
+    @property
+    def is_struct(self) -> bool:
+        return self.basic.kinds is Kind.STRUCT and not self.is_ambiguous
 
     @property
     def is_ambiguous(self) -> bool:
