@@ -11,6 +11,9 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.discovery.tree import MemoryTree
 from forgec.discovery.trigger import Trigger
 from forgec.explain.section import documentation, sections
+from forgec.lint.text import lint_text
+from forgec.manifest.target import TARGET_DEFAULT, TARGETS
+from forgec.source import Source
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "golden"
@@ -32,6 +35,9 @@ ci: phases: test: unit: {action: "earthly", target: "+unit"}
     "api/Earthfile": "VERSION 0.8\nunit:\n    RUN true\nimage:\n    RUN true\n",
 }
 """The repository that the examples speak of."""
+
+WORKFLOW = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\n"
+"""What the examples of Workflows begin with."""
 
 WITHOUT_GOLDEN_CASE = {
     Code.TOO_MANY_PROJECTS: ("a case would be 101 directories", "tests/compiler/discovery/test_discover.py"),
@@ -60,7 +66,11 @@ EXAMPLES = {code: found for code, section in sections().items() if (found := exa
 
 def findings(files: dict[str, str]) -> list[Diagnostic]:
     document = files.get("discovery.json")
+    manifest = files.get("workflow.yaml")
     try:
+        if manifest is not None:
+            head = "" if "kind:" in manifest else WORKFLOW
+            return list(lint_text(Source("workflow.yaml", head + manifest), TARGETS[TARGET_DEFAULT]).diagnostics)
         if document is None:
             tree = MemoryTree({name: text.encode() for name, text in (DEFAULT | files).items()})
             return list(pipeline.discover_located(tree, Trigger()).findings)
