@@ -89,6 +89,8 @@ def _literals(exprs: Sequence[ast.Expr]) -> Iterator[ast.Expr]:
                 pending += reversed(terms)
             case ast.Disjunction(terms=disjuncts):
                 pending += [each.value for each in reversed(disjuncts)]
+            case ast.Named(value=value):
+                pending.append(value)
             case ast.StructLiteral(declarations=declarations) as literal:
                 yield literal
                 pending += [each.value for each in reversed(declarations) if isinstance(each, ast.Embedding)]
