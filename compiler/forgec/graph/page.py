@@ -75,7 +75,8 @@ def _header(graph: Graph, name: str, against: str | None) -> Markup:
     parts = [element("h1", name), element("p", " · ".join(counts))]
     if against is not None:
         parts.append(element("p", f"compared with {against}: {_differences(graph)}"))
-    parts.append(element("div", draw_overview(graph), class_="overview"))
+    overview = draw_overview(graph)
+    parts.append(element("div", overview, class_="overview", tabindex=0, role="region", aria_label="overview"))
     return element("header", *parts, element("p", *_legend(graph), class_="legend"), _tools(graph))
 
 
