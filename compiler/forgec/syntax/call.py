@@ -69,6 +69,8 @@ class Calls:
             _check_count(shown, len(function.parameters), call)
             pairs = zip(function.parameters, call.arguments, strict=True)
             values = [self._argument(shown, parameter, argument, scope) for parameter, argument in pairs]
+            length = sum(len(value) for value in values if isinstance(value, str))
+            self._expressions.budget.read(call.span, length * function.weight)
             return self._made(function.apply(*values), call.span, scope)
         except (TypeError, ValueError) as error:
             raise wrong_value(error, call.span) from None
@@ -140,8 +142,6 @@ class Calls:
         if not _fits(value, parameter):
             found = show(value) if not isinstance(value, list | dict) else "this"
             raise wrong(Code.WRONG_TYPE, f"{shown} takes {parameter.value} here, not {found}", expr.span)
-        if isinstance(value, str):
-            expressions.budget.read(expr.span, len(value))
         return value
 
     def _order(self, expr: ast.Expr, scope: Scope) -> Order:

@@ -65,6 +65,10 @@ _BYTES: Final = {
 _ATTRIBUTE_PART = re.compile(r"""[^()"\n]++|"(?:[^"\\\n]|\\[^\n])*+"|[()]""")
 
 
+TOKENS_MAX: Final = 50_000
+"""Of one file: parsing this many takes about a second, and the largest configurations have some thousands."""
+
+
 class CueLexer(Lexer):
     """lark's lexer interface; what is lexed is a Source."""
 
@@ -115,6 +119,7 @@ class _Scan:
 
     def tokens(self) -> Iterator[Token]:
         text, end = self._text, len(self._text)
+        count = 0
         while self._at < end:
             start = self._at
             found = _TOKEN.match(text, start)
@@ -140,6 +145,10 @@ class _Scan:
                 case "ATTRIBUTE":
                     self._attribute(start)
             assert kind is not None
+            count += 1
+            if count > TOKENS_MAX:
+                message = f"the file has more than {TOKENS_MAX} words and signs"
+                raise fail(Code.TOO_DEEP, message, self._source.span(start, self._at))
             yield Token(kind, text[start : self._at], start_pos=start, end_pos=self._at)
         if self._open:
             bracket, start = self._open[-1]

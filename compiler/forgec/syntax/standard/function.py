@@ -46,13 +46,14 @@ class Function:
     """`apply` takes one value a parameter and gives a plain value or a list of items.
 
     `is_check`: it gives true or false, and without its first argument it stands for the values that it is true of.
-    `grows`: a list that is not long enough for it may become so.
+    `grows`: a list that is not long enough for it may become so. `weight`: how many times a text is read, at most.
     """
 
     parameters: tuple[Parameter, ...]
     apply: Callable[..., Any]
     is_check: bool = False
     grows: bool = False
+    weight: int = 1
 
 
 def checked_length(count: int) -> None:

@@ -1,16 +1,18 @@
 """The package `regexp`, on RE2, which is what Go's expressions are."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from forgec.syntax.pattern import compiled, matches
 from forgec.syntax.standard.function import Function, Parameter
 from forgec.syntax.value import TooLarge, checked_text
 
-_TEXT_BYTES_MAX: Final = 64 * 1024
-_MATCHES_MAX: Final = 1000
-"""Searching goes on after each match, and may read all of the text again."""
+_READ_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Searching goes on after each match, and may read all of the rest again."""
+
+_WEIGHT: Final = 8
+"""Searching for all matches with their groups is slower than other work on texts."""
 
 _SPECIAL: Final = frozenset(r"\.+*?()|[]{}^$")
 _TEMPLATE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<braced>\w+)\}|(?P<bare>\w+))", re.ASCII)
@@ -20,10 +22,11 @@ def _searched(pattern: str, text: str, most: int = -1) -> Iterator[Any]:
     """The matches from left to right. An empty one that touches the one before it does not count."""
     expression = compiled(pattern)
     encoded = text.encode()  # once; re2 would do it for every search
-    if len(encoded) > _TEXT_BYTES_MAX:
-        raise TooLarge(f"a text of more than {_TEXT_BYTES_MAX} bytes is not searched")
-    at, end, count = 0, -1, 0
+    at, end, count, read = 0, -1, 0, 0
     while at <= len(encoded) and count != most:
+        read += len(encoded) - at
+        if read > _READ_BYTES_MAX:
+            raise TooLarge(f"finding all matches may read more than {_READ_BYTES_MAX} bytes")
         found = expression.search(encoded, at)
         if found is None:
             return
@@ -33,8 +36,6 @@ def _searched(pattern: str, text: str, most: int = -1) -> Iterator[Any]:
         end = found.end()
         if accepted:
             count += 1
-            if count > _MATCHES_MAX:
-                raise TooLarge(f"more than {_MATCHES_MAX} matches")
             yield found
 
 
@@ -112,16 +113,21 @@ def _valid(pattern: str) -> bool:
 
 _T, _W = Parameter.TEXT, Parameter.WHOLE
 
+
+def _search(apply: Callable[..., Any], *parameters: Parameter) -> Function:
+    return Function(parameters, apply, weight=_WEIGHT)
+
+
 FUNCTIONS: Final = {
-    "Find": Function((_T, _T), lambda pattern, text: _texts(_first(pattern, text))[0]),
-    "FindAll": Function((_T, _T, _W), lambda *searched: [_texts(each)[0] for each in _all(*searched)]),
-    "FindAllNamedSubmatch": Function((_T, _T, _W), lambda *searched: [_named(each) for each in _all(*searched)]),
-    "FindAllSubmatch": Function((_T, _T, _W), lambda *searched: [_texts(each) for each in _all(*searched)]),
-    "FindNamedSubmatch": Function((_T, _T), lambda pattern, text: _named(_first(pattern, text))),
-    "FindSubmatch": Function((_T, _T), lambda pattern, text: _texts(_first(pattern, text))),
+    "Find": _search(lambda pattern, text: _texts(_first(pattern, text))[0], _T, _T),
+    "FindAll": _search(lambda *searched: [_texts(each)[0] for each in _all(*searched)], _T, _T, _W),
+    "FindAllNamedSubmatch": _search(lambda *searched: [_named(each) for each in _all(*searched)], _T, _T, _W),
+    "FindAllSubmatch": _search(lambda *searched: [_texts(each) for each in _all(*searched)], _T, _T, _W),
+    "FindNamedSubmatch": _search(lambda pattern, text: _named(_first(pattern, text)), _T, _T),
+    "FindSubmatch": _search(lambda pattern, text: _texts(_first(pattern, text)), _T, _T),
     "Match": Function((_T, _T), matches),
     "QuoteMeta": Function((_T,), _quoted),
-    "ReplaceAll": Function((_T, _T, _T), _replace),
-    "ReplaceAllLiteral": Function((_T, _T, _T), lambda pattern, text, new: _replace(pattern, text, new, literal=True)),
+    "ReplaceAll": _search(_replace, _T, _T, _T),
+    "ReplaceAllLiteral": _search(lambda pattern, text, new: _replace(pattern, text, new, literal=True), _T, _T, _T),
     "Valid": Function((_T,), _valid, is_check=True),
-}  # fmt: skip
+}
