@@ -92,9 +92,10 @@ class Earthfiles:
             source = self._files.read(path)
             return _PARSED.get(source, functools.partial(parse_earthfile, source))
         except ForgeError as error:
-            certain = error.diagnostics[0].code in _CERTAIN and (source is None or not _is_newer(source))
-            findings = error.diagnostics if certain else tuple(map(_doubt, error.diagnostics[:1]))
-            return NoEarthfile(reason=f"{shown(path)} cannot be read", certain=certain, findings=findings)
+            known = source is None or not _is_newer(source)
+            certain = tuple(each for each in error.diagnostics if known and each.code in _CERTAIN)
+            findings = certain or (_doubt(error.diagnostics[0]),)
+            return NoEarthfile(reason=f"{shown(path)} cannot be read", certain=bool(certain), findings=findings)
 
     @cached_property
     def _directories(self) -> Sequence[str]:

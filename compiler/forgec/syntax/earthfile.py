@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -19,13 +20,34 @@ from forge_grammar import resource
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
 from forgec.syntax import earthfile_ast as ast
-from forgec.syntax.earthfile_lexer import lex_earthfile, split_words
+from forgec.syntax.earthfile_lexer import lex_earthfile, sections
+from forgec.syntax.earthfile_line import Lexeme, split_words
+
+MISTAKES_MAX: Final = 20
+"""Told of one file; a text with more is none of this language."""
 
 
 def parse_earthfile(source: Source) -> ast.Earthfile:
-    """Raises ForgeError (EARTHFILE_SYNTAX, UNSUPPORTED, TOO_DEEP) with the place of the first mistake."""
+    """Raises ForgeError (EARTHFILE_SYNTAX, UNSUPPORTED, TOO_DEEP) with the first mistake of every target."""
     try:
-        tree = _parser().parse(source)  # our lexer takes the Source itself
+        return _parse(source, lex_earthfile(source))
+    except ForgeError as error:
+        further = islice(_mistakes_by_section(source), MISTAKES_MAX)
+        raise ForgeError([*error.diagnostics, *further]) from None
+
+
+def _mistakes_by_section(source: Source) -> Iterator[Diagnostic]:
+    """A mistake hides what follows in its target, but not in the next one."""
+    for start, end in sections(source):
+        try:
+            _parse(source, lex_earthfile(source, start, end))
+        except ForgeError as error:
+            yield from error.diagnostics
+
+
+def _parse(source: Source, lexemes: Iterator[Lexeme]) -> ast.Earthfile:
+    try:
+        tree = _parser().parse(lexemes)  # our lexer takes them as they are
         earthfile: ast.Earthfile = _Builder(source).transform(tree)
     except UnexpectedToken as unexpected:
         raise _syntax_error(source, unexpected) from None
@@ -40,8 +62,8 @@ class _EarthfileLexer(Lexer):
     def __init__(self, _lexer_conf: object) -> None:
         pass
 
-    def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]
-        for lexeme in lex_earthfile(source):
+    def lex(self, lexemes: Iterator[Lexeme]) -> Iterator[Token]:  # type: ignore[override]
+        for lexeme in lexemes:
             yield Token(lexeme.kind, lexeme.text, start_pos=lexeme.start, end_pos=lexeme.end)
 
 

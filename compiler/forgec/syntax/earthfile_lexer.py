@@ -1,22 +1,21 @@
-"""Earthfile text to tokens: logical lines first, then the words of each by what its keyword takes.
-
-A logical line is one or more physical lines joined by a backslash at the end, or by a quote that is still open. Blank
-lines and comments inside it vanish; ` # ...` ends it. Each character of a logical line remembers its offset in the
-file, so that every token has an exact place.
+"""Earthfile text to tokens: the words of each logical line, by what its keyword takes.
 
     RUN --no-cache a \\          RUN   FLAG(--no-cache)   TEXT(a   b)   EOL
         # why                =>
         b
+
+Blocks and margins are checked here too, since what is wrong with them shows at another line than where it began.
 """
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from contextlib import suppress
+from typing import Final
 
 from forgec.diagnostic import Code, ForgeError, fail
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span
+from forgec.syntax.earthfile_line import Lexeme, LogicalLine, logical_lines, split_words
 
 NESTING_MAX: Final = 50
 """Blocks within blocks; deeper than any readable Earthfile, and far from Python's recursion limit."""
@@ -25,36 +24,13 @@ FILE_CHARS_MAX: Final = 256 * 1024
 """Three times the largest Earthfile known (78 kB); the parser needs about 2 s for the densest file of this size."""
 
 
-class Lexeme(NamedTuple):
-    """A token: its kind as the grammar names it, its text as written (continuations removed), its place."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogicalLine:
-    """`offsets[i]` is where `text[i]` stands in the file; the extra last one is the line's end."""
-
-    text: str
-    offsets: tuple[int, ...]
-    at_margin: bool
-    docs: str
-
-    def lexeme(self, kind: str, start: int, end: int) -> Lexeme:
-        last = self.offsets[end - 1] + 1 if end > start else self.offsets[start]
-        return Lexeme(kind, self.text[start:end], self.offsets[start], last)
-
-
-def lex_earthfile(source: Source) -> Iterator[Lexeme]:
-    """All tokens of a file. Raises ForgeError where a line cannot be cut."""
+def lex_earthfile(source: Source, start: int = 0, end: int | None = None) -> Iterator[Lexeme]:
+    """All tokens of a file or of a section. Raises ForgeError where a line cannot be cut."""
     if len(source.text) > FILE_CHARS_MAX:
         raise fail(Code.TOO_DEEP, f"Earthfile has more than {FILE_CHARS_MAX} characters", source.span(0, 0))
     opened: list[Lexeme] = []
     in_target = False
-    for line in logical_lines(source):
+    for line in logical_lines(source, start, end):
         first = True
         for lexeme in _lex_line(source, line):
             if first:
@@ -72,6 +48,20 @@ def lex_earthfile(source: Source) -> Iterator[Lexeme]:
             yield lexeme
     if opened:
         raise _unclosed(source, opened[-1])
+
+
+def sections(source: Source) -> Iterator[tuple[int, int]]:
+    """Where what stands before the first header, and what each header begins, starts and ends.
+
+    It ends early, without an error, at a line that cannot be cut.
+    """
+    start = 0
+    with suppress(ForgeError):
+        for line in logical_lines(source):
+            if line.at_margin and _HEADER.fullmatch(line.text):
+                yield start, line.offsets[0]
+                start = line.offsets[0]
+        yield start, len(source.text)
 
 
 def _check_margin(source: Source, line: LogicalLine, lexeme: Lexeme, *, in_target: bool, in_block: bool) -> None:
@@ -94,112 +84,6 @@ def _unclosed(source: Source, opening: Lexeme) -> ForgeError:
         _span(source, opening),
         help="close the block with END before the next target begins",
     )
-
-
-def logical_lines(source: Source) -> Iterator[LogicalLine]:
-    """Lines with content, each with the comment block that stands directly above it."""
-    text, at = source.text, 0
-    docs: list[str] = []
-    while at < len(text):
-        end = _line_end(text, at)
-        content = text[at:end].strip()
-        if content.startswith("#"):
-            docs.append(content[1:].removeprefix(" "))
-            at = end + 1
-            continue
-        if content:
-            line, at = _cut(source, at, "\n".join(docs))
-            if line.text:
-                yield line
-        else:
-            at = end + 1
-        docs.clear()
-
-
-def split_words(text: str, *, grouped_values: bool = False) -> Iterator[tuple[int, int]]:
-    """Where the words of a line begin and end; quotes, `$(...)` and a `(...)` at a word's start hold together.
-
-    `grouped_values`: so does a `(...)` behind an equals sign.
-    """
-    at = 0
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-            continue
-        start = at
-        while at < len(text) and not text[at].isspace():
-            group = at == start or (grouped_values and text[at - 1] == "=")
-            at = unit_end(text, at, group=group) or len(text)
-        yield start, at
-
-
-def unit_end(text: str, at: int, *, group: bool, substitution: bool = True) -> int | None:
-    """The end of what must stay together at `at`: an escape, a quote, `$(...)`, `(...)` if `group`, or one character.
-
-    None if it is never closed. Written with a stack and not by recursion: the nesting is the input's.
-    """
-    if text[at] == "\\":
-        return min(at + 2, len(text))
-    if text[at] == "$" and substitution and text.startswith("$(", at):
-        closing, at = [")"], at + 2
-    elif text[at] == "(" and group:
-        closing, at = [")"], at + 1
-    elif text[at] in "'\"":
-        closing, at = [text[at]], at + 1
-    else:
-        return at + 1
-    while closing and at < len(text):
-        char, inner = text[at], closing[-1]
-        if char == inner:
-            closing.pop()
-        elif inner == "'":
-            pass
-        elif char == "\\":
-            at += 1
-        elif char == "(" and (inner == ")" or text[at - 1] == "$"):
-            closing.append(")")
-        elif char == '"' or (char == "'" and inner == ")"):
-            closing.append(char)
-        at += 1
-    return None if closing else at
-
-
-def _cut(source: Source, start: int, docs: str) -> tuple[LogicalLine, int]:
-    """The logical line that begins at a physical one, and where the next begins."""
-    text = source.text
-    chars: list[str] = []
-    offsets: list[int] = []
-    at = start
-    while text[at] in " \t":
-        at += 1
-    at_margin = at == start
-    arithmetic = False  # where `<<` shifts
-    while at < len(text) and text[at] != "\n":
-        if text[at] == "#" and chars and chars[-1].isspace():
-            at = _line_end(text, at)
-            break
-        if joined := _CONTINUATION.match(text, at):
-            at = joined.end()
-            continue
-        arithmetic = arithmetic or text.startswith("((", at)
-        if not arithmetic and (here := _HEREDOC.match(text, at)):
-            raise fail(
-                Code.UNSUPPORTED,
-                "here-documents are not supported in an Earthfile",
-                source.span(at, here.end()),
-                help="put the text into a file and COPY it, or use printf",
-            )
-        end = unit_end(text, at, group=False, substitution=False)
-        if end is None:
-            raise fail(Code.EARTHFILE_SYNTAX, f"the quote {text[at]} is never closed", source.span(at, at + 1))
-        chars.extend(text[at:end])
-        offsets.extend(range(at, end))
-        at = end
-    while chars and chars[-1].isspace():
-        chars.pop()
-        offsets.pop()
-    offsets.append(offsets[-1] + 1 if offsets else start)
-    return LogicalLine("".join(chars), tuple(offsets), at_margin, docs), at + 1
 
 
 def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
@@ -332,17 +216,10 @@ def _span(source: Source, lexeme: Lexeme) -> Span:
     return source.span(lexeme.start, lexeme.end)
 
 
-def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end
-
-
 _HEADER: Final = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)[ \t]*:")
 _KEYWORD: Final = re.compile(
     r"(?:SAVE\s+ARTIFACT|SAVE\s+IMAGE|FROM\s+DOCKERFILE|WITH\s+DOCKER|GIT\s+CLONE|ELSE\s+IF|[A-Z]+)(?=\s|$)"
 )
-_CONTINUATION: Final = re.compile(r"\\[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)(?:[ \t\r]*(?:#[^\n]*)?\n)*")
-_HEREDOC: Final = re.compile(r"(?<!<)<<-?[ \t]*['\"]?[A-Za-z_]\w*")
 _LOOP: Final = re.compile(r"([A-Za-z_][\w-]*)\s+(IN)\s+")
 _NAME: Final = re.compile(r"([A-Za-z_]\w*)(?=[\s=]|$)\s*(=?)\s*")
 _VALUE_FLAGS: Final = frozenset({"--mount", "--secret", "--network", "--oidc", "--sep"})

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from forgec.syntax.earthfile_lexer import unit_end
+from forgec.syntax.earthfile_line import unit_end
 
 
 class PieceKind(enum.StrEnum):

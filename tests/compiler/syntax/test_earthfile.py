@@ -289,6 +289,27 @@ def test_mistakes_are_reported_with_place_and_reason(text: str, message: str) ->
     assert failure(text) == message
 
 
+def test_the_first_mistake_of_every_target_is_told() -> None:
+    with pytest.raises(ForgeError) as caught:
+        parse(
+            "VERSION\na:\n  RNU x\n  RNU y\nb:\n  RUN 'b:\n  c:\n'\nc:\n  IF x\nd:\nRUN x\ne:\n  RUN '\nf:\n  RNU z\n"
+        )
+
+    assert [str(diagnostic.span) for diagnostic in caught.value.diagnostics] == [
+        "Earthfile:1:8",
+        "Earthfile:3:3",
+        "Earthfile:10:3",
+        "Earthfile:12:1",
+    ]
+
+
+def test_of_a_text_that_is_no_earthfile_a_few_mistakes_are_told() -> None:
+    with pytest.raises(ForgeError) as caught:
+        parse("".join(f"key{number}:\n  - item\n" for number in range(100)))
+
+    assert len(caught.value.diagnostics) == 20
+
+
 def test_a_misspelt_command_is_answered_with_the_likely_one() -> None:
     with pytest.raises(ForgeError) as caught:
         parse("t:\n  WORDKIR x\n")
