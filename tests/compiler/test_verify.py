@@ -114,8 +114,8 @@ def test_every_option_that_changes_the_workflow_is_in_the_receipt(folder: Path) 
     parser = argparse.ArgumentParser()
     COMMAND.add_arguments(parser)
     options = {action.dest for action in parser._actions} - {"help"}
-    of_the_input = {"input", "rev", "cue_engine", "trigger", "ref", "branch", "tag"}
-    of_the_output = {"emit", "output", "receipt", "report_format", "deny_warnings"}
+    of_the_input = {"input", "rev", "cue_engine", "trigger", "ref", "branch", "tag", "no_limits"}
+    of_the_output = {"emit", "output", "receipt", "source_map", "report_format", "deny_warnings"}
 
     assert options - of_the_input - of_the_output == set(Options.__struct_fields__)
 
