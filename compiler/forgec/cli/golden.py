@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,6 +26,8 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from forgec.golden.verdict import tell
+
     if arguments.action == "update":
         _refuse_in_ci()
     folders = _case_folders(Path(arguments.directory))
@@ -37,12 +38,12 @@ def _run(arguments: argparse.Namespace) -> int:
         count = f"{_cases(len(folders))}: {len(verdicts) - len(stale)} as expected, {len(stale)} not"
         count += f", {len(folders) - len(verdicts)} not compiled" if len(verdicts) < len(folders) else ""
         count += f" (forgec golden update {arguments.directory} accepts what there is now)" if stale else ""
-        write(_told(stale, count).encode())
+        write(f"{tell(stale)}{count}\n".encode())
         return FOUND if stale else DONE
     arguments.report.settle()
     write_files({folders[verdict.case] / name: data for verdict in stale for name, data in verdict.stale.items()})
     files = [f"  wrote {folders[verdict.case] / name}\n" for verdict in stale for name in verdict.stale]
-    write((_told(stale, f"{_cases(len(folders))}: {len(stale)} updated") + "".join(files)).encode())
+    write(f"{tell(stale)}{_cases(len(folders))}: {len(stale)} updated\n{''.join(files)}".encode())
     return DONE
 
 
@@ -123,16 +124,6 @@ def _document(case: "Case", folder: Path, arguments: argparse.Namespace) -> "Dis
         message = f'"{case.directory}" is no directory, seen from {folder}'
         raise fail(Code.GOLDEN_CASE_INVALID, message, help="give the repository's path relative to the case")
     return pipeline.discover(DirectoryTree(directory), case.event, evaluator_of(arguments))
-
-
-def _told(stale: "Sequence[Verdict]", summary: str) -> str:
-    """Each case that is not as expected, and the summary."""
-    parts = [f"case {verdict.case}\n{_indented(verdict.reason)}\n\n" for verdict in stale]
-    return "".join(parts) + summary + "\n"
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
 def _cases(count: int) -> str:

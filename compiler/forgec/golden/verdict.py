@@ -5,7 +5,8 @@ its consequence. Lines are shown only where the work is the same and its form is
 compiler or other options do.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +22,12 @@ from forgec.plan.digest import read_plan
 from forgec.plan.model import Plan
 
 _LABELS: Final = ("golden", "now")
+_OF_ONE_CASE = re.compile(
+    r'"?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"?'  # the run's id, quoted where YAML asks for it
+    r"|sha256:[0-9a-f]{64}|\"?\b[0-9a-f]{12}\b\"?"  # the plan's digest, and its label
+    r"|^@@.*@@$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,21 @@ def judge(case: str, stored: Mapping[str, bytes], compiled: Compiled) -> Verdict
     if not stale:
         return Verdict(case=case, stale={})
     return Verdict(case=case, stale=stale, reason="\n".join(_reasons(stored, stale, compiled.plan)))
+
+
+def tell(verdicts: Iterable[Verdict]) -> str:
+    """Why cases are not as expected; what many have in common, as with another compiler, is told once, by the first."""
+    cases: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        cases.setdefault(_OF_ONE_CASE.sub("", verdict.reason), []).append(verdict)
+    return "".join(_block(alike) for alike in cases.values())
+
+
+def _block(alike: list[Verdict]) -> str:
+    first, *others = (verdict.case for verdict in alike)
+    head = f"case {first}" + (f", and alike {', '.join(others)}" if others else "")
+    lines = (f"  {line}".rstrip() for line in alike[0].reason.splitlines())
+    return "\n".join((head, *lines)) + "\n\n"
 
 
 def _reasons(stored: Mapping[str, bytes], stale: Mapping[str, bytes], plan: Plan) -> Iterator[str]:

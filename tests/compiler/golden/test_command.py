@@ -81,6 +81,21 @@ def test_a_manifest_of_the_same_plan_is_told_by_its_lines(cases: Path, capfd: py
     assert "\n  -  parallelism: 7\n  +  parallelism: " in out
 
 
+def test_what_many_cases_have_in_common_is_told_once(cases: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(cases / "second", AFTER)
+    assert main(["golden", "update", "cases"]) == 0
+    for workflow in cases.glob("*/workflow.yaml"):
+        text = workflow.read_text(encoding="utf-8")
+        workflow.write_text(text.replace("    forge.io/plan:", "    forge.io/digest:"), encoding="utf-8")
+    capfd.readouterr()
+
+    assert main(["golden", "check", "cases"]) == 1
+
+    out = capfd.readouterr().out
+    assert out.startswith("case first, and alike second\n")
+    assert out.count("the plan is the same, and the manifest is not") == 1
+
+
 def test_many_lines_are_counted(cases: Path, capfd: pytest.CaptureFixture[str]) -> None:
     workflow = cases / "first" / "workflow.yaml"
     workflow.write_text("\n".join(f"line {at}" for at in range(100)))
