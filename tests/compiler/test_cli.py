@@ -139,7 +139,10 @@ def test_output_depends_on_the_document_alone(case: str, tmp_path: Path) -> None
     assert {done.stdout for done in outputs} == {golden}
 
 
-@pytest.mark.parametrize("argv", [("--help",), ("compile", str(DOCUMENT)), ("check", str(DOCUMENT))])
+@pytest.mark.parametrize(
+    "argv",
+    [("--help",), ("compile", str(DOCUMENT)), ("check", str(DOCUMENT)), ("diff", str(DOCUMENT), str(DOCUMENT))],
+)
 def test_json_is_compiled_without_the_cue_parser(argv: tuple[str, ...], tmp_path: Path) -> None:
     script = (
         "import atexit, sys; from forgec.cli.main import main\n"
