@@ -43,12 +43,12 @@ def bash(commands: Sequence[Completed]) -> str:
             f"      options={shlex.quote(' '.join(names))} words={shlex.quote(' '.join(command.words))}\n"
             f'      case "$previous" in\n{values}        *) words="$words $options" ;;\n      esac ;;\n'
         )
-    names = " ".join(command.name for command in commands)
+    first = " ".join([*(command.name for command in commands), "--help", "--version"])
     return (
         "_forgec() {\n"
         '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words="" options=""\n'
         '  if [ "$COMP_CWORD" -eq 1 ]; then\n'
-        f'    COMPREPLY=($(compgen -W {shlex.quote(names + " --help --version")} -- "$current"))\n'
+        f'    COMPREPLY=($(compgen -W {shlex.quote(first)} -- "$current"))\n'
         "    return\n"
         "  fi\n"
         '  case "${COMP_WORDS[1]}" in\n' + "".join(cases) + "  esac\n"
