@@ -7,7 +7,8 @@ import pytest
 from tests.compiler.documents import document, many
 from tests.compiler.manifest.crd import workflow_schema
 
-from forgec.diagnostic import Code, ForgeError
+from forgec import pipeline
+from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.manifest.argo import to_builtins
 from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.manifest.target import TARGET_DEFAULT, TARGETS, VERSIONED_FIELDS, VERSIONS, Target
@@ -25,6 +26,20 @@ def test_every_version_has_all_that_is_emitted(target: Target, granularity: Gran
     for workflow in (lower_plan(plan, EVERYTHING), lower_dynamic(EVERYTHING)):
         assert [path for path in paths(to_builtins(workflow)) if target.missing(path)] == []
         assert len(workflow.spec.templates) <= (target.caps.templates or len(workflow.spec.templates))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_manifest_is_the_same_for_every_version_and_none_has_anything_to_say_against_it(dynamic: bool) -> None:
+    plan = build_plan(document({"test": 1}, many(3, {"test": ["t"]}, release=True)))
+    said: list[Diagnostic] = []
+
+    manifests = {
+        pipeline.emit(pipeline.lower(plan, ManifestOptions(argo_target=version), dynamic=dynamic, warn=said.extend))
+        for version in VERSIONS
+    }
+
+    assert len(manifests) == 1
+    assert said == []
 
 
 def test_the_default_target_is_the_newest_version() -> None:
