@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -23,9 +24,15 @@ class Started:
 
 
 def started(manifest: bytes, files: Mapping[str, str]) -> Iterator[Started]:
-    """The pods of the entry template in the order in which Argo makes them, when each of them succeeds.
+    """The pods of the entry template in the order in which Argo makes them, when each of them succeeds."""
+    return chain.from_iterable(entries(manifest, files))
 
-    `files` are what a template with output parameters finds in its container, by their paths.
+
+def entries(manifest: bytes, files: Mapping[str, str]) -> Iterator[list[Started]]:
+    """The pods that start together, entry after entry, when those before succeed.
+
+    `files` are what a template with output parameters finds in its container, by their paths; it is asked for them when
+    the entry after its own is.
     """
     document = yaml.load(manifest, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     spec = document["spec"]
@@ -34,9 +41,11 @@ def started(manifest: bytes, files: Mapping[str, str]) -> Iterator[Started]:
     values = {"workflow.name": document["metadata"]["name"]}
     for entry, together in enumerate(templates[spec["entrypoint"]]["steps"]):
         assert len({step["name"] for step in together}) == len(together)
-        for step in together:
-            for items in _items(step, values):
-                yield Started(entry=entry, argv=_argv(step, templates[step["template"]], {**values, **items}))
+        yield [
+            Started(entry=entry, argv=_argv(step, templates[step["template"]], {**values, **items}))
+            for step in together
+            for items in _items(step, values)
+        ]
         for step in together:
             values |= _outputs(step["name"], templates[step["template"]], files)
 
