@@ -89,16 +89,18 @@ class _Builder(Transformer[Token, Any]):
         targets: dict[str, ast.Target] = {}
         functions: dict[str, ast.Target] = {}
         for block in _all(children, ast.Target):
-            names = functions if block.name[0].isupper() else targets
+            if block.name[0].isupper():
+                functions.setdefault(block.name, block)  # of two, the build tool takes the first
+                continue
             if block.name == "base":
                 raise fail(
                     Code.EARTHFILE_SYNTAX, '"base" is the name of the commands before the first target', block.span
                 )
-            if block.name in names:
-                first = Related(names[block.name].span, "first defined here")
+            if block.name in targets:
+                first = Related(targets[block.name].span, "first defined here")
                 message = f'"{block.name}" is defined twice'
                 raise ForgeError([Diagnostic(Code.EARTHFILE_SYNTAX, message, block.span, (first,))])
-            names[block.name] = block
+            targets[block.name] = block
         return ast.Earthfile(
             source=self._source,
             version=next((child for child in children if isinstance(child, str)), None),
@@ -109,7 +111,11 @@ class _Builder(Transformer[Token, Any]):
         )
 
     def version(self, children: list[Any]) -> str:
-        return str(_tokens(children, "WORD")[0])
+        (number,) = _tokens(children, "WORD")
+        if re.fullmatch(r"\d+\.\d+", number) is None:
+            message = f"{number[:20]!r} is no version of the language (write VERSION 0.8)"
+            raise fail(Code.EARTHFILE_SYNTAX, message, self._span([number]))
+        return str(number)
 
     def recipe(self, children: list[Any]) -> ast.Recipe:
         return tuple(children)

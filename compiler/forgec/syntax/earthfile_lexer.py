@@ -90,6 +90,10 @@ def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
     end = line.lexeme("EOL", len(line.text), len(line.text))
     if line.at_margin and (header := _HEADER.fullmatch(line.text)):
         name = line.lexeme("HEADER", *header.span(1))
+        if header.end(1) + 1 < header.end():
+            raise fail(
+                Code.EARTHFILE_SYNTAX, f"no space may stand before the colon of {name.text}", _span(source, name)
+            )
         if line.docs:
             yield name._replace(kind="DOC", text=line.docs)
         yield name

@@ -282,6 +282,8 @@ def test_calls_tell_what_they_pass_and_whether_they_always_happen() -> None:
         ("t:\n  COPY (x y) .\n", "Earthfile:2:8: (x y) is not of the form (+target/path --name=value)"),
         ("RUN x\nVERSION 0.8\n", "Earthfile:2:1: VERSION must be the first command, once"),
         ("t:\nt:\n", 'Earthfile:2:1: "t" is defined twice'),
+        ("t :\n", "Earthfile:1:1: no space may stand before the colon of t"),
+        ("VERSION 08\n", "Earthfile:1:9: '08' is no version of the language (write VERSION 0.8)"),
         ("base:\n", 'Earthfile:1:1: "base" is the name of the commands before the first target'),
     ],
 )
