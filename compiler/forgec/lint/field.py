@@ -22,6 +22,7 @@ _CONTAINER = (
     "volumeMounts:[VolumeMount] workingDir:s"
 )
 _LOCATION = "artifactory:o azure:o gcs:o git:Git hdfs:o http:o oss:o plugin:o raw:Raw s3:o"
+_ARTIFACT_GC = "podMetadata:Metadata serviceAccountName:s strategy:|OnWorkflowCompletion|OnWorkflowDeletion|Never"
 _CALL = (
     "arguments:Arguments continueOn:ContinueOn hooks:<LifecycleHook> inline:Template onExit:s template:s "
     "templateRef:TemplateRef when:s withItems:[?] withParam:s withSequence:Sequence"
@@ -32,15 +33,16 @@ _TABLE: Final = {
     "ObjectMeta": "annotations:m creationTimestamp:? deletionGracePeriodSeconds:? deletionTimestamp:? finalizers:[s] "
     "generateName:s generation:i labels:m managedFields:[o] name:s namespace:s ownerReferences:[o] "
     "resourceVersion:s selfLink:s uid:s",
-    "WorkflowSpec": "activeDeadlineSeconds:i affinity:o archiveLogs:b arguments:Arguments artifactGC:ArtifactGC "
-    "artifactRepositoryRef:ArtifactRepositoryRef automountServiceAccountToken:b dnsConfig:o dnsPolicy:s entrypoint:s "
-    "executor:Executor executorPlugins:[o] hooks:<LifecycleHook> hostAliases:[o] hostNetwork:b imagePullSecrets:[o] "
-    "metrics:Metrics nodeSelector:m onExit:s parallelism:i podDisruptionBudget:o podGC:PodGC podMetadata:Metadata "
-    "podPriority:i podPriorityClassName:s podResources:o podSpecPatch:s priority:i resourceClaims:[o] "
-    "retryStrategy:RetryStrategy schedulerName:s securityContext:o serviceAccountName:s shutdown:s suspend:b "
-    "synchronization:Synchronization templateDefaults:Template templates:[Template] tolerations:[o] "
-    "ttlStrategy:TTLStrategy volumeClaimGC:VolumeClaimGC volumeClaimTemplates:[o] volumes:[o] "
-    "workflowMetadata:WorkflowMetadata workflowTemplateRef:WorkflowTemplateRef",
+    "WorkflowSpec": "activeDeadlineSeconds:i affinity:o archiveLogs:b arguments:Arguments "
+    "artifactGC:WorkflowArtifactGC artifactRepositoryRef:ArtifactRepositoryRef automountServiceAccountToken:b "
+    "dnsConfig:o dnsPolicy:s entrypoint:s executor:Executor executorPlugins:[o] hooks:<LifecycleHook> hostAliases:[o] "
+    "hostNetwork:b imagePullSecrets:[o] metrics:Metrics nodeSelector:m onExit:s parallelism:i podDisruptionBudget:o "
+    "podGC:PodGC podMetadata:Metadata podPriority:i podPriorityClassName:s podResources:o podSpecPatch:s "
+    "priority:i resourceClaims:[o] retryStrategy:RetryStrategy schedulerName:s securityContext:o "
+    "serviceAccountName:s shutdown:s suspend:b synchronization:Synchronization templateDefaults:Template "
+    "templates:[Template] tolerations:[o] ttlStrategy:TTLStrategy volumeClaimGC:VolumeClaimGC "
+    "volumeClaimTemplates:[o] volumes:[o] workflowMetadata:WorkflowMetadata "
+    "workflowTemplateRef:WorkflowTemplateRef",
     "Template": "activeDeadlineSeconds:# affinity:o annotations:m archiveLocation:ArtifactLocation "
     "automountServiceAccountToken:b container:Container containerSet:ContainerSet daemon:b dag:DAG data:Data "
     "executor:Executor failFast:b hostAliases:[o] http:HTTP initContainers:[UserContainer] inputs:Inputs "
@@ -65,8 +67,8 @@ _TABLE: Final = {
     "NoArchive": "",
     "TarArchive": "compressionLevel:i",
     "ArtifactLocation": f"archiveLogs:b {_LOCATION}",
-    "ArtifactGC": "forceFinalizerRemoval:b podMetadata:Metadata podSpecPatch:s serviceAccountName:s "
-    "strategy:|OnWorkflowCompletion|OnWorkflowDeletion|Never",
+    "ArtifactGC": _ARTIFACT_GC,
+    "WorkflowArtifactGC": f"forceFinalizerRemoval:b podSpecPatch:s {_ARTIFACT_GC}",
     "ArtifactRepositoryRef": "configMap:s key:s",
     "ContinueOn": "error:b failed:b",
     "Sequence": "count:# end:# format:s start:#",
@@ -90,7 +92,7 @@ _TABLE: Final = {
     "Data": "source!:o transformation!:[o]",
     "Suspend": "duration:s",
     "Memoize": "cache!:Cache key!:s maxAge!:s",
-    "Cache": "configMap:LocalObject",
+    "Cache": "configMap!:LocalObject",
     "LocalObject": "name:s",
     "Git": "branch:s depth:i disableSubmodules:b fetch:[s] insecureIgnoreHostKey:b insecureSkipTLS:b passwordSecret:o "
     "repo!:s revision:s singleBranch:b sshPrivateKeySecret:o usernameSecret:o",
@@ -99,7 +101,7 @@ _TABLE: Final = {
     "Metrics": "prometheus!:[Prometheus]",
     "Prometheus": "counter:Counter gauge:Gauge help!:s histogram:Histogram labels:[MetricLabel] name!:s when:s",
     "Counter": "value!:s",
-    "Gauge": "operation:Set|Add|Sub realtime:b value!:s",
+    "Gauge": "operation:Set|Add|Sub realtime!:b value!:s",
     "Histogram": "buckets!:[n] value!:s",
     "Synchronization": "mutex:Mutex mutexes:[Mutex] semaphore:Semaphore semaphores:[Semaphore]",
     "Mutex": "database:b name:s namespace:s",

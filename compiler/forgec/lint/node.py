@@ -11,6 +11,7 @@ FNV-1a goes byte by byte, so the hash of a long name continues the hash of its b
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from forgec.diagnostic import Code
@@ -35,17 +36,20 @@ def node_ids(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     if not manifest.name:
         return
     first: dict[int, str] = {}
-    for at, (name, hashed) in enumerate(_nodes(manifest)):
-        if at >= NODES_MAX:
-            return
+    for name, hashed in islice(_nodes(manifest), NODES_MAX):
         other = first.setdefault(hashed, name)
         if other != name:
             message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
             yield Finding(Code.NODE_COLLISION, ("metadata", "name"), message, help="another name changes every id")
 
 
+def node_names(manifest: Manifest) -> Iterator[str]:
+    """Every name but the root's, attempts that may never be made included; of an endless workflow endlessly many."""
+    return (name for name, _ in _nodes(manifest))
+
+
 def _nodes(manifest: Manifest) -> Iterator[Named]:
-    """Every name but the root's, whose id is the name itself."""
+    """Without the root, whose id is the name itself."""
     root = (manifest.name, fnv32a(manifest.name.encode()))
     entrypoint = manifest.by_name.get(text(manifest.spec.get("entrypoint")))
     if entrypoint is not None:

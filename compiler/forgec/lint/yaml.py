@@ -182,7 +182,7 @@ class _Builder:
         return text
 
     def _refuse_tag(self, event: Any) -> None:
-        if event.tag is not None and event.tag not in ("!", "tag:yaml.org,2002:str"):
+        if event.tag not in (None, "tag:yaml.org,2002:str"):
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise fail(Code.UNSUPPORTED, f"the tag {tag} is not supported", self._span(event))
 

@@ -1,0 +1,139 @@
+"""The rules meet whatever a file may hold, and look at a long one in little time."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.compiler.lint.mistakes import VALUES, changed
+from tests.compiler.lint.workflows import WORKFLOWS
+
+from forgec.diagnostic import Code
+from forgec.lint.count import COUNT_MAX, Count, count_nodes, items_of
+from forgec.lint.finding import Finding, shown
+from forgec.lint.manifest import Call, Manifest, read_manifest
+from forgec.lint.rules import RULES, check_manifest
+from forgec.lint.shape import check_shape
+from forgec.manifest.target import TARGETS
+
+TARGET = TARGETS["4.1"]
+KEYS = st.sampled_from(
+    [
+        *("spec", "metadata", "templates", "name", "steps", "dag", "tasks", "template", "inline", "arguments", "hooks"),
+        *("parameters", "artifacts", "inputs", "outputs", "container", "containerSet", "containers", "depends"),
+        *("dependencies", "withItems", "withParam", "withSequence", "retryStrategy", "limit", "expression", "metrics"),
+        *("prometheus", "templateDefaults", "entrypoint", "onExit", "image", "value", "valueFrom", "podGC", "exit"),
+    ]
+)
+JSON = st.recursive(
+    st.sampled_from([value for value in VALUES if not isinstance(value, dict | list)]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(KEYS, JSON, max_size=4), JSON)
+def test_no_rule_minds_what_it_meets(spec: dict[str, Any], templates: Any) -> None:
+    body = {"metadata": {"name": "w"}, "spec": {"entrypoint": "main", **spec, "templates": templates}}
+
+    found = [*check_manifest(body, TARGET), *check_shape(body, TARGET)]
+
+    assert all(finding.message and shown(finding.path) for finding in found)
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_mistake_in_a_good_workflow_is_survived(name: str) -> None:
+    right = yaml.safe_load(WORKFLOWS[name])
+    chance = random.Random(name)
+
+    for _ in range(300):
+        body = changed(right, chance)
+        json.dumps([shown(finding.path) for finding in [*check_manifest(body, TARGET), *check_shape(body, TARGET)]])
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_rule_says_why_it_is_there(rule: Any) -> None:
+    assert len(rule.__doc__) > 40
+    assert rule.__doc__.endswith(".")
+
+
+def manifest(spec: str) -> Manifest:
+    return read_manifest({"metadata": {"name": "w"}, "spec": yaml.safe_load(spec)})
+
+
+def test_nodes_and_pods_are_counted_without_being_walked() -> None:
+    found = manifest(
+        """
+        entrypoint: a
+        onExit: leaf
+        templates:
+        - {name: a, steps: [[{name: x, template: b, withSequence: {count: 1000}}]]}
+        - {name: b, steps: [[{name: x, template: c, withSequence: {count: 1000}}]]}
+        - {name: c, steps: [[{name: x, template: d, withSequence: {count: 1000}}]]}
+        - {name: d, steps: [[{name: x, template: leaf, withSequence: {count: 1000}}]]}
+        - {name: leaf, container: {image: i}}
+        """
+    )
+
+    assert count_nodes(found) == Count(COUNT_MAX, COUNT_MAX)
+
+
+def test_a_template_that_starts_itself_ends_the_count() -> None:
+    found = manifest(
+        """
+        entrypoint: a
+        templates: [{name: a, steps: [[{name: x, template: a}, {name: y, template: a}]]}]
+        """
+    )
+
+    assert count_nodes(found).pods == 0
+    assert not [each for each in check_manifest(found.body, TARGET) if each.code is Code.NODE_COLLISION]
+
+
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [
+        ({"withItems": [1, "a"]}, [1, "a"]),
+        ({"withParam": '["a", "b"]'}, ["a", "b"]),
+        ({"withParam": "{{steps.a.outputs.result}}"}, None),
+        ({"withParam": "no list"}, None),
+        ({"withSequence": {"count": "3"}}, [0, 1, 2]),
+        ({"withSequence": {"start": 2, "count": 2}}, [2, 3]),
+        ({"withSequence": {"start": 3, "end": 1}}, [3, 2, 1]),
+        ({"withSequence": {"end": 2}}, [0, 1, 2]),
+        ({"withSequence": {"count": "{{workflow.parameters.n}}"}}, None),
+        ({"withSequence": {"count": 10**9}}, None),
+        ({"withSequence": {"count": 3, "format": "%02X"}}, None),
+    ],
+)
+def test_the_items_of_a_list_are_known_where_the_manifest_has_them(body: dict[str, Any], items: Any) -> None:
+    assert items_of(Call(path=(), body=body, inline=None)) == items
+
+
+def test_a_long_chain_of_tasks_is_no_burden() -> None:
+    tasks = [{"name": f"t{at}", "template": "leaf", "dependencies": [f"t{at - 1}"] if at else []} for at in range(5000)]
+    tasks[-1]["arguments"] = {"parameters": [{"name": "x", "value": "{{tasks.t0.outputs.result}}"}]}
+    body = {
+        "metadata": {"name": "w"},
+        "spec": {
+            "entrypoint": "main",
+            "templates": [
+                {"name": "main", "dag": {"tasks": tasks}},
+                {"name": "leaf", "container": {"image": "i", "command": ["c"]}},
+            ],
+        },
+    }
+
+    found = {finding.code for finding in check_manifest(body, TARGETS["3.7"])}
+
+    assert Code.TAG_UNRESOLVED not in found
+    assert Code.DEPENDENCY_INVALID not in found
+
+
+def test_paths_are_shown_as_people_write_them() -> None:
+    assert shown(("spec", "templates", 0, "steps", 1, 2, "name")) == "spec.templates[0].steps[1][2].name"
+    assert Finding(Code.NAME_TWICE, ("spec",), "x").severity.value == "error"
+    assert Finding(Code.TOKEN_MOUNTED, ("spec",), "x").severity.value == "warning"
