@@ -4,6 +4,7 @@ r"""Configurations for the differential test: every construct that the dialect c
     declaration  = label (":" | "?:" | "!:") value attribute?     regular, optional, required; definitions, hidden ones
                  | label ":" label ":" value
                  | "[" value "]:" value                           a pattern for names
+                 | NAME "=" label ":" value | label ":" NAME "=" value | "[" NAME "=" value "]:" value    aliases
                  | "(" value "):" value | "k-\(value)": value     a computed name
                  | "let" NAME "=" value
                  | "..."                                          an open struct
@@ -122,7 +123,13 @@ def configurations(draw: Any) -> str:
             ):
                 body += f"\n{name}: {writer.declared(kind)}"
     used = [package for package in PACKAGES if f"{package}." in body]
-    return "".join(f'import "{package}"\n' for package in used) + body
+    if used and writer.count(7) == 5:
+        return f'import p "{used[0]}"\n' + _imports(used[1:]) + body.replace(f"{used[0]}.", "p.")
+    return _imports(used) + body
+
+
+def _imports(packages: list[str]) -> str:
+    return "".join(f'import "{package}"\n' for package in packages)
 
 
 class _Writer:
@@ -145,7 +152,7 @@ class _Writer:
     def declaration(self, depth: int) -> str:
         kinds = ["field"] * 12 + ["attribute"]
         if depth > 0:
-            kinds += ["nested", "let", "pattern", "embedding", "opening", "computed", "for", "for", "if", "if"]
+            kinds += ["nested", "let", "pattern", "embedding", "opening", "computed", "for", "for", "if", "if", "alias"]
         inner, kind = depth - 1, self.kind()
         match self.pick(*kinds):
             case "nested":
@@ -158,6 +165,8 @@ class _Writer:
                 return f"[{names}]: {self.pick(*TYPES[kind], self.value(kind, inner))}"
             case "embedding":
                 return self.concrete("struct", inner)
+            case "alias":
+                return self.alias(kind, inner)
             case "opening":
                 return "..."
             case "computed":
@@ -182,6 +191,18 @@ class _Writer:
         if kind == "struct":
             return self.pick('{a: 1, x: "x", t: true}', '{a: int | *2, x: string | *"y"}', "{d: b: 3, l: [1], #D: {}}")
         return self.pick("[1, 2]", '["x", "y"]') if kind == "list" else self.concrete(kind, 0)
+
+    def alias(self, kind: Kind, depth: int) -> str:
+        name, value = self.pick(*NAMES[kind]), self.concrete(kind, depth)
+        alias = f"X{name.strip('#_')}"
+        return self.pick(
+            f"{alias}={name}: {value}, y: {alias}",
+            f'X={self.pick(*QUOTED)}: {value}, "x": X',
+            f"{name}: V={{v: {value}, w: V.v}}",
+            f"[K=string]: {{name: K, {self.declaration(depth)}}}",
+            '[K==~"^a"]: {name: K}',
+            f"[K=string]: {self.pick('K', '_', self.value(kind, depth))}",
+        )
 
     def clause(self, *, loop: bool = True) -> str:
         """More clauses after the first; those that need a loop's variables come last."""
