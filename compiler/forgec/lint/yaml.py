@@ -44,7 +44,7 @@ def parse_yaml(source: Source) -> list[Node]:
         raise fail(Code.YAML_SYNTAX, message, source.span(at, at + 1)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        at = 0 if mark is None else mark.index
+        at = 0 if mark is None else min(mark.index, len(source.text.rstrip()))  # the end is where the text ends
         raise fail(Code.YAML_SYNTAX, _problem(error), source.span(at, at + 1)) from None
     if builder.problems:
         raise ForgeError(builder.problems)
