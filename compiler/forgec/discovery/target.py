@@ -5,6 +5,7 @@ Only what is certain is an error. What may yet turn out well when it runs, and w
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.argument import Arguments, reserved
@@ -26,6 +27,10 @@ class TargetUse:
     node: Node
 
 
+WARNINGS_MAX: Final = 200
+"""Of one tree: they are part of the discovery document, which must not become too large by them."""
+
+
 class TargetCheck:
     """The check of a whole tree: what one project's targets lead to is not walked again for another's."""
 
@@ -33,9 +38,20 @@ class TargetCheck:
         self._earthfiles = Earthfiles(files)
         self._recipes = Recipes(self._earthfiles)
         self._arguments = Arguments(self._recipes)
+        self._warnings = 0
 
     def check(self, directory: str, uses: Sequence[TargetUse]) -> Iterator[Diagnostic]:
         """`directory` is the project's, relative to the root."""
+        for finding in self._check(directory, uses):
+            if finding.severity is Severity.WARNING:
+                self._warnings += 1
+            if finding.severity is Severity.ERROR or self._warnings < WARNINGS_MAX:
+                yield finding
+            elif self._warnings == WARNINGS_MAX:
+                message = f"{finding.message} (further warnings of Earthfiles are left out)"
+                yield replace(finding, message=message)
+
+    def _check(self, directory: str, uses: Sequence[TargetUse]) -> Iterator[Diagnostic]:
         if not uses:
             return
         earthfile = self._earthfiles.at(directory)

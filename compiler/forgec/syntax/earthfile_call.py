@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from forgec.source import Span
@@ -108,8 +108,11 @@ def _reference(command: ast.Command, operand: ast.Operand) -> ast.Reference | No
     """None for an image or a file. BUILD and DO name nothing else, so there any text is one."""
     function = isinstance(command, ast.Do)
     reference = parse_reference(operand.text, operand.span, function=function)
-    if isinstance(command, ast.Copy | ast.FromDockerfile) and reference is not None and reference.path is None:
+    takes_artifacts = isinstance(command, ast.Copy | ast.FromDockerfile)
+    if reference is not None and takes_artifacts and reference.path is None:
         return None  # a file whose name has a plus
+    if reference is not None and not takes_artifacts and reference.path is not None:
+        return replace(reference, name=f"{reference.name}/{reference.path}", path=None)
     if reference is None and isinstance(command, ast.Build | ast.Do | ast.WithDocker):
         dynamic = _DYNAMIC.search(operand.text) is not None
         return ast.Reference(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from forgec.adapter.git import open_tree
 from forgec.diagnostic import Code, Diagnostic, Severity
 from forgec.discovery.files import ForgeFiles
-from forgec.discovery.target import TargetCheck, TargetUse
+from forgec.discovery.target import WARNINGS_MAX, TargetCheck, TargetUse
 from forgec.discovery.tree import MemoryTree, Tree
 from forgec.source import Source
 from forgec.syntax.document import parse_json
@@ -183,6 +183,26 @@ def test_every_earthfile_is_read_once_and_said_once_for_all_projects() -> None:
 
     assert said(found) == [("REFERENCE_MISSING", "error")]
     assert sorted(source.reads) == ["a/Earthfile", "b/Earthfile", "c/Earthfile"]
+
+
+def test_warnings_are_told_up_to_a_number() -> None:
+    commands = "".join(f"  BUILD +$v{number}\n" for number in range(300))
+
+    found = checked(tree(a=f"t:\n{commands}  BUILD +gone\n"))
+
+    assert [finding.severity for finding in found].count(Severity.WARNING) == WARNINGS_MAX
+    assert found[WARNINGS_MAX - 1].message.endswith("(further warnings of Earthfiles are left out)")
+    assert found[-1].code is Code.REFERENCE_MISSING
+
+
+@pytest.mark.parametrize("command", ["FROM +u/file", "BUILD ../b+u/file", "WITH DOCKER --load x=+u/file", "DO +F/x"])
+def test_only_copies_take_artifacts(command: str) -> None:
+    body = f"  {command}\n" + ("    RUN x\n  END\n" if command.startswith("WITH") else "")
+
+    (found,) = checked(tree(a=f"t:\n{body}u:\nF:\n  FUNCTION\n", b="u:\n"))
+
+    assert found.code is Code.REFERENCE_MISSING
+    assert "is not the name of a" in found.message
 
 
 def test_a_long_way_is_shown_by_its_ends() -> None:
