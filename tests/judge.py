@@ -66,4 +66,5 @@ def table(stats: dict[str, list[pytest.TestReport]]) -> Iterator[str]:
 
 def _records(stats: dict[str, list[pytest.TestReport]], outcome: str, name: str) -> Iterator[tuple]:  # type: ignore[type-arg]
     for report in stats.get(outcome, []):
-        yield from (value for key, value in report.user_properties if key == name)
+        if isinstance(report, pytest.TestReport):  # a file that cannot be collected is an error, too
+            yield from (value for key, value in report.user_properties if key == name)
