@@ -22,8 +22,10 @@ from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger
 from forgec.lint.workflow import lint_workflow
 from forgec.manifest.argo import Workflow, to_builtins
+from forgec.manifest.entry import dynamic_entries
 from forgec.manifest.lower import ManifestOptions, lower_dynamic, lower_plan
 from forgec.manifest.node import check_nodes
+from forgec.manifest.size import check_size, size_of
 from forgec.manifest.target import TARGETS
 from forgec.manifest.yaml import emit_yaml
 from forgec.plan.build import build_plan
@@ -88,6 +90,7 @@ def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool, warn: Warn = _
     found = lint_workflow(workflow, TARGETS[options.argo_target])
     if dynamic:
         found += check_nodes(workflow.metadata.name, plan, dynamic=True)
+        found += check_size(size_of(workflow, dynamic_entries(plan)), "the workflow once it has its units")
     if has_errors(found):
         raise ForgeError(found)
     warn(found)

@@ -18,12 +18,12 @@ from forge_runtime.job import (
     utc_text,
 )
 from forge_runtime.worker.handler import JobContext, Outcome, git_failure
-from forgec import ids, pipeline
+from forgec import pipeline
 from forgec.adapter.git import GitTree
 from forgec.diagnostic import ForgeError, Severity
 from forgec.discovery.model import Discovery
 from forgec.discovery.trigger import Trigger
-from forgec.manifest.node import check_nodes
+from forgec.manifest.lower import ManifestOptions
 from forgec.plan.digest import canonical_json, digest_of
 from forgec.plan.model import Plan
 from forgec.render.record import error_record
@@ -83,9 +83,8 @@ def _compile(repository: Path, job: Job, payload: DiscoveryPayload) -> tuple[Dis
     finally:
         tree.close()
     plan = pipeline.plan(located.document, shard_size=payload.shard_size, places=located.places)
-    collisions = check_nodes(ids.workflow_name(job.run_id), plan, dynamic=True)
-    if collisions:
-        raise ForgeError(collisions)
+    # The run's own manifest is long submitted; what its plan would make of it is known here first.
+    pipeline.lower(plan, ManifestOptions(run_id=job.run_id), dynamic=True)
     return located.document, plan
 
 
