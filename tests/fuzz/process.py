@@ -4,14 +4,13 @@ import faulthandler
 import multiprocessing
 import queue
 import resource
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
 
-from tests.fuzz.campaign import Failure, failures
+from tests.fuzz.campaign import Failure, failures, make_input
 from tests.fuzz.corpus import KINDS
 
 SILENCE_S_MAX: Final = 120.0
@@ -22,43 +21,53 @@ _REPORT_EVERY: Final = 200
 
 
 def messages(seed: int, numbers: range, count: int) -> Iterator[Failure | Counter[str]]:
-    """What the processes tell, until the last has ended or one of them is stuck."""
+    """What the processes tell, until the last has ended; a process that is stuck or dies is a failure of its input."""
     context = multiprocessing.get_context("spawn")
     told: Any = context.Queue()
+    shares = [numbers[index::count] for index in range(count)]
+    current: Any = context.Array("q", [share.start for share in shares], lock=False)
     processes = [
-        context.Process(target=_work, args=(seed, numbers[index::count], told), daemon=True) for index in range(count)
+        context.Process(target=_work, args=(seed, share, told, current, index), daemon=True)
+        for index, share in enumerate(shares)
     ]
     for process in processes:
         process.start()
-    running = set(range(count))
+    running = count
     heard = time.monotonic()
     while running:
         try:
             message = told.get(timeout=1.0)
         except queue.Empty:
-            if time.monotonic() - heard > SILENCE_S_MAX or _dead(processes, running):
-                print("a process is stuck or was killed: its last input is above it in the trace", file=sys.stderr)
+            ended = sum(not process.is_alive() for process in processes)
+            if ended > count - running or time.monotonic() - heard > SILENCE_S_MAX:
+                yield from _lost(seed, processes, [int(number) for number in current])
                 break
             continue
         heard = time.monotonic()
         if message is None:
-            running.pop()
+            running -= 1
         else:
             yield message
     for process in processes:
         process.kill()
 
 
-def _dead(processes: list[SpawnProcess], running: set[int]) -> bool:
-    return sum(process.is_alive() for process in processes) < len(running)
+def _lost(seed: int, processes: Sequence[SpawnProcess], current: Sequence[int]) -> Iterator[Failure]:
+    dead = [process.exitcode not in (0, None) for process in processes]
+    for process, number, died in zip(processes, current, dead, strict=True):
+        if died or (process.exitcode is None and not any(dead)):
+            what = f"its process ended with {process.exitcode}" if died else "no word for minutes"
+            kind, data = make_input(seed, number)
+            yield Failure(number=number, kind=kind, data=data, what=what)
 
 
-def _work(seed: int, numbers: range, told: Any) -> None:
+def _work(seed: int, numbers: range, told: Any, current: Any, index: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES_MAX, _MEMORY_BYTES_MAX))
     counts: Counter[str] = Counter()
 
     def done(number: int, compiled: bool) -> None:
         faulthandler.dump_traceback_later(SILENCE_S_MAX / 2, exit=True)
+        current[index] = number + numbers.step
         counts[f"{KINDS[number % len(KINDS)]} {'compiled' if compiled else 'refused'}"] += 1
         if counts.total() == _REPORT_EVERY:
             told.put(Counter(counts))
@@ -66,5 +75,6 @@ def _work(seed: int, numbers: range, told: Any) -> None:
 
     for failure in failures(seed, numbers, done):
         told.put(failure)
+    faulthandler.cancel_dump_traceback_later()
     told.put(counts)
     told.put(None)

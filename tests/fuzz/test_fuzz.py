@@ -1,8 +1,11 @@
 """No input is too strange: each is compiled or refused in words. `make fuzz` tries many more."""
 
+import subprocess
+import sys
+
 import pytest
 from tests.fuzz.campaign import Failure, failures, make_input
-from tests.fuzz.corpus import KINDS, Kind, seeds
+from tests.fuzz.corpus import KINDS, ROOT, Kind, seeds
 from tests.fuzz.trial import try_input
 
 SEED = 20_26
@@ -44,3 +47,18 @@ def test_an_input_that_breaks_the_compiler_is_found_and_made_small() -> None:
     assert isinstance(failure, Failure)
     assert failure.what.startswith("KeyError at ")
     assert failure.data == b"{"
+
+
+def test_the_command_tells_what_became_of_every_input() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "-n", "30", "--seed", "7"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("fuzzing: 30 inputs, seed 7, 2 processes\n30 inputs in ")
+    assert done.stdout.endswith("; 0 failed\n")
