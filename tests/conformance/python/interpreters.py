@@ -63,6 +63,8 @@ def _install(path: Path, packages: list[str], folder: Path) -> None:
         "--quiet",
         "--disable-pip-version-check",
         "--no-input",
+        "--retries=1",
+        "--timeout=10",
         "--only-binary",
         ":all:",
         "--target",

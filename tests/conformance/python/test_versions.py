@@ -1,5 +1,6 @@
 """Every Python of this machine compiles the same bytes."""
 
+import functools
 import hashlib
 import json
 import os
@@ -40,11 +41,19 @@ def python(request: pytest.FixtureRequest, judged: Judged) -> str:
     version: str = request.param
     if not version:
         judged.absent("python", f"there is no CPython besides {sys.version.split()[0]} on this machine")
+    if reason := why_not(version):
+        judged.absent(f"python {version}", reason)
+    return version
+
+
+@functools.cache
+def why_not(version: str) -> str:
+    """Why a Python cannot run the compiler; empty if it can."""
     try:
         dependencies(PYTHONS[version], version)
     except Unavailable as reason:
-        judged.absent(f"python {version}", str(reason))
-    return version
+        return str(reason)
+    return ""
 
 
 def test_golden_documents_compile_to_their_golden_bytes(python: str, judged: Judged) -> None:
