@@ -18,17 +18,11 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 def deadline_on_group(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Argo's validator, and since 4.0 the rules of its definitions: only what has a pod has these limits."""
     advice = "limit the templates that have a pod, or the workflow: spec.activeDeadlineSeconds"
-    groups = [template for template in manifest.all_templates() if template.is_group]
-    for template in groups:
+    for template in manifest.all_templates():
         for key in LEAF_LIMITS:
-            if template.body.get(key) is not None:
+            if template.is_group and template.body.get(key) is not None:
                 message = f"{key} is not for {template.kinds[0]} templates"
                 yield Finding(Code.DEADLINE_ON_GROUP, (*template.path, key), message, help=advice, at_key=True)
-    for key in LEAF_LIMITS:
-        if groups and manifest.defaults.get(key) is not None:
-            message = f"this {key} is every template's, also of the {groups[0].title}, which cannot have one"
-            path = ("spec", "templateDefaults", key)
-            yield Finding(Code.DEADLINE_ON_GROUP, path, message, help=advice, at_key=True)
 
 
 def deadline_beyond_workflow(manifest: Manifest, _target: Target) -> Iterator[Finding]:

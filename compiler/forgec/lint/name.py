@@ -13,28 +13,28 @@ from forgec.manifest.target import Target
 ELEMENT_LENGTH_MAX: Final = 128
 _CONTAINERS: Final = ("containerSet", "containers")
 
-GENERATED_LENGTH: Final = 5
-"""Characters that Kubernetes adds to a `generateName`."""
-
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ELEMENT = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 _PARAMETER = re.compile(r"[-a-zA-Z0-9_]+")
+_TAG = re.compile(r"\{\{.*?\}\}")
 _METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 def workflow_name(manifest: Manifest, _target: Target) -> Iterator[Finding]:
-    """Kubernetes takes DNS-1123 names, and Argo 63 characters, since the name is also the value of a label."""
+    """Kubernetes takes DNS-1123 names, and Argo 63 characters, since the name is also the value of a label.
+
+    Of a `generateName` Kubernetes cuts what is too long; what it adds are letters and digits.
+    """
     generated = text(manifest.metadata.get("generateName"))
-    key = "name" if manifest.name or not generated else "generateName"
-    path = ("metadata", key)
-    name = manifest.name or generated
-    length_max = LABEL_LENGTH_MAX - (GENERATED_LENGTH if key == "generateName" else 0)
-    if not name:
+    if not manifest.name and not generated:
+        path = ("metadata", "name")
         yield Finding(Code.WORKFLOW_NAME, path, "the workflow has neither a name nor a generateName")
-    elif len(name) > length_max:
-        yield Finding(Code.WORKFLOW_NAME, path, f"a {key} has at most {length_max} characters, this one {len(name)}")
-    elif not _SUBDOMAIN.fullmatch(f"{name}x" if key == "generateName" else name):
-        yield Finding(Code.WORKFLOW_NAME, path, f'"{name}" is not a DNS-1123 name')
+    elif len(manifest.name) > LABEL_LENGTH_MAX:
+        message = f"a workflow has at most {LABEL_LENGTH_MAX} characters in its name, this one {len(manifest.name)}"
+        yield Finding(Code.WORKFLOW_NAME, ("metadata", "name"), message)
+    elif not _SUBDOMAIN.fullmatch(manifest.name or f"{generated}x"):
+        path = ("metadata", "name" if manifest.name else "generateName")
+        yield Finding(Code.WORKFLOW_NAME, path, f'"{manifest.name or generated}" is not a DNS-1123 name')
 
 
 def element_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
@@ -51,7 +51,8 @@ def element_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
         yield from _names(named, "container")
         for side in ("inputs", "outputs"):
             for kind, found in (("parameter", template.parameters(side)), ("artifact", template.artifacts(side))):
-                yield from _names([(path, text(item.get("name"))) for path, item in found], kind)
+                named = [(path, text(item.get("name"))) for path, item in found]
+                yield from _names(named, kind, with_tags=side == "outputs")
 
 
 def metric_names(manifest: Manifest, _target: Target) -> Iterator[Finding]:
@@ -93,7 +94,8 @@ def _arguments(given: Mapping[str, Any], path: Path) -> Iterator[Finding]:
         )
 
 
-def _names(named: list[tuple[Path, str]], kind: str) -> Iterator[Finding]:
+def _names(named: list[tuple[Path, str]], kind: str, *, with_tags: bool = False) -> Iterator[Finding]:
+    """`with_tags`: of outputs Argo looks at the names when values are filled in."""
     pattern, characters = (
         (_PARAMETER, "letters, digits, hyphens and underscores")
         if kind in ("parameter", "artifact")
@@ -104,8 +106,12 @@ def _names(named: list[tuple[Path, str]], kind: str) -> Iterator[Finding]:
         place = (*path, "name")
         if not name:
             yield Finding(Code.ELEMENT_NAME, place, f"the {kind} has no name")
-        elif not pattern.fullmatch(name):
-            yield Finding(Code.ELEMENT_NAME, place, f'a {kind} may have {characters}, not "{name}"')
+        elif not pattern.fullmatch(_TAG.sub("x", name) if with_tags else name):
+            yield Finding(
+                Code.ELEMENT_NAME,
+                place,
+                f'the name of a{"n" if kind == "artifact" else ""} {kind} may have {characters}, not "{name}"',
+            )
         elif len(name) > ELEMENT_LENGTH_MAX:
             message = f"a {kind} has at most {ELEMENT_LENGTH_MAX} characters in its name, this one {len(name)}"
             yield Finding(Code.ELEMENT_NAME, place, message)

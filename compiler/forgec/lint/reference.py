@@ -10,6 +10,7 @@ from forgec.manifest.target import Target
 from forgec.nearest import did_you_mean
 
 _LOOPS = ("withItems", "withParam", "withSequence")
+_LOCATIONS = ("s3", "git", "http", "artifactory", "hdfs", "raw", "oss", "gcs", "azure", "plugin")
 
 
 def template_kinds(manifest: Manifest, _target: Target) -> Iterator[Finding]:
@@ -174,5 +175,7 @@ def _values(given: Mapping[str, Any], path: Path) -> Iterator[Finding]:
 
 
 def _has_location(artifact: Mapping[str, Any]) -> bool:
-    locations = ("s3", "git", "http", "artifactory", "hdfs", "raw", "oss", "gcs", "azure", "plugin")
-    return any(artifact.get(key) is not None for key in locations)
+    """Whether it says where it lies; one with empty fields only does not."""
+    return any(
+        isinstance(artifact.get(key), dict) and (key == "raw" or any(artifact[key].values())) for key in _LOCATIONS
+    )

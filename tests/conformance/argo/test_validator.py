@@ -12,6 +12,7 @@ from tests.compiler.documents import documents
 from tests.compiler.lint.mistakes import changed
 from tests.compiler.lint.workflows import WORKFLOWS
 from tests.conformance.argo.conftest import Ask
+from tests.conformance.argo.validator import examples
 from tests.judge import cases
 from tests.txtar import read_archive
 
@@ -53,6 +54,8 @@ BEYOND_ARGO: Final = frozenset(
     }
 )
 """What the lint refuses and the validator does not see."""
+
+OF_A_CLUSTER: Final = "is forbidden: User cannot get resource"
 
 OF_THEIR_ORDER: Final = "failed to resolve {{workflow.outputs."
 """Argo knows what a template exports once it has looked at a step that starts it, and it looks in its own order."""
@@ -119,6 +122,15 @@ def test_what_argo_refuses_among_the_lint_s_own_cases_is_an_error(ask: Ask) -> N
     answers = ask("cases of the lint", manifests)
 
     compare(manifests, answers)
+
+
+def test_both_judge_argos_own_examples_alike(ask: Ask) -> None:
+    """Those that need templates of a cluster are for Argo to refuse here, and several kinds in a file for both."""
+    answers = ask("of Argo's own examples and tests", examples())
+
+    alone = {name: found for name, found in answers.items() if not any(OF_A_CLUSTER in each for each in found)}
+    compare({name: examples()[name] for name in alone}, alone)
+    assert sum(not found for found in alone.values()) > 300
 
 
 def test_both_judge_alike_what_somebody_got_wrong(ask: Ask) -> None:

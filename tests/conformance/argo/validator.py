@@ -16,6 +16,7 @@ from tests.go_tool import Unavailable, built
 from tests.judge import cases
 
 SOURCE: Final = Path(__file__).with_name("judge")
+MODULE: Final = "github.com/argoproj/argo-workflows/v4"
 PROGRAM: Final = "argo-judge"
 
 BUILD_LIMIT_S: Final = 900
@@ -44,6 +45,17 @@ def validator() -> Path:
 def version() -> str:
     done = subprocess.run([validator(), "-version"], capture_output=True, text=True, check=True, timeout=30)
     return done.stdout.strip().removeprefix("v")
+
+
+@functools.cache
+def examples() -> dict[str, str]:
+    """The files of Argo's own examples and end-to-end tests that have a Workflow; they come with its sources."""
+    command = ["go", "list", "-m", "-f", "{{.Dir}}", MODULE]
+    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True, timeout=60)
+    folder = Path(done.stdout.strip())
+    found = sorted([*folder.glob("examples/**/*.yaml"), *folder.glob("test/e2e/**/*.yaml")])
+    texts = {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in found}
+    return {name: text for name, text in texts.items() if "kind: Workflow\n" in text}
 
 
 def judge(manifests: Mapping[str, str]) -> dict[str, Sequence[str]]:
