@@ -38,11 +38,8 @@ _OF_METRICS: Final = ("duration", "status", "exitCode", "resourcesDuration", "cr
 _HAS_RESULT: Final = frozenset({"container", "script", "containerSet", "data", "http", "plugin"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What a step or task leaves to others: what may stand behind `steps.<its name>.`; None for anything."""
-
-    names: frozenset[str] | None
+Left = frozenset[str] | None
+"""What a step or task leaves to others: what may stand behind `steps.<its name>.`; None for anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +60,18 @@ class Scope:
             return True
         kind, _, rest = tag.partition(".")
         name, _, attribute = rest.partition(".")
-        at, left = self.left.get(f"{kind}.{name}", (0, None))
-        return left is not None and bool(self.seen >> at & 1) and (left.names is None or attribute in left.names)
+        found = self.left.get(f"{kind}.{name}")
+        if found is None:
+            return False
+        at, left = found
+        return bool(self.seen >> at & 1) and (left is None or attribute in left)
 
     def known(self) -> Iterator[str]:
         """All that can be listed, for suggestions."""
         yield from self.names
         for prefix, (at, left) in self.left.items():
             if self.seen >> at & 1:
-                yield from (f"{prefix}.{name}" for name in left.names or ())
+                yield from (f"{prefix}.{name}" for name in left or ())
 
 
 def workflow_scope(manifest: Manifest) -> Scope:
@@ -152,7 +152,7 @@ def output_scope(scope: Scope, manifest: Manifest, template: Template) -> Scope:
 def _left(manifest: Manifest, call: Call) -> Left:
     callee = manifest.callee(call)
     if callee is None:
-        return Left(names=None)  # a template of the cluster
+        return None  # a template of the cluster
     names = {"id", "status", "startedAt", "finishedAt", "hostNodeName"}
     if callee.body.get("daemon"):
         names.add("ip")
@@ -162,7 +162,7 @@ def _left(manifest: Manifest, call: Call) -> Left:
     names |= {f"outputs.artifacts.{text(item.get('name'))}" for _, item in callee.artifacts("outputs")}
     if call.is_loop:
         names.add("outputs.parameters")
-    return Left(names=frozenset(names))
+    return frozenset(names)
 
 
 def _called(manifest: Manifest) -> list[Template]:
