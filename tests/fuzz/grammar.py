@@ -39,7 +39,13 @@ _DOCUMENT: Final[Mapping[str, Sequence[str]]] = {
 }
 
 _CUE: Final[Mapping[str, Sequence[str]]] = {
-    "start": ["package project\nname: <value>\n<fields>", "package repo\n<fields>", "<fields>"],
+    "start": [
+        'package project\n\nimport (\n\t"strings"\n\t"list"\n\t"regexp"\n\t"strconv"\n)\n\nname: "api"\n<fields>',
+        'package project\nname: "api"\n<fields>',
+        "package project\nimport <value>\nname: <value>\n<fields>",
+        'package repo\nforgeVersion: "v1.0.0"\ntagging: strategy: "monorepo"\nphases: <value>\n<fields>',
+        "<fields>",
+    ],
     "fields": ["", "<field>\n<fields>", "<field>, <fields>", "<field>\n<field>\n<fields>"],
     "field": [
         "<label>: <value>",
@@ -51,6 +57,8 @@ _CUE: Final[Mapping[str, Sequence[str]]] = {
         "...",
         "if <value> {<fields>}",
         "for k, v in <value> {<fields>}",
+        "_h: <value>",
+        "#D: <value>",
         'ci: phases: test: <label>: {action: "earthly", target: <value>}',
     ],
     "label": ["a", "b", "_h", "#D", "name<optional>", '"q"', '"\\(<value>)"', "(<value>)", "A=a", "ci", "phases"],
@@ -88,7 +96,12 @@ _CUE: Final[Mapping[str, Sequence[str]]] = {
     "reference": ["a", "b", "X", "#D", "x", "name", "ci.phases", "_h"],
     "operator": ["+", "-", "*", "/", "==", "!=", "<", ">=", "&&", "||", "div", "=~"],
     "unary": ["-", "!", ">", "<=", "!=", "=~", "!~", "*", "+"],
-    "call": ["len", "close", "strings.Join", "list.Range", "regexp.Match", "strconv.Atoi", "and", "or", "div"],
+    "call": [
+        *("len", "close", "and", "or", "div", "mod", "quo", "rem", "strings.Join", "strings.Split", "strings.Repeat"),
+        *("strings.ToUpper", "strings.Replace", "strings.MinRunes", "list.Range", "list.Repeat", "list.Concat"),
+        *("list.Sort", "list.FlattenN", "list.Contains", "regexp.Match", "regexp.ReplaceAll", "regexp.FindSubmatch"),
+        *("strconv.Atoi", "strconv.Itoa", "strconv.FormatInt", "strconv.Unquote", "strconv.ParseFloat", "list.x"),
+    ],
 }
 
 _EARTHFILE: Final[Mapping[str, Sequence[str]]] = {
