@@ -1,17 +1,95 @@
-"""The alternatives of a disjunction: which of them say the same, and where their default marks count."""
+"""The alternatives of a disjunction: which of them fit, which say the same, and which are defaults."""
 
-from forgec.syntax import ast
+from collections.abc import Callable
+from typing import Final
+
+from forgec.diagnostic import Diagnostic
+from forgec.syntax import ast, problem
+from forgec.syntax.budget import Budget
 from forgec.syntax.value import Kind
 from forgec.syntax.vertex import Vertex
 
+ALTERNATIVES_MAX: Final = 256
+"""Of one value, all combinations of its disjunctions counted."""
 
-def add_alternative(vertex: Vertex, alternative: Vertex, *, default: bool) -> None:
-    """One that says the same as an earlier one is not another possibility."""
-    for index, (earlier, mark) in enumerate(vertex.alternatives):
-        if _is_same(earlier, alternative):
-            vertex.alternatives[index] = (earlier, mark or default)
-            return
-    vertex.alternatives.append((alternative, default))
+
+class Alternatives:
+    def __init__(self, expand: Callable[[Vertex], None], budget: Budget) -> None:
+        self._expand = expand
+        self._budget = budget
+
+    def choose(self, vertex: Vertex) -> None:
+        """Try the first disjunction's alternatives on copies of the vertex; each copy goes on with the others.
+
+        A copy is evaluated from the start, so that the names in it lead to its own fields.
+        """
+        first = vertex.disjunctions[0]
+        assert isinstance(first.expr, ast.Disjunction)
+        failures: list[Diagnostic] = []
+        tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]] = []
+        found = 0
+        for number, term in enumerate(first.expr.terms):
+            copy = Vertex(vertex.parent, vertex.label, vertex.conjuncts, vertex.keys)
+            copy.original, copy.choices, copy.attributes = vertex, (*vertex.choices, number), vertex.attributes
+            vertex.trying = copy
+            failed = self._failure(copy)
+            vertex.trying = None
+            vertex.marked |= copy.marked
+            fitting = [] if failed else copy.alternatives or [(copy, True)]
+            tried.append((term, len(vertex.choices) in copy.marked, fitting))
+            found += len(fitting)
+            if failed:
+                failures.append(failed)
+            if found > ALTERNATIVES_MAX:
+                vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
+                return
+        self._keep(vertex, tried)
+        if not vertex.alternatives:
+            texts = [term.value.span.text for term in first.expr.terms]
+            vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
+        elif not vertex.is_ambiguous:
+            best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
+            vertex.adopt(best)
+
+    def _keep(self, vertex: Vertex, tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]]) -> None:
+        """The alternatives that fit, and which of them are defaults.
+
+        `tried`: each term, whether it has marks inside, as `(*1 | 2) | 3` has, and what fits of it. Marks inside count
+        where no term itself is marked; but where they have nothing left to choose from, CUE's own rules depend on
+        the order of evaluation, and there is no default.
+        """
+        marked = any(term.default for term, _, _ in tried)
+        marked_inside = any(inside for _, inside, _ in tried)
+        unsure = not marked and any(inside and len(fitting) < 2 for _, inside, fitting in tried)
+        unfinished: list[tuple[Vertex, bool]] = []
+        for term, inside, fitting in tried:
+            default = term.default if marked else not unsure and (inside or not marked_inside)
+            for alternative, inner in fitting:
+                if self._is_unfinished(alternative):
+                    unfinished.append((alternative, default and inner))
+                else:
+                    _add(vertex, alternative, default=default and inner)
+        vertex.alternatives = vertex.alternatives or unfinished
+
+    def _failure(self, vertex: Vertex) -> Diagnostic | None:
+        """The first conflict in a vertex or below it."""
+        self._expand(vertex)
+        if vertex.problems:
+            return vertex.problems[0]
+        children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
+        for child in children:
+            self._budget.step(child.conjuncts[-1].expr.span)
+            if child.presence is ast.Presence.REGULAR and (failed := self._failure(child)):
+                return failed
+        return None
+
+    def _is_unfinished(self, vertex: Vertex) -> bool:
+        """Whether an expression in a vertex or below it has no value. Such an alternative gives way to any other."""
+        self._budget.step(vertex.conjuncts[-1].expr.span)
+        if vertex.unknown is not None or vertex.unreported:
+            return True
+        children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
+        return any(self._is_unfinished(each) for each in children if each.presence is ast.Presence.REGULAR)
 
 
 def marks_inside(vertex: Vertex) -> set[int]:
@@ -23,6 +101,15 @@ def marks_inside(vertex: Vertex) -> set[int]:
             found.add(at)
             at = vertex.met[at][0]
     return found
+
+
+def _add(vertex: Vertex, alternative: Vertex, *, default: bool) -> None:
+    """One that says the same as an earlier one is not another possibility."""
+    for index, (earlier, mark) in enumerate(vertex.alternatives):
+        if _is_same(earlier, alternative):
+            vertex.alternatives[index] = (earlier, mark or default)
+            return
+    vertex.alternatives.append((alternative, default))
 
 
 def _is_same(left: Vertex, right: Vertex) -> bool:

@@ -46,4 +46,5 @@ class Budget:
             self._stop(span, f"the value is nested deeper than {DEPTH_MAX} levels")
 
     def _stop(self, span: Span, message: str) -> None:
-        raise fail(Code.TOO_DEEP, message, span, help="look for what leads to itself, or multiplies: definitions, comprehensions, calls")
+        advice = "look for what leads to itself, or multiplies: definitions, comprehensions, calls"
+        raise fail(Code.TOO_DEEP, message, span, help=advice)

@@ -108,6 +108,8 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.StructLiteral(declarations, declarations[0].span if declarations else self._source.span(0, 0))
 
     def name(self, items: list[Token]) -> ast.Label:
+        if items[0] == "_":
+            self._problem(Code.SYNTAX, '"_" is any value and no name', self._span(items), 'write "_" in quotes')
         return ast.Label(str(items[0]), True, self._span(items))
 
     keyword = name
@@ -168,6 +170,10 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.Conjunction(tuple(items[::2]), self._span(items))
 
     def operation(self, items: list[Any]) -> ast.Operation:
+        for operand in items[::2]:
+            if isinstance(operand, ast.Bound):
+                message = f"{operand.span.text} is no value to calculate or compare with"
+                self._problem(Code.WRONG_TYPE, message, operand.span)
         rest = tuple((str(sign), value) for sign, value in zip(items[1::2], items[2::2], strict=True))
         return ast.Operation(items[0], rest, self._span(items))
 

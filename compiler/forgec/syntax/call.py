@@ -160,6 +160,10 @@ class Calls:
 
             return by_value
 
+        order = expressions.base(expr, scope)
+        if not order.is_struct or "less" not in order.fields:
+            raise wrong(Code.WRONG_TYPE, f"{Parameter.ORDER.value} is wanted here", expr.span)
+
         def by_comparison(left: Any, right: Any) -> bool:
             span = expr.span
             fields = [(name, ast.Reference(f" {name}", span)) for name in ("x", "y")]

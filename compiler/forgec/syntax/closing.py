@@ -7,9 +7,10 @@ from forgec.syntax.vertex import Vertex
 def check_closed(vertex: Vertex) -> None:
     """Refuse the fields that something which closes the vertex does not declare."""
     refused: set[str] = set()
-    closings = {closing for each in vertex.structs for closing in each.closings}
+    marks = [(each, each.closings | each.beside) for each in vertex.structs]
+    closings = {closing for _, own in marks for closing in own}
     for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
-        literals = [part for each in vertex.structs if closing in each.closings for part in (each.expr, *each.hosts)]
+        literals = [part for each, own in marks if closing in own for part in (each.expr, *each.hosts)]
         declarations = [
             declaration
             for literal in literals
@@ -33,3 +34,7 @@ def names_definition(expr: ast.Expr) -> bool:
             return True
         expr = expr.base
     return isinstance(expr, ast.Reference) and expr.name.startswith(("#", "_#"))
+
+
+def embeds_definition(declaration: ast.Declaration) -> bool:
+    return isinstance(declaration, ast.Embedding) and names_definition(declaration.value)

@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"""
     (?P<SPACE>[ \t\r]+|//[^\n]*)
   | (?P<NEWLINE>\n)
-  | (?P<RAW>(?P<hashes>\#+)(?:\"{3}\r?\n(?s:.*?)\"{3}|"(?!"")[^\n]*?")(?P=hashes))
+  | (?P<RAW>(?P<hashes>\#+)(?:\"{3}\r?\n(?s:.*?)\"{3}|"(?!""[^\#])[^\n]*?")(?P=hashes))
   | (?P<BOTTOM>_\|_)
   | (?P<IDENT>(?:_?\#)?[^\W\d]\w*|(?:_?\#)?\$[\w$]*|_)
   | (?P<NUMBER>(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]\w*|\w*))
@@ -119,6 +119,12 @@ class _Scan:
 
     def tokens(self) -> Iterator[Token]:
         text, end = self._text, len(self._text)
+        mark = text.find("\ufeff")
+        if mark >= 0:
+            span = self._source.span(mark, mark + 1)
+            raise fail(
+                Code.SYNTAX, "a byte order mark (U+FEFF) inside the text", span, help="remove it; it is not visible"
+            )
         count = 0
         while self._at < end:
             start = self._at

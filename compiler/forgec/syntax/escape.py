@@ -7,7 +7,7 @@ from typing import Final
 JSON_ESCAPES: Final[Mapping[str, str]] = {
     '"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t",
 }  # fmt: skip
-CUE_ESCAPES: Final[Mapping[str, str]] = {**JSON_ESCAPES, "a": "\a", "v": "\v", "'": "'"}
+CUE_ESCAPES: Final[Mapping[str, str]] = {**JSON_ESCAPES, "a": "\a", "v": "\v"}
 
 _ESCAPE = re.compile(
     r"\\(?:u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"

@@ -27,13 +27,15 @@ class Expressions:
     """`undecided` gathers what cannot be evaluated in the order that this evaluator works in.
 
     Such a problem makes the whole evaluation fail, even inside an alternative that another one could replace: CUE might
-    keep the alternative, and an error is better than another value. `lets` are those that were used.
+    keep the alternative, and an error is better than another value. `lets` are those that were used, `expanding` the
+    vertices that are being expanded, innermost last.
     """
 
     def __init__(self, root: Vertex, budget: Budget, expand: Callable[[Vertex], None]) -> None:
         self.undecided: list[Diagnostic] = []
         self.lets: list[Vertex] = []
         self.budget = budget
+        self.expanding: list[Vertex] = []
         self._root = root
         self._expand = expand
         self._calls = Calls(self)
@@ -42,16 +44,16 @@ class Expressions:
         """The vertex an expression refers to or makes, or the values of a predeclared type; or Unknown."""
         match expr:
             case ast.Reference():
-                return self._latest(self._resolve_name(expr, scope), scope, expr.span)
+                return self._latest(self._resolve_name(expr, scope), expr.span)
             case ast.Selector(base=base, name=name, name_span=span):
                 if self.package(base, scope) is not None:
                     return self._calls.uncalled(expr, scope)
                 target = self.base(base, scope)
                 table = target.fields if span.text.startswith('"') else target.table(name)
-                return self._latest(_selected(target, table, name, span, base), scope, expr.span)
+                return self._latest(_selected(target, table, name, span, base), expr.span)
             case ast.Index(base=base, index=index):
                 target = self.base(base, scope)
-                return self._latest(_indexed(target, self.scalar(index, scope), index.span, base), scope, expr.span)
+                return self._latest(_indexed(target, self.scalar(index, scope), index.span, base), expr.span)
             case ast.Slice():
                 return self._slice(expr, scope)
             case ast.Call():
@@ -311,10 +313,15 @@ class Expressions:
             raise wrong(Code.WRONG_TYPE, f"{name} is a function; it is called as {name}(...)", span)
         raise Unknown(None)  # not defined: the check of names says so
 
-    def _latest(self, target: Vertex | Basic, scope: Scope, span: Span) -> Vertex | Basic:
+    def _is_evaluated_inside(self, vertex: Vertex) -> bool:
+        """Whether what is evaluated now is a part of the vertex; values that have no name are parts of what asks."""
+        named = (each for each in reversed(self.expanding) if each.label or each.parent is None)
+        return next(named).is_inside(vertex)
+
+    def _latest(self, target: Vertex | Basic, span: Span) -> Vertex | Basic:
         """Inside an alternative that is tried, its vertex; from elsewhere there is no telling yet."""
         while isinstance(target, Vertex) and target.trying is not None:
-            if not scope.vertex.is_inside(target.trying):
+            if not self._is_evaluated_inside(target.trying):
                 raise self.early(f"{target.name} is needed to find out what it is itself", span)
             target = target.trying
         return target

@@ -13,13 +13,17 @@ _BASED = re.compile(r"0(?:x[0-9A-Fa-f]+|o[0-7]+|b[01]+)")
 _DECIMAL = re.compile(
     r"(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?P<exponent>[eE][+-]?[0-9]+)?(?P<suffix>[KMGTP]i?)?"
 )
-_UNDERSCORE = re.compile(r"(?<=[0-9A-Fa-f])_(?=[0-9A-Fa-f])")
+_UNDERSCORE = re.compile(r"(?<=[0-9])_(?=[0-9])")
+_UNDERSCORE_BASED = re.compile(r"(?<=[0-9A-Fa-f])_(?=[0-9A-Fa-f])")
 _DIGITS_MAX: Final = 400
 
 
 def number_value(text: str) -> Number:
     """`1_000`, `0x1F`, `1.5e3`, `10Mi`; ValueError with a message fit for a person."""
-    plain = _UNDERSCORE.sub("", text.lower() if text[:2] in ("0X", "0O", "0B") else text)
+    if text[:2].lower() in ("0x", "0o", "0b"):
+        plain = _UNDERSCORE_BASED.sub("", text.lower())
+    else:
+        plain = _UNDERSCORE.sub("", text)
     if len(plain) > _DIGITS_MAX:
         raise ValueError(f"the number has more than {_DIGITS_MAX} digits")
     if _BASED.fullmatch(plain):
@@ -74,7 +78,7 @@ def raw_string(token: str) -> str:
     quoted = token[hashes : len(token) - hashes]
     if "\\" + "#" * hashes in quoted:
         raise ValueError("an escape inside a raw string is not supported")
-    if quoted.startswith('"""'):
+    if quoted.startswith('"""') and len(quoted) > len('"""'):
         (text,) = _dedent([quoted[3:-3]], len(token))
         return text
     return quoted[1:-1]
@@ -91,11 +95,12 @@ def _dedent(bodies: list[str], length: int) -> list[str]:
         pieces = [*bodies[:-1], bodies[-1].removesuffix(indentation).removesuffix("\n").removesuffix("\r")]
     else:
         pieces = ["\n"]
-    lines = re.compile(r"\n(?P<indent>" + re.escape(indentation) + r")?(?P<blank>[ \t]*(?=\r?\n|\Z))?")
+    lines = re.compile(r"\n(?P<indent>" + re.escape(indentation) + r")?(?P<blank>(?=\r?\n|\Z))?")
     result = []
-    for piece in pieces:
+    for at, piece in enumerate(pieces, 1):
         for line in lines.finditer(piece):
-            if line["indent"] is None and line["blank"] is None:
+            goes_on = line.end() == len(piece) and at < len(pieces)  # with an interpolation
+            if line["indent"] is None and (line["blank"] is None or goes_on):
                 raise EscapeError('a line of the text is indented less than the closing """', 0, length)
         result.append(re.sub(r"\r?\n" + re.escape(indentation), "\n", piece))
     result[0] = re.sub(r"\A[ \t]*\r?\n", "", result[0], count=1)

@@ -27,6 +27,8 @@ def checked(value: Number) -> Number:
             raise ValueError("the number is beyond ±2^53, which readers of the result would round")
     elif not value.is_finite() or value.adjusted() >= _FLOAT_EXPONENT_MAX:
         raise ValueError("the number is too large")
+    elif _exponent(value) == 0:
+        checked(int(value))
     return value
 
 
@@ -81,7 +83,7 @@ def to_data(value: Exact) -> Scalar:
     """As a result holds it. A decimal that is written without a fraction, such as 2.5e1, is a whole number there."""
     if not isinstance(value, Decimal):
         return value
-    return int(checked(int(value))) if value.as_tuple().exponent == 0 else float(value)
+    return int(value) if _exponent(value) == 0 else float(value)
 
 
 def _divisor(value: int) -> int:

@@ -21,13 +21,13 @@ strings are limited.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.source import Span
 from forgec.syntax import ast, problem
-from forgec.syntax.alternative import add_alternative, marks_inside
+from forgec.syntax.alternative import Alternatives, marks_inside
 from forgec.syntax.budget import Budget
-from forgec.syntax.closing import check_closed, names_definition
+from forgec.syntax.closing import check_closed, embeds_definition, names_definition
 from forgec.syntax.comprehension import scopes
 from forgec.syntax.data import StructNode
 from forgec.syntax.export import Export
@@ -37,9 +37,6 @@ from forgec.syntax.names import check_names, check_packages
 from forgec.syntax.problem import Unknown, note_unknown
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
 from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Scope, State, Vertex
-
-ALTERNATIVES_MAX: Final = 256
-"""Of one value, all combinations of its disjunctions counted."""
 
 
 def evaluate(files: Sequence[ast.File]) -> StructNode:
@@ -68,6 +65,7 @@ class _Evaluator:
     def __init__(self, root: Vertex) -> None:
         self._budget = Budget()
         self._expressions = Expressions(root, self._budget, self.expand)
+        self._alternatives = Alternatives(self.expand, self._budget)
         self.undecided, self.lets = self._expressions.undecided, self._expressions.lets
 
     def expand(self, vertex: Vertex) -> None:
@@ -78,6 +76,7 @@ class _Evaluator:
         span = vertex.conjuncts[-1].expr.span
         self._budget.enter(span)
         self._budget.nest(span, vertex.depth)
+        self._expressions.expanding.append(vertex)
         vertex.seen = {vertex, *vertex.originals()}
         self._flatten(vertex, vertex.conjuncts)
         self._apply_patterns(vertex)
@@ -87,11 +86,12 @@ class _Evaluator:
         if not vertex.problems:
             self._meet(vertex)
         if vertex.disjunctions and not vertex.problems:
-            self._choose(vertex)
+            self._alternatives.choose(vertex)
         else:
             _make_items(vertex, self._expressions)
         check_closed(vertex)
         vertex.marked |= marks_inside(vertex)
+        self._expressions.expanding.pop()
         self._budget.leave()
         vertex.state = State.EXPANDED
 
@@ -143,9 +143,10 @@ class _Evaluator:
             vertex.cyclic = True
             return []
         vertex.seen.add(target)
+        target.is_taken = True
         closings = conjunct.closings
         if names_definition(conjunct.expr):
-            closings |= {Closing(conjunct.expr.span)}
+            closings |= {conjunct.closing or Closing(conjunct.expr.span)}
         return [
             replace(
                 each,
@@ -153,6 +154,7 @@ class _Evaluator:
                 hosts=each.hosts + conjunct.hosts,
                 trail=each.trail | conjunct.trail,
                 within=conjunct.within,
+                beside=each.beside | conjunct.beside,
             )
             for each in target.conjuncts
         ]
@@ -161,6 +163,8 @@ class _Evaluator:
         """Give the literal's fields to the vertex's; what it embeds is given back."""
         vertex.structs.append(conjunct)
         scope = Scope(vertex, conjunct.scope, names=literal.names)
+        closings = {each: Closing(each.span) for each in literal.declarations if embeds_definition(each)}
+        inner = conjunct.next_to(closings.values())
         embedded = []
         is_struct, is_more = False, False
         for declaration in literal.declarations:
@@ -170,30 +174,44 @@ class _Evaluator:
                     table = vertex.fields if label.is_exported else vertex.hidden
                     child = _child(vertex, table, label.name, label.name if label.is_identifier else show(label.name))
                     child.attributes += [each for each in attributes if each.name in ast.REFERENCE_ATTRIBUTES]
-                    self._add_field(child, label.name, declaration, Key(label.span, conjunct.closings))
-                    child.conjuncts.append(conjunct.inside(declaration.value, scope))
+                    self._declare(child, label.name, declaration, Key(label.span, conjunct.closings))
+                    self._add(child, inner.inside(declaration.value, scope), label.span)
                 case ast.Pattern():
-                    vertex.patterns.append((declaration, conjunct, scope))
+                    vertex.patterns.append((declaration, inner, scope))
                 case ast.Embedding(value=value):
-                    embedded.append(replace(conjunct, expr=value, scope=scope, hosts=(*conjunct.hosts, literal)))
+                    own = closings.get(declaration)
+                    others = conjunct.next_to(each for each in closings.values() if each is not own)
+                    hosts = (*conjunct.hosts, literal)
+                    embedded.append(replace(others, expr=value, scope=scope, hosts=hosts, closing=own))
                 case ast.Comprehension() | ast.Computed():
-                    vertex.deferred.append(Deferred(declaration, conjunct, scope))
+                    vertex.deferred.append(Deferred(declaration, inner, scope))
                     is_struct |= isinstance(declaration, ast.Computed)
                     is_more |= isinstance(declaration, ast.Comprehension)
         if is_struct or not (embedded or is_more):  # else it is what it embeds, which need not be a struct
             vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
         return embedded
 
-    def _add_field(self, child: Vertex, name: str, declaration: ast.Field | ast.Computed, key: Key) -> None:
+    def _declare(self, child: Vertex, name: str, declaration: ast.Field | ast.Computed, key: Key) -> None:
         """Declare a field once more."""
         parent = child.parent
         assert parent is not None
-        if child.state is not State.NEW:
-            self._undecided(parent, problem.needed_early(child, key.span))
         if name in parent.absent and declaration.presence is ast.Presence.REGULAR:
             self._undecided(parent, problem.added_late(parent, name, key.span, parent.absent[name]))
         child.presence = max(child.presence, declaration.presence)
         child.keys.append(key)
+
+    def _add(self, child: Vertex, conjunct: Conjunct, place: Span) -> None:
+        """Give a field one more conjunct. If its value is in use already, that must not change by it."""
+        child.conjuncts.append(conjunct)
+        if child.state is State.NEW and not child.is_taken:
+            return
+        if child.state is State.EXPANDED and child.basic.atom is not None and not child.is_ambiguous:
+            again = Vertex(child.parent, child.label, child.conjuncts, child.keys, child.presence)
+            self.expand(again)
+            child.problems += again.problems
+            if again.problems or (again.basic == child.basic and not again.is_ambiguous and again.unknown is None):
+                return
+        self._undecided(child, problem.needed_early(child, place))
 
     def _undecided(self, vertex: Vertex, diagnostic: Diagnostic) -> None:
         vertex.problems.append(diagnostic)
@@ -214,14 +232,12 @@ class _Evaluator:
                 vertex.applied.add((number, name))
                 if not covered:
                     continue
-                if child.state is not State.NEW:
-                    self._undecided(vertex, problem.needed_early(child, declaration.span))
                 vertex.matched.add((conjunct.expr, name))
                 inner = scope
                 if declaration.alias is not None:
                     label = ast.Literal(name, declaration.pattern.span)
                     inner = scope.binding({declaration.alias: Vertex(vertex, name, [Conjunct(label, scope)])})
-                child.conjuncts.append(conjunct.inside(declaration.value, inner))
+                self._add(child, conjunct.inside(declaration.value, inner), declaration.span)
 
     def _yield(self, vertex: Vertex) -> None:
         """Add what depends on the fields beside it, as often as that makes more of it possible."""
@@ -254,8 +270,8 @@ class _Evaluator:
                     raise problem.wrong(Code.WRONG_TYPE, f"{show(name)} is no name of a field", expr.span)
                 child = _child(vertex, vertex.fields, name, show(name))
                 vertex.matched.add((literal, name))
-                self._add_field(child, name, declaration, Key(expr.span, conjunct.closings))
-                child.conjuncts.append(conjunct.inside(declaration.value, scope))
+                self._declare(child, name, declaration, Key(expr.span, conjunct.closings))
+                self._add(child, conjunct.inside(declaration.value, scope), expr.span)
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 hosts = (*conjunct.hosts, literal)
@@ -293,79 +309,6 @@ class _Evaluator:
                 vertex.problems.append(problem.conflict(vertex, other, fact))
                 return
             vertex.basic = met
-
-    def _choose(self, vertex: Vertex) -> None:
-        """Try the first disjunction's alternatives on copies of the vertex; each copy goes on with the others.
-
-        A copy is evaluated from the start, so that the names in it lead to its own fields.
-        """
-        first = vertex.disjunctions[0]
-        assert isinstance(first.expr, ast.Disjunction)
-        failures: list[Diagnostic] = []
-        tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]] = []
-        found = 0
-        for number, term in enumerate(first.expr.terms):
-            copy = Vertex(vertex.parent, vertex.label, vertex.conjuncts, vertex.keys)
-            copy.original, copy.choices, copy.attributes = vertex, (*vertex.choices, number), vertex.attributes
-            vertex.trying = copy
-            failed = self._failure(copy)
-            vertex.trying = None
-            vertex.marked |= copy.marked
-            fitting = [] if failed else copy.alternatives or [(copy, True)]
-            tried.append((term, len(vertex.choices) in copy.marked, fitting))
-            found += len(fitting)
-            if failed:
-                failures.append(failed)
-            if found > ALTERNATIVES_MAX:
-                vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
-                return
-        self._keep(vertex, tried)
-        if not vertex.alternatives:
-            texts = [term.value.span.text for term in first.expr.terms]
-            vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
-        elif not vertex.is_ambiguous:
-            best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
-            vertex.adopt(best)
-
-    def _keep(self, vertex: Vertex, tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]]) -> None:
-        """The alternatives that fit, and which of them are defaults.
-
-        `tried`: each term, whether it has marks inside, as `(*1 | 2) | 3` has, and what fits of it. Marks inside count
-        where no term itself is marked; but where they have nothing left to choose from, CUE's own rules depend on
-        the order of evaluation, and there is no default.
-        """
-        marked = any(term.default for term, _, _ in tried)
-        marked_inside = any(inside for _, inside, _ in tried)
-        unsure = not marked and any(inside and len(fitting) < 2 for _, inside, fitting in tried)
-        unfinished: list[tuple[Vertex, bool]] = []
-        for term, inside, fitting in tried:
-            default = term.default if marked else not unsure and (inside or not marked_inside)
-            for alternative, inner in fitting:
-                if self._is_unfinished(alternative):
-                    unfinished.append((alternative, default and inner))
-                else:
-                    add_alternative(vertex, alternative, default=default and inner)
-        vertex.alternatives = vertex.alternatives or unfinished
-
-    def _failure(self, vertex: Vertex) -> Diagnostic | None:
-        """The first conflict in a vertex or below it."""
-        self.expand(vertex)
-        if vertex.problems:
-            return vertex.problems[0]
-        children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
-        for child in children:
-            self._budget.step(child.conjuncts[-1].expr.span)
-            if child.presence is ast.Presence.REGULAR and (failed := self._failure(child)):
-                return failed
-        return None
-
-    def _is_unfinished(self, vertex: Vertex) -> bool:
-        """Whether an expression in a vertex or below it has no value. Such an alternative gives way to any other."""
-        self._budget.step(vertex.conjuncts[-1].expr.span)
-        if vertex.unknown is not None or vertex.unreported:
-            return True
-        children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
-        return any(self._is_unfinished(each) for each in children if each.presence is ast.Presence.REGULAR)
 
 
 def _child(vertex: Vertex, table: dict[str, Vertex], name: str, shown: str) -> Vertex:

@@ -8,7 +8,7 @@ http: #Step & {timeout: "2m"}                             vertex http, conjuncts
 
 import enum
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -55,7 +55,9 @@ class Conjunct:
 
     `hosts` are the literals that embed it: their fields are allowed beside its own. `trail` holds the literals inside
     which it came about, each with its scope: one that comes again inside itself has no end. `within` is the number of
-    the disjunction, among those of the vertex, that it is an alternative of.
+    the disjunction, among those of the vertex, that it is an alternative of. `closing` is the mark for what it refers
+    to, where that was made in advance. `beside` are the marks of definitions embedded next to it, or to a literal
+    around it: what it declares is allowed with them, and nothing else is.
     """
 
     expr: ast.Expr
@@ -64,17 +66,22 @@ class Conjunct:
     hosts: tuple[ast.StructLiteral, ...] = ()
     trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
     within: int | None = None
+    closing: Closing | None = None
+    beside: frozenset[Closing] = frozenset()
 
     def of(self, expr: ast.Expr) -> "Conjunct":
         """A part of the expression in the same role: a term of `a & b`, an alternative."""
         return replace(self, expr=expr)
 
+    def next_to(self, closings: Iterable[Closing]) -> "Conjunct":
+        """The same beside more definitions that are embedded."""
+        beside = self.beside.union(closings)
+        return self if beside == self.beside else replace(self, beside=beside)
+
     def inside(self, expr: ast.Expr, scope: Scope) -> "Conjunct":
         """A part of the literal that this conjunct is: a field's value or an item."""
-        closings = self.closings
-        if not all(each.deep for each in closings):
-            closings = frozenset(each for each in closings if each.deep)
-        return Conjunct(expr, scope, closings, (), self.trail | {self.key})
+        deep, beside = (frozenset(each for each in marks if each.deep) for marks in (self.closings, self.beside))
+        return Conjunct(expr, scope, deep, trail=self.trail | {self.key}, beside=beside)
 
     @property
     def key(self) -> "tuple[ast.Expr, Scope]":
@@ -137,6 +144,7 @@ class Vertex:
     met: list[tuple[int | None, bool]] = field(default_factory=list)  # disjunctions: inside which one, with a mark?
     marked: set[int] = field(default_factory=set)  # disjunctions whose alternatives, chosen here, have marks inside
     trying: "Vertex | None" = None  # the copy that is being evaluated
+    is_taken: bool = False  # something that refers here has taken the conjuncts over
     seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
     deferred: deque[Deferred] = field(default_factory=deque)
     absent: dict[str, Span] = field(default_factory=dict)  # names that were looked up in vain, and where

@@ -1,7 +1,6 @@
 """The package `list`."""
 
 import functools
-import itertools
 from typing import Final
 
 from forgec.syntax.number import Number, calculate, whole_if_possible
@@ -122,10 +121,6 @@ def _sort(items: list[Item], less: Order) -> list[Item]:
     return sorted(items, key=functools.cmp_to_key(compare))
 
 
-def _is_sorted(items: list[Item], less: Order) -> bool:
-    return not any(less(after, before) for before, after in itertools.pairwise(items))
-
-
 _I, _W, _N, _NS, _V = Parameter.ITEMS, Parameter.WHOLE, Parameter.NUMBER, Parameter.NUMBERS, Parameter.VALUES
 
 FUNCTIONS: Final = {
@@ -134,7 +129,6 @@ FUNCTIONS: Final = {
     "Contains": Function((_V, Parameter.VALUE), _contains, is_check=True),
     "Drop": Function((_I, _W), _drop),
     "FlattenN": Function((_I, _W), _flatten),
-    "IsSorted": Function((_I, Parameter.ORDER), _is_sorted),
     "IsSortedStrings": Function((Parameter.TEXTS,), lambda texts: texts == sorted(texts)),
     "Max": Function((_NS,), lambda numbers: whole_if_possible(max(_some(numbers)))),
     "MaxItems": Function((_I, _W), lambda items, most: len(items) <= most, is_check=True),

@@ -104,10 +104,8 @@ def _quoted(text: str) -> str:
 
 
 def _valid(pattern: str) -> bool:
-    try:
-        compiled(pattern)
-    except ValueError:
-        return False
+    """CUE does not give false either: a pattern that is none is an error."""
+    compiled(pattern)
     return True
 
 

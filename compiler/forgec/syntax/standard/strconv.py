@@ -9,7 +9,9 @@ from forgec.syntax.number import checked
 from forgec.syntax.standard.function import Function, Parameter
 from forgec.syntax.value import checked_text, show
 
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BASE_OF_ONE_CASE: Final = 36
+"""Up to it, small and capital letters are the same digits."""
 _WHOLE = re.compile(r"[+-]?[0-9a-zA-Z]+")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _LENGTH_MAX: Final = 400
@@ -25,7 +27,7 @@ def _parse_int(text: str, base: int, bits: int, *, signed: bool = True) -> int:
     try:
         if not _WHOLE.fullmatch(text) or len(text) > _LENGTH_MAX:
             raise ValueError
-        value = int(text, base)
+        value = int(text, base) if base <= _BASE_OF_ONE_CASE else _value(text, base)
     except ValueError:
         raise ValueError(f"{show(text)} is not a whole number of base {base}") from None
     checked(value)
@@ -33,6 +35,13 @@ def _parse_int(text: str, base: int, bits: int, *, signed: bool = True) -> int:
     if bits < 0 or (value < 0 and not signed) or (bits and size + signed > bits):
         raise ValueError(f"{show(text)} does not fit {bits} bits")
     return value
+
+
+def _value(text: str, base: int) -> int:
+    value = 0
+    for digit in text.lstrip("+-"):
+        value = value * base + _DIGITS.index(digit, 0, base)
+    return -value if text.startswith("-") else value
 
 
 def _parse_float(text: str, bits: int) -> Decimal:
