@@ -1,12 +1,24 @@
-"""Removing what a build left behind."""
+"""The directories that work is done in: whether there is room for it, and removing what it left behind."""
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Final
 
 REMOVE_LIMIT_S: Final = 300.0
 """For the slow way; a module cache of 100 000 files takes seconds."""
+
+
+ROOM_BYTES: Final = 1024 * 1024
+"""What is written to see whether anything can be: no promise that a build fits, but a full disk is found out."""
+
+
+def check_room(path: Path) -> None:
+    """OSError unless files can be written below `path`, which is made if it is not there."""
+    path.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=path) as file:
+        file.write(bytes(ROOM_BYTES))
 
 
 def remove_folder(path: Path) -> None:

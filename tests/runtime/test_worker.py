@@ -1,5 +1,8 @@
 """The worker: one delivery from claim to ack, its lease, and what ends its work early."""
 
+import dataclasses
+import errno
+import os
 import time
 
 import pytest
@@ -206,6 +209,26 @@ async def test_handler_with_a_bug_fails_its_job_and_keeps_its_slot(open_workshop
     assert _code(record) == "INTERNAL"
 
 
+async def test_machine_that_fails_is_tried_again_elsewhere(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.submit("web/unit")
+        async with shop.worker(shop.bench(handlers={JobType.CI: FullDisk()})):
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert record.starts == 2
+
+
+async def test_worker_without_a_disk_takes_no_job_from_another(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        (shop.folder / "full").write_text("a file, so that nothing can be made below it")
+        unfit = dataclasses.replace(shop.bench("worker-1"), scratch=shop.folder / "full")
+        async with shop.worker(unfit), shop.worker(shop.bench("worker-2")):
+            await shop.submit("web/unit")
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert (record.starts, record.worker) == (1, "worker-2")
+
+
 async def test_attempt_leaves_no_scratch_directory(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": "touch file"}]}) as shop:
         async with shop.worker(grace_s=5.0):
@@ -239,6 +262,15 @@ class Verbose:
 class Broken:
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         raise KeyError("a bug")
+
+
+class FullDisk:
+    """It finds no room the first time."""
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        if context.attempt == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return Outcome(status=JobState.SUCCEEDED)
 
 
 class Text(Struct):

@@ -13,7 +13,7 @@ from forge_runtime.blob import Blob, BlobUnavailable
 from forge_runtime.bus.port import Bus, BusUnavailable
 from forge_runtime.envelope import address_of
 from forge_runtime.folder import remove_folder
-from forge_runtime.job import JobRecord, JobType
+from forge_runtime.job import Job, JobRecord, JobState, JobType, new_error
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog, log_key
 from forge_runtime.outage import ride_out
@@ -43,31 +43,41 @@ class Bench:
 
 async def execute(bench: Bench, record: JobRecord, component: str) -> Outcome:
     """The handler's outcome within the job's limits; what it raises becomes an error of ours."""
-    job = record.job
-    folder = bench.scratch / f"{job.job_id}-{record.attempt_nonce}"
+    folder = bench.scratch / f"{record.job.job_id}-{record.attempt_nonce}"
+    try:
+        async with _folder(folder), _kept_log(bench, record, folder / "log") as log:
+            context = JobContext(
+                worker=bench.worker,
+                component=component,
+                attempt=record.starts,
+                scratch=folder / "files",
+                documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
+                log=log,
+                clock=bench.ledger.clock,
+            )
+            context.scratch.mkdir()
+            return await _handle(bench.handlers[record.job.type], record.job, context)
+    except OSError as error:
+        message = f"worker {bench.worker} could not make the job's directory: {error}"
+        infra = new_error("INTERNAL", "infra", message, component=component, now=bench.ledger.clock())
+        return Outcome(status=JobState.FAILED, error=infra)
+
+
+async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
     limit_s = job.limits.start_to_close_s + START_ALLOWANCE_S
-    async with _folder(folder), _kept_log(bench, record, folder / "log") as log:
-        context = JobContext(
-            worker=bench.worker,
-            component=component,
-            attempt=record.starts,
-            scratch=folder / "files",
-            documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
-            log=log,
-            clock=bench.ledger.clock,
-        )
-        context.scratch.mkdir()
-        try:
-            async with asyncio.timeout(limit_s):
-                return await bench.handlers[job.type].handle(job, context)
-        except TimeoutError:
-            message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
-            return failed("STEP_TIMEOUT", "timeout", message, context)
-        except BusUnavailable as error:
-            return failed("INTERNAL", "infra", f"the bus was not available: {error}", context)
-        except Exception as error:
-            _log.exception("handler failed")
-            return failed("INTERNAL", "internal", f"the worker failed: {type(error).__name__}: {error}", context)
+    try:
+        async with asyncio.timeout(limit_s):
+            return await handler.handle(job, context)
+    except TimeoutError:
+        message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
+        return failed("STEP_TIMEOUT", "timeout", message, context)
+    except BusUnavailable as error:
+        return failed("INTERNAL", "infra", f"the bus was not available: {error}", context)
+    except OSError as error:  # a full disk, no more processes: another worker's machine may have what ours lacks
+        return failed("INTERNAL", "infra", f"the machine of {context.worker} failed: {error}", context)
+    except Exception as error:
+        _log.exception("handler failed")
+        return failed("INTERNAL", "internal", f"the worker failed: {type(error).__name__}: {error}", context)
 
 
 def log_key_of(record: JobRecord) -> str:
@@ -102,7 +112,7 @@ async def _kept_log(bench: Bench, record: JobRecord, spool: Path) -> AsyncIterat
         try:
             async with asyncio.timeout(LOG_STORE_S):
                 await log.finish(bench.blob, log_key_of(record))
-        except (BlobUnavailable, TimeoutError) as error:  # what the work came to counts more than its log
+        except (BlobUnavailable, OSError) as error:  # what the work came to counts more than its log
             _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
 
 

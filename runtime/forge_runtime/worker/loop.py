@@ -1,7 +1,8 @@
 """The worker's loop: N slots, each pulling one job at a time from the worker's pools, until told to stop.
 
-A slot pulls only while it is free, so a job is never held by a worker that is busy. Stopping drains: no new jobs; what
-runs may end within the grace time; what is left then is stopped and handed back, which costs it no start.
+A slot pulls only while it is free, so a job is never held by a worker that is busy, and only while there is room on the
+disk: a worker that can do nothing would always be free, and take every job only to fail it. Stopping drains: no new
+jobs; what runs may end within the grace time; what is left then is stopped and handed back, which costs it no start.
 """
 
 import asyncio
@@ -12,12 +13,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from forge_runtime.bus.port import BusUnavailable, Delivery
+from forge_runtime.folder import check_room
 from forge_runtime.subject import WorkQueue
 from forge_runtime.worker.attempt import Attempt
 from forge_runtime.worker.execution import Bench
 
 PULL_S: Final = 30.0
 AFTER_ERROR_S: Final = 1.0
+WITHOUT_ROOM_S: Final = 5.0
+"""Until a worker whose disk is full looks again."""
+
 HAND_BACK_S: Final = 20.0
 """For the last step of a drain: ending process groups, writing the records."""
 
@@ -52,6 +57,11 @@ class Worker:
     async def _slot(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
+                if not self._has_room():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(WITHOUT_ROOM_S):
+                            await stop.wait()
+                    continue
                 pulled = await self._pull(stop)
                 if pulled is not None:
                     await Attempt(self.bench, *pulled).run()
@@ -62,6 +72,14 @@ class Worker:
                 # One job must not take a slot with it: its message comes back after the ack wait.
                 _log.exception("attempt failed")
                 await asyncio.sleep(AFTER_ERROR_S)
+
+    def _has_room(self) -> bool:
+        try:
+            check_room(self.bench.scratch)
+        except OSError as error:
+            _log.error("no room for work, pulling no jobs", extra={"why": str(error)})
+            return False
+        return True
 
     async def _pull(self, stop: asyncio.Event) -> tuple[WorkQueue, Delivery] | None:
         """The first message of any pool; None when told to stop, or when there was none for a while."""
