@@ -2,6 +2,7 @@
 
     pipeline.<pool>.<run>.<job>      work queues, one message a subject     -> <pool>-consumer -> workers
     forge.events.<run>.<kind>        what happened, for the API             -> api-projector
+    forge.dead.<pool>.<run>.<job>    jobs that were given up, the newest letter of each
     forge.logs.<run>.<job>           live log lines, core NATS, lossy
     forge-jobs  state.<run>.<job>    job records          forge-runs  run.<run>, cancel.<run>
     forge-plans sha256:<digest>      plans and discovery documents (object bucket)
@@ -23,7 +24,9 @@ RUNS_BUCKET: Final = "forge-runs"
 PLANS_BUCKET: Final = "forge-plans"
 EVENTS_STREAM: Final = "forge-events"
 DEAD_LETTERS_STREAM: Final = "forge-dead-letters"
+ADVISORIES_STREAM: Final = "forge-advisories"
 PROJECTOR: Final = "api-projector"
+SWEEPER: Final = "sweeper"
 
 ACK_WAIT_S: Final = 30.0
 """A dead worker's job comes back after this; live workers reset it with each 10 s beat."""
@@ -55,11 +58,21 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogStream:
-    """A stream that keeps messages for a time, whoever reads them."""
+    """A stream that keeps messages for a time, whoever reads them: of each subject so many, the newest."""
 
     name: str
     subjects: tuple[str, ...]
     max_age_s: int
+    messages_per_subject: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """A durable pull consumer of a log stream: it remembers how far its one reader has come."""
+
+    consumer: str
+    stream: str
+    filter: str
 
 
 QUEUES: Final = (
@@ -76,17 +89,24 @@ BUCKETS: Final = (
 
 OBJECT_BUCKETS: Final = (Bucket(name=PLANS_BUCKET, history=1, ttl_s=7 * DAY_S),)
 
+DEAD_LETTERS: Final = "forge.dead.>"
+_UNDELIVERED: Final = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
+
 LOG_STREAMS: Final = (
     LogStream(name=EVENTS_STREAM, subjects=("forge.events.>", "forge.notices.>"), max_age_s=7 * DAY_S),
-    LogStream(name=DEAD_LETTERS_STREAM, subjects=("forge.dead.>",), max_age_s=30 * DAY_S),
+    LogStream(name=DEAD_LETTERS_STREAM, subjects=(DEAD_LETTERS,), max_age_s=30 * DAY_S, messages_per_subject=1),
     LogStream(
-        name="forge-advisories",
-        subjects=(
-            "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>",
-            "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>",
-        ),
+        name=ADVISORIES_STREAM,
+        subjects=(_UNDELIVERED, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"),
         max_age_s=7 * DAY_S,
     ),
+)
+
+EVENTS_FILTER: Final = "forge.events.>"
+
+FOLLOWERS: Final = (
+    Follower(consumer=PROJECTOR, stream=EVENTS_STREAM, filter=EVENTS_FILTER),
+    Follower(consumer=SWEEPER, stream=ADVISORIES_STREAM, filter=_UNDELIVERED),
 )
 
 _POOL: Final = {
@@ -116,10 +136,8 @@ def event_subject(run_id: str, kind: str) -> str:
     return f"forge.events.{run_id}.{kind}"
 
 
-EVENTS_FILTER: Final = "forge.events.>"
-
-
 def dead_letter_subject(pool: str, run_id: str, job_id: str) -> str:
+    """Where a job's dead letter lies; `*` for a part that may be anything makes a pattern."""
     return f"forge.dead.{pool}.{run_id}.{job_id}"
 
 

@@ -4,14 +4,24 @@ import asyncio
 import dataclasses
 
 import pytest
-from nats.js.api import RetentionPolicy, StreamConfig
+from nats.js.api import ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
 from tests.nats_server import NatsServer
 from tests.runtime.bus.conftest import OpenBus
 
+from forge_runtime.bus.assets import Asset, queue_assets, wanted_assets
 from forge_runtime.bus.jetstream import JetStreamBus, connect
-from forge_runtime.bus.provision import Misprovisioned, provision, verify
+from forge_runtime.bus.provision import (
+    Kind,
+    Live,
+    Misprovisioned,
+    apply_changes,
+    plan,
+    plan_changes,
+    provision,
+    verify,
+)
 from forge_runtime.job import JobType
-from forge_runtime.subject import LOG_STREAMS, QUEUES, queue_of
+from forge_runtime.subject import DAY_S, DEAD_LETTERS_STREAM, FOLLOWERS, LOG_STREAMS, QUEUES, queue_of
 
 CI = queue_of(JobType.CI)
 
@@ -22,12 +32,15 @@ async def test_a_bare_server_gets_everything_and_the_second_time_nothing(nats_se
     first = await provision(bus)
     second = await provision(bus)
 
+    assert {change.kind for change in first} == {Kind.CREATE}
+    made = {change.asset.title for change in first}
     for queue in QUEUES:
-        assert f"created stream {queue.stream}" in first
-        assert f"created consumer {queue.consumer} of {queue.stream}" in first
+        assert {f"stream {queue.stream}", f"consumer {queue.consumer} of {queue.stream}"} < made
         await verify(bus, queue)
     for name in ("KV_forge-jobs", "KV_forge-runs", "OBJ_forge-plans", *(stream.name for stream in LOG_STREAMS)):
-        assert f"created stream {name}" in first
+        assert f"stream {name}" in made
+    for follower in FOLLOWERS:
+        assert f"consumer {follower.consumer} of {follower.stream}" in made
     assert second == []
     await bus.close()
 
@@ -57,9 +70,9 @@ async def test_a_field_that_differs_is_set_and_reported(open_bus: OpenBus) -> No
         consumer = (await bus.connection.jetstream.consumer_info(CI.stream, CI.consumer)).config
         await bus.connection.jetstream.add_consumer(CI.stream, dataclasses.replace(consumer, ack_wait=600.0))
 
-        assert await provision(bus) == [
-            "updated stream pipeline-tasks: max_msgs is 7, not 5000",
-            "updated consumer ci-consumer of pipeline-tasks: ack_wait is 600.0, not 30.0",
+        assert [str(change) for change in await provision(bus)] == [
+            "update stream pipeline-tasks: max_msgs is 7, not 5000",
+            "update consumer ci-consumer of pipeline-tasks: ack_wait is 600.0, not 30.0",
         ]
         await verify(bus, CI)
 
@@ -78,7 +91,7 @@ async def test_a_worker_refuses_a_queue_that_differs_and_names_the_field(open_bu
     async with open_bus() as bus:
         await _change(bus, max_age=3600)
 
-        with pytest.raises(Misprovisioned, match=r"pipeline-tasks/ci-consumer: max_age is 3600\.0, not 0\.0"):
+        with pytest.raises(Misprovisioned, match=r"stream pipeline-tasks: max_age is 3600\.0, not 0\.0"):
             await verify(bus, CI)
 
 
@@ -86,21 +99,137 @@ async def test_a_worker_refuses_a_queue_that_is_missing(open_bus: OpenBus) -> No
     async with open_bus() as bus:
         await bus.connection.jetstream.delete_consumer(CI.stream, CI.consumer)
 
-        with pytest.raises(Misprovisioned, match="ci-consumer: consumer not found; provision the bus"):
+        with pytest.raises(Misprovisioned, match="there is no consumer ci-consumer of pipeline-tasks; provision"):
             await verify(bus, CI)
 
 
-async def test_a_change_that_the_server_refuses_is_named(nats_server: NatsServer) -> None:
-    bus = await connect(nats_server.settings())
-    await bus.connection.jetstream.add_stream(
-        StreamConfig(name=CI.stream, subjects=[CI.filter], retention=RetentionPolicy.LIMITS)
-    )
+async def test_a_change_that_the_server_refuses_is_named(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        with pytest.raises(
+            Misprovisioned, match="stream pipeline-discovery: num_replicas is 1, not 3: the server refuses"
+        ):
+            await provision(bus, replicas=3)
 
-    with pytest.raises(Misprovisioned, match="stream pipeline-tasks: the server refuses"):
+
+async def test_replicas_that_nobody_names_stay_as_they_are() -> None:
+    live = {asset.title: Live(config=StreamConfig(**asset.fields)) for asset in wanted_assets(3) if not asset.consumer}
+
+    changes = plan_changes(live, wanted_assets(), now=0.0)
+
+    assert {change.kind for change in changes} == {Kind.CREATE}
+    assert all(change.asset.consumer for change in changes)
+
+
+async def test_nothing_at_all_is_changed_when_one_change_is_destructive(nats_server: NatsServer) -> None:
+    bus = await connect(nats_server.settings())
+    await _old_queue(bus)
+
+    with pytest.raises(Misprovisioned, match="replace stream pipeline-tasks: retention is limits, not workqueue"):
         await provision(bus)
+
+    assert [info.config.name for info in await bus.connection.jetstream.streams_info()] == [CI.stream]
+    assert await _held(bus, CI.stream) == 1
     await bus.close()
 
 
-async def _change(bus: JetStreamBus, **fields: object) -> None:
-    config = (await bus.connection.jetstream.stream_info(CI.stream)).config
+async def test_a_forced_replacement_leaves_the_queue_empty_and_in_order(nats_server: NatsServer) -> None:
+    bus = await connect(nats_server.settings())
+    await _old_queue(bus)
+
+    changes = await plan(bus)
+    await apply_changes(bus, changes, force=True)
+
+    (replaced,) = [change for change in changes if change.kind is Kind.REPLACE]
+    assert replaced.loses == ("all of its 1 messages, and how far the readers of its consumers have come",)
+    await verify(bus, CI)
+    assert await _held(bus, CI.stream) == 0
+    assert await plan(bus) == []
+    await bus.close()
+
+
+async def test_an_age_that_only_future_messages_reach_is_lowered_without_force(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        await _change(bus, "forge-events", max_age=90 * DAY_S)
+        await bus.publish_event("forge.events.run.step", b"{}")
+
+        assert [change.destructive for change in await provision(bus)] == [False]
+
+
+async def test_letters_that_one_a_subject_leaves_no_room_for_are_counted_as_lost(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        await _change(bus, DEAD_LETTERS_STREAM, max_msgs_per_subject=-1)
+        for _ in range(2):
+            await bus.connection.jetstream.publish("forge.dead.tasks.run.job", b"{}")
+
+        (change,) = await plan(bus)
+
+        assert change.loses == ("all but the newest 1 messages of each subject",)
+
+
+OLD = Live(config=StreamConfig(), messages=10, subjects=4, oldest_at=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "live", "wanted", "loses"),
+    [
+        ("max_age", 0.0, 500.0, True),
+        ("max_age", 0.0, 2000.0, False),
+        ("max_age", 500.0, 0.0, False),
+        ("max_msgs_per_subject", -1, 6, True),
+        ("max_msgs_per_subject", -1, 7, False),
+        ("max_msgs_per_subject", 1, -1, False),
+        ("subjects", ["a.>", "b.>"], ["a.>"], True),
+        ("subjects", ["a.>"], ["a.>", "b.>"], False),
+        ("max_msgs", 100, 5, False),
+        ("allow_direct", True, False, False),
+        ("storage", "memory", "file", True),
+        ("retention", "limits", "workqueue", True),
+        ("deny_delete", True, False, True),
+        ("deny_delete", False, True, False),
+    ],
+)
+async def test_what_a_change_loses(field: str, live: object, wanted: object, loses: bool) -> None:
+    asset = Asset(stream="s", fields={field: wanted})
+    standing = dataclasses.replace(OLD, config=StreamConfig(**{field: live}))
+
+    (change,) = plan_changes({asset.title: standing}, [asset], now=2000.0)
+
+    assert change.destructive == loses
+
+
+async def test_a_stream_without_messages_may_be_narrowed() -> None:
+    asset = Asset(stream="s", fields={"max_age": 1.0, "max_msgs_per_subject": 1, "subjects": ["a.>"]})
+    standing = Live(config=StreamConfig(subjects=["a.>", "b.>"]))
+
+    (change,) = plan_changes({asset.title: standing}, [asset], now=2000.0)
+
+    assert not change.destructive
+    assert len(change.differences) == 3
+
+
+async def test_consumers_of_a_replaced_stream_are_made_anew() -> None:
+    stream, consumer = queue_assets(CI)
+    live = {
+        stream.title: Live(config=StreamConfig(**{**stream.fields, "storage": StorageType.MEMORY})),
+        consumer.title: Live(config=ConsumerConfig(**consumer.fields)),
+    }
+
+    changes = plan_changes(live, [stream, consumer], now=0.0)
+
+    assert [change.kind for change in changes] == [Kind.REPLACE, Kind.CREATE]
+
+
+async def _old_queue(bus: JetStreamBus) -> None:
+    """The tasks queue as a version before might have made it, with a job in it."""
+    config = StreamConfig(name=CI.stream, subjects=[CI.filter], retention=RetentionPolicy.LIMITS)
+    await bus.connection.jetstream.add_stream(config)
+    await bus.connection.jetstream.publish("pipeline.tasks.run.job", b"{}")
+
+
+async def _held(bus: JetStreamBus, stream: str) -> int:
+    return (await bus.connection.jetstream.stream_info(stream)).state.messages
+
+
+async def _change(bus: JetStreamBus, stream: str = CI.stream, **fields: object) -> None:
+    config = (await bus.connection.jetstream.stream_info(stream)).config
     await bus.connection.jetstream.update_stream(dataclasses.replace(config, **fields))

@@ -1,0 +1,133 @@
+"""What the table of names means to a NATS server: each stream, bucket and consumer, by the fields that we decide. Pure.
+
+A bucket is a stream with the shape that NATS tools know as one. What is not named here (placement, compression, byte
+limits, descriptions) is the operator's, and neither compared nor changed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from nats.js.api import AckPolicy, DiscardPolicy, RetentionPolicy, StorageType
+from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
+from nats.js.object_store import OBJ_ALL_CHUNKS_PRE_TEMPLATE, OBJ_ALL_META_PRE_TEMPLATE, OBJ_STREAM_TEMPLATE
+
+from forge_runtime.subject import (
+    ACK_WAIT_S,
+    BUCKETS,
+    FOLLOWERS,
+    LOG_STREAMS,
+    MAX_DELIVER,
+    OBJECT_BUCKETS,
+    QUEUES,
+    Bucket,
+    Follower,
+    LogStream,
+    WorkQueue,
+)
+
+REPLICAS: Final = "num_replicas"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A stream, or a consumer of one, as it shall be. `fields` are named as the server's configuration names them."""
+
+    stream: str
+    consumer: str | None = None
+    fields: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"stream {self.stream}" if self.consumer is None else f"consumer {self.consumer} of {self.stream}"
+
+
+def wanted_assets(replicas: int | None = None) -> tuple[Asset, ...]:
+    """Everything, each stream before its consumers. Without `replicas`, streams keep as many as they have."""
+    chosen = {} if replicas is None else {REPLICAS: replicas}
+    streams = {
+        **{queue.stream: _queue(queue) for queue in QUEUES},
+        **{KV_STREAM_TEMPLATE.format(bucket=bucket.name): _records(bucket) for bucket in BUCKETS},
+        **{OBJ_STREAM_TEMPLATE.format(bucket=bucket.name): _objects(bucket) for bucket in OBJECT_BUCKETS},
+        **{stream.name: _log_stream(stream) for stream in LOG_STREAMS},
+    }
+    return (
+        *(Asset(stream=name, fields={**fields, **chosen}) for name, fields in streams.items()),
+        *(_consumer(queue) for queue in QUEUES),
+        *(_follower(follower) for follower in FOLLOWERS),
+    )
+
+
+def queue_assets(queue: WorkQueue) -> tuple[Asset, Asset]:
+    """What a worker of this queue needs: the stream and its consumer."""
+    return Asset(stream=queue.stream, fields=_queue(queue)), _consumer(queue)
+
+
+def _queue(queue: WorkQueue) -> dict[str, Any]:
+    return {
+        "subjects": [queue.filter],
+        "storage": StorageType.FILE,
+        "retention": RetentionPolicy.WORK_QUEUE,
+        "discard": DiscardPolicy.NEW,
+        "discard_new_per_subject": True,
+        "max_msgs_per_subject": 1,
+        "max_msgs": queue.messages_max,
+        "max_age": 0.0,
+    }
+
+
+def _consumer(queue: WorkQueue) -> Asset:
+    fields = {
+        "filter_subject": queue.filter,
+        "ack_policy": AckPolicy.EXPLICIT,
+        "ack_wait": ACK_WAIT_S,
+        "max_deliver": MAX_DELIVER,
+    }
+    return Asset(stream=queue.stream, consumer=queue.consumer, fields=fields)
+
+
+def _follower(follower: Follower) -> Asset:
+    fields = {"filter_subject": follower.filter, "ack_policy": AckPolicy.EXPLICIT, "ack_wait": ACK_WAIT_S}
+    return Asset(stream=follower.stream, consumer=follower.consumer, fields=fields)
+
+
+def _records(bucket: Bucket) -> dict[str, Any]:
+    """A key-value bucket as NATS tools know it."""
+    return {
+        "subjects": [KV_PRE_TEMPLATE.format(bucket=bucket.name) + ">"],
+        "storage": StorageType.FILE,
+        "retention": RetentionPolicy.LIMITS,
+        "discard": DiscardPolicy.NEW,
+        "max_msgs_per_subject": bucket.history,
+        "max_age": float(bucket.ttl_s),
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+    }
+
+
+def _objects(bucket: Bucket) -> dict[str, Any]:
+    """An object bucket as NATS tools know it."""
+    return {
+        "subjects": [
+            OBJ_ALL_CHUNKS_PRE_TEMPLATE.format(bucket=bucket.name),
+            OBJ_ALL_META_PRE_TEMPLATE.format(bucket=bucket.name),
+        ],
+        "storage": StorageType.FILE,
+        "retention": RetentionPolicy.LIMITS,
+        "discard": DiscardPolicy.NEW,
+        "max_age": float(bucket.ttl_s),
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+    }
+
+
+def _log_stream(stream: LogStream) -> dict[str, Any]:
+    return {
+        "subjects": list(stream.subjects),
+        "storage": StorageType.FILE,
+        "retention": RetentionPolicy.LIMITS,
+        "discard": DiscardPolicy.OLD,
+        "max_msgs_per_subject": stream.messages_per_subject,
+        "max_age": float(stream.max_age_s),
+    }
