@@ -53,6 +53,7 @@ def evaluate(files: Sequence[ast.File]) -> StructNode:
     for let in evaluator.lets:
         export.node(let, concrete=False)
     problems += export.problems
+    problems += evaluator.finish()
     problems += evaluator.undecided
     if problems:
         raise ForgeError(_once(problems))
@@ -65,6 +66,7 @@ class _Evaluator:
     def __init__(self, root: Vertex) -> None:
         self._budget = Budget()
         self._expressions = Expressions(root, self._budget, self.expand)
+        self._waiting: list[tuple[Vertex, Conjunct]] = []
         self._alternatives = Alternatives(self.expand, self._budget)
         self.undecided, self.lets = self._expressions.undecided, self._expressions.lets
 
@@ -98,10 +100,12 @@ class _Evaluator:
     def _flatten(self, vertex: Vertex, conjuncts: Sequence[Conjunct]) -> None:
         """Take conjuncts apart into fields, facts, lists, and disjunctions.
 
-        References come last, because they may refer to fields that the vertex's own literals are about to declare.
+        References come later, because they may refer to fields that the vertex's own literals are about to declare, and
+        calculations last, because they may need the value that the others give.
         """
         direct = list(reversed(conjuncts))
         references: deque[Conjunct] = deque()
+        calculations: list[Conjunct] = []
         while direct or references:
             if not direct:
                 direct += reversed(self._dereference(vertex, references.popleft()))
@@ -126,8 +130,43 @@ class _Evaluator:
                 case ast.StructLiteral() as literal:
                     self._budget.step(literal.span, len(literal.declarations))
                     direct += reversed(self._add_struct(vertex, conjunct, literal))
+                case ast.Operation() | ast.Prefix() | ast.Interpolation():
+                    calculations.append(conjunct)
                 case _:
                     self._add_fact(vertex, conjunct)
+        for conjunct in calculations:
+            self._calculate(vertex, conjunct)
+
+    def _calculate(self, vertex: Vertex, conjunct: Conjunct) -> None:
+        """Add what an expression comes to.
+
+        One that needs the vertex itself can wait until all else is known, if the vertex has a value without it.
+        """
+        known = len(self.undecided)
+        try:
+            vertex.facts.append(Fact(self._expressions.basic(conjunct.expr, conjunct.scope), conjunct))
+        except Unknown as unknown:
+            has_value = any(fact.basic.atom for fact in vertex.facts)
+            is_tried = any(each.original for each in (vertex, *vertex.ancestors()))
+            if len(self.undecided) > known and has_value and not is_tried:
+                del self.undecided[known:]
+                self._waiting.append((vertex, conjunct))
+            else:
+                note_unknown(vertex, unknown)
+
+    def finish(self) -> list[Diagnostic]:
+        """Calculate what had to wait; the problems that shows."""
+        problems = []
+        for vertex, conjunct in self._waiting:
+            try:
+                fact = Fact(self._expressions.basic(conjunct.expr, conjunct.scope), conjunct)
+            except Unknown as unknown:
+                problems += [unknown.diagnostic] if unknown.diagnostic else []
+                continue
+            if not vertex.problems and meet(vertex.basic, fact.basic) is None:
+                value = next(each for each in vertex.facts if each.basic.atom)
+                problems.append(problem.conflict(vertex, value, fact))
+        return problems
 
     def _dereference(self, vertex: Vertex, conjunct: Conjunct) -> list[Conjunct]:
         """The conjuncts of what a conjunct of the vertex refers to."""
