@@ -81,15 +81,17 @@ def plan(
     return build_plan(discovery, shard_size=shard_size, granularity=granularity, places=places)
 
 
-def lower(plan: Plan, options: ManifestOptions, *, dynamic: bool, warn: Warn = _unheard) -> Workflow:
+def lower(
+    plan: Plan, options: ManifestOptions, *, dynamic: bool, places: Places = NO_PLACES, warn: Warn = _unheard
+) -> Workflow:
     """The plan as an Argo Workflow, or the workflow that finds its plan at run time and would become this one.
 
     `warn` takes what is no error of it, and yet unwise.
     """
-    workflow = lower_dynamic(options) if dynamic else lower_plan(plan, options)
+    workflow = lower_dynamic(options) if dynamic else lower_plan(plan, options, places)
     found = lint_workflow(workflow, TARGETS[options.argo_target])
     if dynamic:
-        found += check_nodes(workflow.metadata.name, plan, dynamic=True)
+        found += check_nodes(workflow.metadata.name, plan, dynamic=True, places=places)
         found += check_size(size_of(workflow, dynamic_entries(plan)), "the workflow once it has its units")
     if has_errors(found):
         raise ForgeError(found)

@@ -18,7 +18,7 @@ def _run(arguments: argparse.Namespace) -> int:
     located = locate_input(arguments)
     discovery = located.document
     plan = pipeline.plan(discovery, shard_size=SHARD_SIZE_DEFAULT, places=located.places)
-    pipeline.lower(plan, ManifestOptions(), dynamic=False, warn=arguments.report.add)
+    pipeline.lower(plan, ManifestOptions(), dynamic=False, places=located.places, warn=arguments.report.add)
     budgets = budget_findings(located, plan)
     arguments.report.add(budgets)
     arguments.report.settle()

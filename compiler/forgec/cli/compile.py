@@ -79,7 +79,9 @@ def _run(arguments: argparse.Namespace) -> int:
     plan = pipeline.plan(
         located.document, shard_size=options.shard_size, granularity=options.granularity, places=located.places
     )
-    workflow = pipeline.lower(plan, options.of_manifest(), dynamic=options.dynamic, warn=arguments.report.add)
+    workflow = pipeline.lower(
+        plan, options.of_manifest(), dynamic=options.dynamic, places=located.places, warn=arguments.report.add
+    )
     emitters: dict[str, Callable[[], bytes]] = {
         "discovery": lambda: to_json(located.document),
         "plan": lambda: pipeline.emit_plan(plan),

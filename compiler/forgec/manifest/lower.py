@@ -22,6 +22,7 @@ from typing import Final
 
 from forgec import ids
 from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.discovery.places import NO_PLACES, Places
 from forgec.manifest import argo
 from forgec.manifest.check import check_workflow
 from forgec.manifest.entry import DISCOVERY, RELEASE, RETRIES_MAX, group_name, list_text, static_entries
@@ -105,7 +106,7 @@ class ManifestOptions:
     argo_target: str = TARGET_DEFAULT
 
 
-def lower_plan(plan: Plan, options: ManifestOptions) -> argo.Workflow:
+def lower_plan(plan: Plan, options: ManifestOptions, places: Places = NO_PLACES) -> argo.Workflow:
     """The static form; ForgeError with everything that Argo or Kubernetes would not accept."""
     workflow = static_workflow(plan, options)
     return _accepted(
@@ -114,7 +115,7 @@ def lower_plan(plan: Plan, options: ManifestOptions) -> argo.Workflow:
             *_check_options(options),
             *check_workflow(workflow, dynamic_workflow(options)),
             *check_size(size_of(workflow, static_entries(plan))),
-            *check_nodes(workflow.metadata.name, plan, dynamic=False),
+            *check_nodes(workflow.metadata.name, plan, dynamic=False, places=places),
         ],
     )
 

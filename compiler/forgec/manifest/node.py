@@ -14,21 +14,34 @@ prove that no two collide; a collision among n nodes has a chance of about n^2 /
     forge-<uuid>.onExit                           the exit handler
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from forgec.diagnostic import Code, Diagnostic
+from forgec.diagnostic import Code, Diagnostic, Related
+from forgec.discovery.places import NO_PLACES, Places
 from forgec.manifest.entry import RETRIES_MAX, Entry, dynamic_entries, static_entries
 from forgec.plan.model import Plan
+from forgec.source import Span
 
 _FNV_OFFSET: Final = 0x811C9DC5
 _FNV_PRIME: Final = 0x01000193
 
 
-def check_nodes(workflow_name: str, plan: Plan, *, dynamic: bool) -> list[Diagnostic]:
-    """A diagnostic for each node that would take the place of another; in the static or in the dynamic form."""
+def check_nodes(workflow_name: str, plan: Plan, *, dynamic: bool, places: Places = NO_PLACES) -> list[Diagnostic]:
+    """A diagnostic for each node that would take the place of another; in the static or in the dynamic form.
+
+    It points at the phases of both, whose names are what the document gives to the nodes' names.
+    """
     entries = dynamic_entries(plan) if dynamic else static_entries(plan)
-    return _collisions(node_names(workflow_name, entries))
+    found = []
+    for other, name in _collisions(node_names(workflow_name, entries)):
+        message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
+        advice = "start the run again, or compile with another run id or shard size: both change the names"
+        span, first = _phase_place(name, plan, places), _phase_place(other, plan, places)
+        related = (Related(first, "the other node"),) if first and first != span else ()
+        found.append(Diagnostic(Code.NODE_COLLISION, message, span, related, help=advice))
+    return found
 
 
 def node_names(workflow_name: str, entries: Sequence[Entry]) -> Iterator[str]:
@@ -65,17 +78,24 @@ def _attempts(retry_node: str) -> Iterator[str]:
         yield f"{retry_node}({attempt})"
 
 
-def _collisions(names: Iterator[str]) -> list[Diagnostic]:
+def _collisions(names: Iterator[str]) -> Iterator[tuple[str, str]]:
     root = next(names)  # its id has no hash
     first: dict[int, str] = {}
-    found = []
     for name, value in _hashed(root, names):
         other = first.setdefault(value, name)
         if other != name:
-            message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
-            advice = "start the run again, or compile with another run id or shard size: both change the names"
-            found.append(Diagnostic(Code.NODE_COLLISION, message, help=advice))
-    return found
+            yield other, name
+
+
+_ITEM = re.compile(r"\([0-9]+:([^()]+)\)")
+
+
+def _phase_place(node: str, plan: Plan, places: Places) -> Span | None:
+    """Of the phase whose unit a node is; the release stage and single nodes are of none."""
+    item = _ITEM.search(node)
+    found = (phase.name for _, phase, unit in plan.units() for _, unit_id in unit.ids() if item and unit_id == item[1])
+    name = next(found, None)
+    return None if name is None else places.phase(name)
 
 
 def _hashed(root: str, names: Iterator[str]) -> Iterator[tuple[str, int]]:

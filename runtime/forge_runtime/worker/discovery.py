@@ -84,7 +84,7 @@ def _compile(repository: Path, job: Job, payload: DiscoveryPayload) -> tuple[Dis
         tree.close()
     plan = pipeline.plan(located.document, shard_size=payload.shard_size, places=located.places)
     # The run's own manifest is long submitted; what its plan would make of it is known here first.
-    pipeline.lower(plan, ManifestOptions(run_id=job.run_id), dynamic=True)
+    pipeline.lower(plan, ManifestOptions(run_id=job.run_id), dynamic=True, places=located.places)
     return located.document, plan
 
 

@@ -4,10 +4,13 @@ import pytest
 from tests.compiler.documents import document, many, project
 
 from forgec.diagnostic import Code
+from forgec.discovery.check import locate_document
+from forgec.discovery.model import to_json
 from forgec.manifest.entry import Entry, dynamic_entries, static_entries
 from forgec.manifest.node import check_nodes, fnv32a, node_id, node_names
 from forgec.plan.build import build_plan
 from forgec.plan.model import GroupPlan, PhasePlan, Plan, Unit
+from forgec.source import Source
 
 NAME = "forge-0190c6d2-5a58-7c1b-9d6b-8e0b1c7f4a52"
 SMALL = build_plan(document({"test": 1}, [project("api", {"test": ["unit"]}, release=True)]))
@@ -85,3 +88,16 @@ def test_two_nodes_of_one_id_are_refused_by_their_names(dynamic: bool, first: st
     assert f'group-01(0:{first})"' in problems[0].message
     assert f'group-01(1:{second})"' in problems[0].message
     assert check_nodes(NAME, plan, dynamic=not dynamic) == []
+
+
+def test_a_collision_is_told_at_the_phase_of_the_node() -> None:
+    text = to_json(document({"test": 1})).decode()
+    places = locate_document(Source("d.json", text)).places
+    units = tuple(Unit(id=unit_id, tasks=()) for unit_id in ("g01-a13e04-s001", "g01-b1dafd-s002"))
+    plan = Plan(groups=(GroupPlan(number=1, phases=(PhasePlan(name="test", units=units),)),), release=())
+
+    problem, *_ = check_nodes(NAME, plan, dynamic=False, places=places)
+
+    assert problem.span is not None
+    assert problem.span.text == '"test"'
+    assert problem.related == ()  # it is the same phase's
