@@ -233,7 +233,7 @@ def test_a_long_way_is_shown_by_its_ends() -> None:
     ],
 )
 def test_time_is_linear_in_the_size_of_what_is_reached(pattern: str) -> None:
-    count = 5_000
+    count = 3_000
     chain = "".join(pattern.format(index, index + 1) for index in range(count)) + f"t{count}:\n"
     source = tree(a=chain)
     began = time.monotonic()
