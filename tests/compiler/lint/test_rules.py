@@ -57,7 +57,7 @@ def test_a_mistake_in_a_good_workflow_is_survived(name: str) -> None:
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_a_rule_says_why_it_is_there(rule: Any) -> None:
     assert len(rule.__doc__) > 40
-    assert rule.__doc__.endswith(".")
+    assert rule.__doc__.rstrip().endswith(".")
 
 
 def manifest(spec: str) -> Manifest:
