@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import logging
 import os
 import time
 
@@ -133,6 +134,26 @@ async def test_worker_that_lost_its_lease_stops_and_records_nothing(open_worksho
         await until(lambda: _idle(shop))
 
         assert await shop.record("web/unit") == stolen
+
+
+async def test_lease_of_a_clock_that_is_an_hour_ahead_is_looked_at_again_soon(
+    open_workshop: OpenWorkshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refused() -> bool | None:
+        return "held by another worker" in caplog.messages or None
+
+    caplog.set_level(logging.INFO)
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = await shop.submit("web/unit", lease_s=0.3)
+        held = {"state": JobState.LEASED, "worker": "gone", "attempt_nonce": "g", "starts": 1}
+        await _write(shop, job, **held, lease_until=time.time() + 3600)
+        async with shop.worker():
+            await until(refused)
+            await _write(shop, job, **held, lease_until=time.time())
+
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert record.starts == 2
 
 
 async def test_lease_is_renewed_while_the_work_lasts(open_workshop: OpenWorkshop) -> None:

@@ -27,6 +27,7 @@ from msgspec.structs import replace
 from forge_runtime import lease, subject
 from forge_runtime.blob import BlobUnavailable
 from forge_runtime.bus.port import BusUnavailable, Delivery
+from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.envelope import address_of
 from forge_runtime.job import (
     RESULT_INLINE_BYTES_MAX,
@@ -34,7 +35,6 @@ from forge_runtime.job import (
     JobRecord,
     JobResult,
     JobState,
-    JobType,
     ResultReference,
     decode_job,
     encode,
@@ -45,7 +45,7 @@ from forge_runtime.lease import Holder, Refusal, Refused
 from forge_runtime.ledger import NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.retry import Retry, after_failure
-from forge_runtime.run import CancelFlag, CancelReason
+from forge_runtime.run import CancelFlag
 from forge_runtime.settle import cancelled_error
 from forge_runtime.subject import WorkQueue
 from forge_runtime.tasks import end_tasks
@@ -129,12 +129,21 @@ class Attempt:
             await self._announce(record)
             return None
         if isinstance(decided, Refused):
-            left_s = max(BEAT_RETRY_S, (record.lease_until or 0.0) - self._ledger.clock())
+            left_s = self._left_s(record)
             _log.info("held by another worker", extra={"holder": record.worker, "delay_s": round(left_s, 1)})
             await self._hand_back(left_s)
             return None
         await self._ledger.publish_running(record)
         return record
+
+    def _left_s(self, record: JobRecord) -> float:
+        """Until another worker's lease ends, but a lease's length a delivery at most.
+
+        If it seems to last longer, a clock is wrong, perhaps ours, and the next to look may be somebody else. Ever more
+        seldom, so that even an hour's error does not use up the deliveries of the message.
+        """
+        left_s = (record.lease_until or 0.0) - self._ledger.clock()
+        return max(BEAT_RETRY_S, min(left_s, record.job.limits.heartbeat_s * self._delivery.deliveries))
 
     async def _hold(self, record: JobRecord) -> None:
         """Work, and whatever ends it."""
@@ -233,18 +242,7 @@ class Attempt:
 
     async def _announce(self, record: JobRecord) -> None:
         """All that follows a terminal record; repeated whenever its message comes again."""
-        job = record.job
-        error = record.result.error if record.result is not None else None
-        if record.state in (JobState.FAILED, JobState.EXPIRED) and job.type is not JobType.DEPLOYMENT:
-            await self._ledger.raise_flag(
-                job.run_id,
-                CancelFlag(
-                    reason=CancelReason.FAILED, by=self._bench.worker, at=self._ledger.clock(), job_id=job.job_id
-                ),
-            )
-        if error is not None and error.code == "JOB_POISON":
-            await self._bury(job.run_id, job.job_id)
-        await self._ledger.publish_end(record)
+        await self._ledger.announce(record, self._bench.worker, self._delivery.data)
         await self._ack()
 
     async def _requeue(self, record: JobRecord, *, after_s: float, counted: bool) -> None:
@@ -271,19 +269,15 @@ class Attempt:
         run_id, job_id = self._delivery.subject.split(".")[-2:]
         _log.error("unreadable job", extra={"run_id": run_id, "job_id": job_id, "why": why})
         reason = f"its message cannot be read ({why})"
-        with suppress(NoRecord):
+        with suppress(NoRecord, msgspec.DecodeError):  # a record that we cannot read is for those who can
             decided = await self._ledger.change(
-                run_id, job_id, lambda record, now: lease.poison(record, self._component, reason, now)
+                run_id, job_id, lambda record, now: lease.poison(record, self._component, reason, now, force=True)
             )
             await self._announce(decided.record if isinstance(decided, Refused) else decided)
             return
-        await self._bury(run_id, job_id)
+        cause = Cause(reason=Reason.UNREADABLE, message=why)
+        await self._ledger.bury(self._queue.pool, run_id, job_id, self._delivery.data, cause)
         await self._ack()
-
-    async def _bury(self, run_id: str, job_id: str) -> None:
-        """Keep a copy of the message among the dead letters."""
-        target = subject.dead_letter_subject(self._queue.pool, run_id, job_id)
-        await ride_out(lambda: self._bench.bus.bury(target, self._delivery.data), limit_s=self._ledger.patience_s)
 
     async def _result(self, record: JobRecord, outcome: Outcome) -> JobResult:
         assert record.started_at is not None
