@@ -40,8 +40,8 @@ fmt: $(READY) ## format and fix what can be fixed
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
 
-conformance: $(READY) ## every case for the real tools (cue, Argo, git, ...); ends with what each of them judged
-	@FORGE_CONFORMANCE=full $(BIN)/python -m pytest $(JUDGED)
+conformance: $(READY) ## every case for the real tools; the table tells what each judged (SEED=7: other generated ones)
+	@FORGE_CONFORMANCE=full $(BIN)/python -m pytest $(JUDGED) $(if $(SEED),--hypothesis-seed=$(SEED))
 
 golden: $(READY) ## rewrite the golden files; review the diff like code
 	@FORGE_GOLDEN=write $(BIN)/python -m pytest tests/compiler -k golden
