@@ -12,7 +12,10 @@ from forgec.source import Source, Span
 from forgec.syntax.number import Exact
 
 REFERENCE_ATTRIBUTES: Final = frozenset({"artifact", "repo"})
-"""Attributes that stand for a value which is known later; they may be written where the value would be."""
+"""Attributes that stand for a value which is known later: of an artifact that a release has built, of `repo.cue`.
+
+They come after a type, `image: string @artifact("a.uri")`, or where the value would be, `image: @artifact("a.uri")`.
+"""
 
 
 class Presence(enum.IntEnum):
@@ -164,7 +167,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attribute:
-    """`@name(text)`, kept and without influence on values."""
+    """`@name(text)`, kept and without influence on values. `text` of a reference attribute is what it refers to."""
 
     name: str
     text: str

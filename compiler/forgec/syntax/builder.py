@@ -1,5 +1,6 @@
 """The parser's tree to the nodes of `ast`: one method a rule of `cue.lark`."""
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -16,6 +17,9 @@ from forgec.syntax.problem import OTHER_ENGINE
 
 _FILE_ATTRIBUTES: Final = frozenset({"if", "ignore", "extern", "experiment"})
 """Attributes of a whole file that change what it means."""
+
+
+_REFERENCE = re.compile(r'\s*(?:path\s*=\s*)?"(?P<path>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)"\s*')
 
 
 class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own generics are per tree, not per rule
@@ -132,6 +136,13 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
 
     def attribute(self, items: list[Token]) -> ast.Attribute:
         name, _, text = str(items[0]).removeprefix("@").removesuffix(")").partition("(")
+        if name in ast.REFERENCE_ATTRIBUTES:
+            found = _REFERENCE.fullmatch(text)
+            if not found:
+                advice = '@artifact("NAME.FIELD"), @repo(path="NAME.NAME")'
+                self._problem(Code.SYNTAX, f"@{name}({text}) refers to nothing", self._span(items), advice)
+            else:
+                text = found["path"]
         return ast.Attribute(name, text, self._span(items))
 
     def ellipsis(self, items: list[Any]) -> ast.Opening:

@@ -237,8 +237,9 @@ def _expected(schema: inspect.Type) -> str:
 
 def _found(node: Node) -> str:
     match node:
-        case StructNode():
-            return "a struct"
+        case StructNode(fields=fields):
+            reference = next((name for name in fields if name.startswith("@")), None)
+            return f"a reference ({reference}), which has no value yet" if reference else "a struct"
         case ListNode():
             return "a list"
         case ScalarNode(value=value):

@@ -6,6 +6,7 @@ from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem
 from forgec.syntax.data import FieldNode, ListNode, Node, ScalarNode, StructNode
 from forgec.syntax.number import to_data
+from forgec.syntax.value import Kind
 from forgec.syntax.vertex import Vertex, own
 
 
@@ -36,6 +37,8 @@ class Export:
                 return ListNode(tuple(item for item in items if item is not None), literal.expr.span)
             if vertex.is_struct:
                 return StructNode(fields, own(vertex.structs, lambda each: each.closings).expr.span)
+            if vertex.attributes and not (vertex.unreported or vertex.basic.kinds in (Kind.LIST, Kind.STRUCT)):
+                return _reference(vertex.attributes[0])
         if not vertex.unreported:
             self.problems.append(vertex.unknown or problem.incomplete(vertex))
         return None
@@ -55,3 +58,9 @@ class Export:
             required = (child for child in children if child.presence is ast.Presence.REQUIRED)
             self.problems += [problem.missing(vertex, child) for child in required]
         return fields
+
+
+def _reference(attribute: ast.Attribute) -> StructNode:
+    """`{"@artifact": "web.uri"}` in place of a value that is known later."""
+    path = FieldNode(attribute.span, ScalarNode(attribute.text, attribute.span))
+    return StructNode({f"@{attribute.name}": path}, attribute.span)
