@@ -8,6 +8,8 @@ owner is whoever wrote the record last by compare-and-set, and these functions s
       |                    '--lease ends--> claim by another, one start more
       '--cancel, expire--> cancelled, expired
 
+A job that was given up, failed because infrastructure failed it each time, can be put back by hand: revive.
+
 A lease is time in which nobody else may take the job. Its end takes nothing from the holder by itself: as long as the
 record still bears his nonce he may renew or complete, and the compare-and-set decides a race. So a clock that jumps
 costs a second execution at worst, never a second completion.
@@ -23,6 +25,9 @@ from forge_runtime.job import ErrorRecord, JobRecord, JobResult, JobState, new_e
 
 STARTS_MAX: Final = 3
 """A job whose worker died this often is given up: the next claim makes it failed, JOB_POISON."""
+
+POISON: Final = "JOB_POISON"
+"""The error code of a job that was not even able to fail by itself."""
 
 BEATS_PER_LEASE: Final = 3
 """A 30 s lease is renewed every 10 s, so two beats may be lost before the job is another's."""
@@ -125,11 +130,30 @@ def expire(record: JobRecord, component: str, now: float) -> JobRecord | Refused
     return _expired(record, component, now)
 
 
-def poison(record: JobRecord, component: str, reason: str, now: float) -> JobRecord | Refused:
-    """End a job whose message no worker can read, whoever holds it."""
+def poison(record: JobRecord, component: str, reason: str, now: float, *, force: bool = False) -> JobRecord | Refused:
+    """End a job whose message leads nowhere, if nobody holds it; with `force` also if somebody does."""
     if record.state.terminal:
         return Refused(Refusal.ENDED, record)
+    if record.state is JobState.LEASED and now < _lease_end(record) and not force:
+        return Refused(Refusal.HELD, record)
     return _ended(record, JobState.FAILED, _poison_error(component, reason, now), now)
+
+
+def given_up(record: JobRecord) -> bool:
+    """Whether the job failed because infrastructure failed it, as often as it may."""
+    error = record.result.error if record.result is not None else None
+    return record.state is JobState.FAILED and error is not None and error.error_class == "infra"
+
+
+def revive(record: JobRecord, now: float) -> JobRecord | Refused:
+    """Put a job that was given up back into its queue, with all its starts; one that is there already stays."""
+    if record.state is JobState.QUEUED:
+        return record
+    if record.state is JobState.LEASED:
+        return Refused(Refusal.HELD, record)
+    if not given_up(record):
+        return Refused(Refusal.ENDED, record)
+    return JobRecord(state=JobState.QUEUED, job=record.job, submitted_at=now)
 
 
 def _holds(record: JobRecord, holder: Holder) -> bool:
@@ -165,7 +189,7 @@ def _poisoned(record: JobRecord, component: str, now: float) -> JobRecord:
 
 def _poison_error(component: str, reason: str, now: float) -> ErrorRecord:
     message = f"{reason}; the job is in the dead letters and will not be tried again"
-    return new_error("JOB_POISON", "infra", message, component=component, now=now)
+    return new_error(POISON, "infra", message, component=component, now=now)
 
 
 def _ended(record: JobRecord, state: JobState, error: ErrorRecord, now: float) -> JobRecord:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from forge_runtime import subject
 from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
+from forge_runtime.dead_letter import Cause, cause_of
 from forge_runtime.envelope import ended_event, running_event
 from forge_runtime.event import Event
-from forge_runtime.job import Job, JobRecord, JobState, decode_record, encode
+from forge_runtime.job import Job, JobRecord, JobState, JobType, decode_record, encode
 from forge_runtime.lease import Refused
 from forge_runtime.outage import ride_out
-from forge_runtime.run import CancelFlag, RunRecord, decode_cancel, decode_run
+from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_cancel, decode_run
 
 Decision = Callable[[JobRecord, float], JobRecord | Refused]
 """(what stands, now) -> what shall stand, or why nothing may be written."""
@@ -63,6 +64,26 @@ class Ledger:
     async def raise_flag(self, run_id: str, flag: CancelFlag) -> None:
         """End the run; whoever comes second changes nothing, so the first reason stays."""
         await ride_out(lambda: self._raise_flag(run_id, flag), limit_s=self.patience_s)
+
+    async def announce(self, record: JobRecord, by: str, message: bytes | None = None) -> None:
+        """What follows a terminal record: the run's flag, the dead letter, the event. May be repeated.
+
+        `by` signs the flag; `message` is what was delivered, if that is not simply the record's job.
+        """
+        job = record.job
+        if record.state in (JobState.FAILED, JobState.EXPIRED) and job.type is not JobType.DEPLOYMENT:
+            flag = CancelFlag(reason=CancelReason.FAILED, by=by, at=self.clock(), job_id=job.job_id)
+            await self.raise_flag(job.run_id, flag)
+        cause = cause_of(record)
+        if cause is not None:
+            pool = subject.queue_of(job.type).pool
+            await self.bury(pool, job.run_id, job.job_id, encode(job) if message is None else message, cause)
+        await self.publish_end(record)
+
+    async def bury(self, pool: str, run_id: str, job_id: str, message: bytes, cause: Cause) -> None:
+        """Keep a message among the dead letters."""
+        target = subject.dead_letter_subject(pool, run_id, job_id)
+        await ride_out(lambda: self.bus.dead_letters.bury(target, message, cause), limit_s=self.patience_s)
 
     async def publish(self, event: Event) -> None:
         target = subject.event_subject(event.run_id, event.kind)

@@ -127,6 +127,11 @@ def job_subject(job_type: JobType, run_id: str, job_id: str) -> str:
     return f"pipeline.{_POOL[job_type]}.{run_id}.{job_id}"
 
 
+def queue_of_stream(stream: str) -> WorkQueue | None:
+    """None if no pool works off this stream."""
+    return next((queue for queue in QUEUES if queue.stream == stream), None)
+
+
 def run_subjects(queue: WorkQueue, run_id: str) -> str:
     """All queued jobs of a run in one pool, for a purge."""
     return f"pipeline.{queue.pool}.{run_id}.>"

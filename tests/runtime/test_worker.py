@@ -15,6 +15,7 @@ from tests.runtime.workshop import Workshop, until
 from forge_runtime import lease, subject
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus
+from forge_runtime.dead_letter import Reason
 from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, encode
 from forge_runtime.lease import Holder
 from forge_runtime.run import CancelReason
@@ -81,10 +82,12 @@ async def test_unreadable_message_fails_its_job_and_is_kept(open_workshop: OpenW
         record = await shop.reach("web/unit", JobState.FAILED)
         await until(lambda: _gone(shop))
 
+        (letter,) = await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2)
+
     assert _code(record) == "JOB_POISON"
-    if isinstance(shop.bus, MemoryBus):
-        letter = (subject.dead_letter_subject("tasks", job.run_id, job.job_id), message)
-        assert shop.bus.server.dead_letters == [letter]
+    assert (letter.run_id, letter.job_id, letter.data) == (job.run_id, job.job_id, message)
+    assert letter.cause.reason is Reason.POISON
+    assert "cannot be read" in letter.cause.message
 
 
 async def test_job_that_three_workers_lost_is_not_started_again(open_workshop: OpenWorkshop) -> None:

@@ -14,19 +14,22 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection, public_url
+from forge_runtime.bus.dead_letters import StreamDeadLetters
 from forge_runtime.bus.objects import Objects
 from forge_runtime.bus.port import LINE_BYTES_MAX, BusUnavailable, Delivery, EventDelivery, QueueFull, TooLarge
 from forge_runtime.bus.puller import EXPIRES_S, Puller
 from forge_runtime.bus.records import KeyValueRecords
+from forge_runtime.bus.stranded import read_stranded
 from forge_runtime.settings import BusSettings
 from forge_runtime.subject import (
     ACK_WAIT_S,
-    DEAD_LETTERS_STREAM,
+    ADVISORIES_STREAM,
     EVENTS_FILTER,
     EVENTS_STREAM,
     JOBS_BUCKET,
     PLANS_BUCKET,
     RUNS_BUCKET,
+    SWEEPER,
     WorkQueue,
 )
 
@@ -57,6 +60,7 @@ class JetStreamBus:
         self.connection: Final = connection
         self.jobs: Final = KeyValueRecords(connection, JOBS_BUCKET)
         self.runs: Final = KeyValueRecords(connection, RUNS_BUCKET)
+        self.dead_letters: Final = StreamDeadLetters(connection)
         self._plans = Objects(connection, PLANS_BUCKET)
         self._pullers: dict[tuple[str, str], Puller] = {}
 
@@ -77,6 +81,15 @@ class JetStreamBus:
 
     async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
         return await self._puller(queue.stream, queue.consumer).pull(timeout_s)
+
+    async def pull_stranded(self, timeout_s: float) -> Delivery | None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while (left_s := deadline - loop.time()) > 0:
+            notice = await self._puller(ADVISORIES_STREAM, SWEEPER).pull(left_s)
+            if notice is not None and (stranded := await read_stranded(self.connection, notice)) is not None:
+                return stranded
+        return None
 
     async def purge(self, queue: WorkQueue, subjects: str) -> int:
         """By hand, because the client library keeps the count to itself."""
@@ -102,10 +115,6 @@ class JetStreamBus:
         self.connection.check_size(operation, data)
         async with self.connection.limit(operation):
             await self.connection.jetstream.publish(subject, data, stream=EVENTS_STREAM)
-
-    async def bury(self, subject: str, data: bytes) -> None:
-        async with self.connection.limit(f"bury {subject}"):
-            await self.connection.jetstream.publish(subject, data, stream=DEAD_LETTERS_STREAM)
 
     async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
         """Through restarts and lost connections; ends with BusUnavailable only when the connection is closed for good.

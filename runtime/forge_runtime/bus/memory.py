@@ -12,9 +12,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from forge_runtime.bus.hints import KeyHints
+from forge_runtime.bus.memory_queue import HeldMessage, MemoryQueue, StrandedMessage, fits
 from forge_runtime.bus.port import (
     LINE_BYTES_MAX,
     OBJECT_FRESH_S,
@@ -27,8 +29,8 @@ from forge_runtime.bus.port import (
     TooLarge,
     check_digest,
 )
+from forge_runtime.dead_letter import Cause, DeadLetter, decode_cause, encode_cause
 from forge_runtime.subject import (
-    ACK_WAIT_S,
     EVENTS_FILTER,
     EVENTS_STREAM,
     JOBS_BUCKET,
@@ -52,17 +54,22 @@ class MemoryServer:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock: Final = clock
-        self.queues: Final = {queue.stream: _Queue(clock, MAX_DELIVER) for queue in QUEUES}
+        self.stranded: Final = MemoryQueue(clock, deliveries_max=None)
+        """One notice a message: its stream as subject, its number as data."""
+        self.queues: Final = {
+            queue.stream: MemoryQueue(clock, MAX_DELIVER, partial(self._strand, queue.stream)) for queue in QUEUES
+        }
         self.buckets: Final = {JOBS_BUCKET: _Bucket(), RUNS_BUCKET: _Bucket()}
         self.objects: Final[dict[str, tuple[bytes, float]]] = {}
         self.lines: Final[list[_LineReader]] = []
-        self.dead_letters: Final[list[tuple[str, bytes]]] = []
+        self.dead_letters: Final[dict[str, DeadLetter]] = {}
+        self.letter_numbers: Final = itertools.count(1)
         self._events: list[tuple[str, bytes]] = []
-        self._consumers: dict[str, _Queue] = {}
+        self._consumers: dict[str, MemoryQueue] = {}
 
     def tick(self) -> None:
         """Wake whoever waits for a message: the clock was moved."""
-        for queue in (*self.queues.values(), *self._consumers.values()):
+        for queue in (*self.queues.values(), *self._consumers.values(), self.stranded):
             queue.wake()
 
     def add_event(self, subject: str, data: bytes) -> None:
@@ -70,15 +77,18 @@ class MemoryServer:
         for queue in self._consumers.values():
             self._offer(queue, subject, data)
 
-    def consumer(self, name: str) -> "_Queue":
+    def consumer(self, name: str) -> MemoryQueue:
         """Made on first use, with everything that was published before."""
         if name not in self._consumers:
-            self._consumers[name] = queue = _Queue(self.clock, deliveries_max=None)
+            self._consumers[name] = queue = MemoryQueue(self.clock, deliveries_max=None)
             for subject, data in self._events:
                 self._offer(queue, subject, data)
         return self._consumers[name]
 
-    def _offer(self, queue: "_Queue", subject: str, data: bytes) -> None:
+    def _strand(self, stream: str, number: int) -> None:
+        self.stranded.add(stream, str(number).encode())
+
+    def _offer(self, queue: MemoryQueue, subject: str, data: bytes) -> None:
         if fits(EVENTS_FILTER, subject):
             queue.add(subject, data)
 
@@ -90,6 +100,7 @@ class MemoryBus:
         self.server: Final = server or MemoryServer()
         self.jobs: Final = MemoryRecords(self.server.buckets[JOBS_BUCKET], self._require_open)
         self.runs: Final = MemoryRecords(self.server.buckets[RUNS_BUCKET], self._require_open)
+        self.dead_letters: Final = MemoryDeadLetters(self.server, self._require_open)
         self._readers: list[_LineReader] = []
         self._closed = False
 
@@ -110,6 +121,18 @@ class MemoryBus:
     async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
         self._require_open()
         return await self.server.queues[queue.stream].pull(timeout_s)
+
+    async def pull_stranded(self, timeout_s: float) -> Delivery | None:
+        self._require_open()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while (notice := await self.server.stranded.pull(deadline - loop.time())) is not None:
+            queue, number = self.server.queues[notice.subject], int(notice.data)
+            message = queue.find(number)
+            if message is not None:
+                return StrandedMessage(HeldMessage(queue, number, message), notice)
+            await notice.ack()
+        return None
 
     async def purge(self, queue: WorkQueue, subjects: str) -> int:
         self._require_open()
@@ -133,10 +156,6 @@ class MemoryBus:
         if not any(fits(pattern, subject) for pattern in _EVENT_SUBJECTS):
             raise BusUnavailable(f"publish event {subject}: {EVENTS_STREAM} does not have this subject")
         self.server.add_event(subject, data)
-
-    async def bury(self, subject: str, data: bytes) -> None:
-        self._require_open()
-        self.server.dead_letters.append((subject, data))
 
     async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
         while True:
@@ -220,111 +239,36 @@ class MemoryRecords:
             yield hints
 
 
-class HeldMessage:
-    """A Delivery. As with JetStream, a holder whose ack wait has passed can still ack, and ends the message."""
+class MemoryDeadLetters:
+    """A DeadLetters, as one connection sees it. Letters stay in the order of their sequences."""
 
-    def __init__(self, queue: "_Queue", number: int, message: "_Message") -> None:
-        self._queue = queue
-        self._number = number
-        self.subject: Final = message.subject
-        self.data: Final = message.data
-        self.deliveries: Final = message.deliveries
+    def __init__(self, server: MemoryServer, require_open: Callable[[], None]) -> None:
+        self._server = server
+        self._require_open = require_open
 
-    async def progress(self) -> None:
-        self._queue.defer(self._number, ACK_WAIT_S)
+    async def bury(self, subject: str, data: bytes, cause: Cause) -> None:
+        self._require_open()
+        self._server.dead_letters.pop(subject, None)
+        self._server.dead_letters[subject] = DeadLetter(
+            sequence=next(self._server.letter_numbers),
+            subject=subject,
+            data=data,
+            cause=decode_cause(encode_cause(cause)),
+            buried_at=time.time(),
+        )
 
-    async def ack(self) -> None:
-        self._queue.remove(self._number)
+    async def list(self, pattern: str, *, after: int = 0, limit: int) -> list[DeadLetter]:
+        self._require_open()
+        letters = self._server.dead_letters.values()
+        return [letter for letter in letters if letter.sequence > after and fits(pattern, letter.subject)][:limit]
 
-    async def retry(self, delay_s: float) -> None:
-        self._queue.defer(self._number, delay_s)
-
-
-def fits(pattern: str, subject: str) -> bool:
-    """NATS wildcards: `*` is one token, a final `>` is one or more."""
-    wanted, actual = pattern.split("."), subject.split(".")
-    for index, part in enumerate(wanted):
-        if part == ">":
-            return len(actual) > index
-        if index >= len(actual) or part not in ("*", actual[index]):
-            return False
-    return len(wanted) == len(actual)
-
-
-@dataclass(slots=True)
-class _Message:
-    subject: str
-    data: bytes
-    due: float
-    """When it may be handed out (again)."""
-    deliveries: int = 0
-
-
-class _Queue:
-    """Messages in order of arrival; one that was handed out is due again after its ack wait."""
-
-    def __init__(self, clock: Callable[[], float], deliveries_max: int | None) -> None:
-        self._clock = clock
-        self._deliveries_max = deliveries_max
-        self._messages: dict[int, _Message] = {}
-        self._numbers = itertools.count(1)
-        self._changed = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def holds(self, subject: str) -> bool:
-        return any(message.subject == subject for message in self._messages.values())
-
-    def add(self, subject: str, data: bytes) -> None:
-        self._messages[next(self._numbers)] = _Message(subject, data, due=self._clock())
-        self.wake()
-
-    def defer(self, number: int, delay_s: float) -> None:
-        if number in self._messages:
-            self._messages[number].due = self._clock() + delay_s
-            self.wake()
-
-    def remove(self, number: int) -> None:
-        self._messages.pop(number, None)
-
-    def purge(self, pattern: str) -> int:
-        gone = [number for number, message in self._messages.items() if fits(pattern, message.subject)]
-        for number in gone:
-            del self._messages[number]
-        return len(gone)
-
-    def wake(self) -> None:
-        self._changed.set()
-
-    async def pull(self, timeout_s: float) -> HeldMessage | None:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while (held := self._take()) is None:
-            left = deadline - loop.time()
-            if left <= 0:
-                return None
-            self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, self._next_due_s())):
-                    await self._changed.wait()
-        return held
-
-    def _take(self) -> HeldMessage | None:
-        now = self._clock()
-        for number, message in self._messages.items():
-            if message.due <= now and self._may_deliver(message):
-                message.deliveries += 1
-                message.due = now + ACK_WAIT_S
-                return HeldMessage(self, number, message)
-        return None
-
-    def _next_due_s(self) -> float:
-        due = [message.due for message in self._messages.values() if self._may_deliver(message)]
-        return max(0.001, min(due) - self._clock()) if due else _FOREVER_S
-
-    def _may_deliver(self, message: _Message) -> bool:
-        return self._deliveries_max is None or message.deliveries < self._deliveries_max
+    async def drop(self, sequence: int) -> bool:
+        self._require_open()
+        for subject, letter in self._server.dead_letters.items():
+            if letter.sequence == sequence:
+                del self._server.dead_letters[subject]
+                return True
+        return False
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from forge_runtime.dead_letter import Cause, DeadLetter
 from forge_runtime.subject import WorkQueue
 
 
@@ -108,6 +109,22 @@ class Records(Protocol):
         ...
 
 
+class DeadLetters(Protocol):
+    """Messages of jobs that were given up; the newest of each subject is kept, for 30 days."""
+
+    async def bury(self, subject: str, data: bytes, cause: Cause) -> None:
+        """Keep a copy of a message; stored when this returns."""
+        ...
+
+    async def list(self, pattern: str, *, after: int = 0, limit: int) -> list[DeadLetter]:
+        """The first letters with a sequence above `after` whose subject fits, oldest first, at most `limit`."""
+        ...
+
+    async def drop(self, sequence: int) -> bool:
+        """Remove a letter; False if it is not there."""
+        ...
+
+
 class Hints(Protocol):
     async def next(self, timeout_s: float) -> str | None:
         """The key of a change, or None after `timeout_s` without one."""
@@ -121,6 +138,8 @@ class Bus(Protocol):
     def jobs(self) -> Records: ...
     @property
     def runs(self) -> Records: ...
+    @property
+    def dead_letters(self) -> DeadLetters: ...
 
     async def publish_job(self, subject: str, data: bytes) -> bool:
         """True if queued now, False if its subject holds a message already; QueueFull when the queue is full."""
@@ -128,6 +147,14 @@ class Bus(Protocol):
 
     async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
         """One message, or None after `timeout_s`. Cancelling a pull never swallows a message."""
+        ...
+
+    async def pull_stranded(self, timeout_s: float) -> Delivery | None:
+        """A message that its queue hands out no more: it was handed out as often as it may be, without an ack.
+
+        None after `timeout_s`. The ack takes the message out of its queue. The server notices only when somebody asks
+        the queue for work after the last ack wait, and each message once: what is not acked here comes again here.
+        """
         ...
 
     async def purge(self, queue: WorkQueue, subjects: str) -> int:
@@ -144,10 +171,6 @@ class Bus(Protocol):
 
     async def publish_event(self, subject: str, data: bytes) -> None:
         """Stored when this returns."""
-        ...
-
-    async def bury(self, subject: str, data: bytes) -> None:
-        """Keep a copy of a message among the dead letters; stored when this returns."""
         ...
 
     def events(self, consumer: str) -> AsyncIterator["EventDelivery"]:

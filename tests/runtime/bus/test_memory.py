@@ -5,7 +5,8 @@ import hashlib
 
 import pytest
 
-from forge_runtime.bus.memory import MemoryBus, MemoryServer, fits
+from forge_runtime.bus.memory import MemoryBus, MemoryServer
+from forge_runtime.bus.memory_queue import fits
 from forge_runtime.bus.port import OBJECT_FRESH_S
 from forge_runtime.job import JobType
 from forge_runtime.subject import ACK_WAIT_S, MAX_DELIVER, event_subject, job_subject, queue_of
