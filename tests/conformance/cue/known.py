@@ -1,4 +1,8 @@
-"""Where the built-in evaluator refuses what CUE evaluates. Each is an error that says so, never another value."""
+"""Where the two engines differ on purpose.
+
+What the built-in evaluator refuses and CUE evaluates is an error that says so, never another value. What it accepts and
+CUE does not is one extension: a reference in place of a value that is known later.
+"""
 
 from typing import Final
 
@@ -11,6 +15,11 @@ KNOWN: Final = {
     (Code.BAD_VALUE, "has a case that the built-in evaluator does not know"): "Python and Go disagree on the letter",
     (Code.BAD_VALUE, "is no base of a number"): "digits beyond z are of no use to a configuration",
     (Code.WRONG_TYPE, "a file holds fields, not a single value"): "a .forge file is an object",
+    (Code.CYCLE, ""): "of values that need each other, one would have to be known before it is evaluated",
+    (Code.INCOMPLETE, "none of them the default"): "marks inside alternatives count, but not those of all ways to them",
+    (Code.INCOMPLETE, "is not decided"): "the same, for a value that is looked into",
+    (Code.BAD_VALUE, "is not a whole number of base 0"): "leading zeros and underscores, as Go writes numbers",
+    (Code.WRONG_TYPE, "orders numbers or strings"): "other values are in no order, and to CUE never sorted",
     (Code.TOO_DEEP, ""): "evaluation is bounded: nesting, steps, alternatives, the size of texts",
     (Code.BAD_VALUE, "beyond ±2^53"): "whole numbers that readers of JSON would round are refused",
     (Code.SYNTAX, "beyond ±2^53"): "the same, for a number that is written out",
@@ -18,6 +27,19 @@ KNOWN: Final = {
     (Code.SYNTAX, "the number is too large"): "the same, for a number that is written out",
 }
 """Code, and a part of the message that tells the case apart, to the reason."""
+
+
+REFERENCES: Final = frozenset({"@artifact", "@repo"})
+
+
+def has_reference(data: object) -> bool:
+    match data:
+        case dict():
+            return not REFERENCES.isdisjoint(data) or any(has_reference(each) for each in data.values())
+        case list():
+            return any(has_reference(each) for each in data)
+        case _:
+            return False
 
 
 def reason_to_refuse(diagnostic: Diagnostic) -> str | None:
