@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 JUDGED := tests/conformance tests/compiler/test_golden.py tests/compiler/adapter tests/runtime/git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt conformance golden fuzz check lock clean
+.PHONY: help setup demo test lint type fmt conformance golden fuzz chaos check lock clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ golden: $(READY) ## rewrite the golden files; review the diff like code
 
 fuzz: $(READY) ## documents, CUE and Earthfiles that nobody wrote (N=100000, SEED=1); none may break the compiler
 	@$(BIN)/python -m tests.fuzz -n $(or $(N),100000) --seed $(or $(SEED),1)
+
+chaos: $(READY) ## kill whatever a run consists of, then audit every job (SEED=1, SIZE=nightly; NAIVE=1 compares)
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --size $(or $(SIZE),small) $(if $(NAIVE),--naive)
 
 check: lint type test ## all gates
 

@@ -1,0 +1,74 @@
+"""Faults done to a fleet, one after another as they come due, and what each of them hit."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.fleet import Fleet, Member
+from tests.chaos.observer import Observer
+from tests.chaos.schedule import Fault, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A fault that happened: to whom, how many seconds into the trial, and the jobs that the victim held then."""
+
+    fault: Fault
+    name: str
+    at: float
+    at_s: float
+    held: frozenset[str]
+
+
+@dataclass(slots=True)
+class Injection:
+    fleet: Fleet
+    observer: Observer
+    catch_up: Callable[[Observer], Awaitable[None]]
+    """What the observer missed while the server was away."""
+
+    hits: list[Hit] = field(default_factory=list)
+    missed: list[Fault] = field(default_factory=list)
+    """Faults for which no victim was left."""
+    _began: float = field(default_factory=time.monotonic)
+
+    async def perform(self, schedule: Sequence[Fault]) -> None:
+        """Returns when every fault is over: paused processes go on, the disk has room, the server answers."""
+        async with asyncio.TaskGroup() as lasting:
+            for fault in schedule:
+                await self.observer.until_ended(fault.after_jobs)
+                if fault.kind is Kind.KILL_SERVER:  # nothing else is due while it is away
+                    self._note(fault, "nats-server")
+                    await self.fleet.restart_server(fault.amount_s)
+                    await self.catch_up(self.observer)
+                elif (victim := self._victim(fault)) is None:
+                    self.missed.append(fault)
+                else:
+                    self._note(fault, victim.name)
+                    lasting.create_task(self._do(fault, victim))
+
+    def _victim(self, fault: Fault) -> Member | None:
+        members = self.fleet.dispatchers if fault.kind is Kind.KILL_DISPATCHER else self.fleet.workers
+        living = [member for member in members if member.alive]
+        return living[fault.victim % len(living)] if living else None
+
+    def _note(self, fault: Fault, name: str) -> None:
+        at = time.monotonic()
+        held = frozenset(self.observer.held_by(name))
+        self.hits.append(Hit(fault=fault, name=name, at=at, at_s=at - self._began, held=held))
+
+    async def _do(self, fault: Fault, victim: Member) -> None:
+        match fault.kind:
+            case Kind.KILL_WORKER | Kind.KILL_DISPATCHER:
+                victim.kill(fault.amount_s)
+            case Kind.PAUSE_WORKER:
+                victim.pause()
+                await asyncio.sleep(fault.amount_s)
+                victim.resume()
+            case Kind.FILL_DISK:
+                victim.fill_disk()
+                await asyncio.sleep(fault.amount_s)
+                victim.empty_disk()
+            case Kind.JUMP_CLOCK:
+                self.fleet.set_clock(victim, fault.amount_s)
