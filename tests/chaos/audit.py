@@ -24,7 +24,7 @@ from forge_runtime.blob import Blob
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.event import EventKind, decode_event
 from forge_runtime.job import CiPayload, Job, JobRecord, JobState, decode_record
-from forge_runtime.lease import STARTS_MAX
+from forge_runtime.lease import POISON, STARTS_MAX
 from forge_runtime.run import RunRecord, decode_run
 from forgec.plan.digest import digest_of, read_plan
 from forgec.plan.model import Plan
@@ -101,7 +101,7 @@ def _judge(job_id: str, history: Sequence[tuple[int, JobRecord]], found: Audit) 
     if last.state is JobState.SUCCEEDED:
         if not before or (before[-1].state, before[-1].attempt_nonce) != (JobState.LEASED, last.attempt_nonce):
             found.findings.append(f"job {job_id} was completed by somebody who did not hold it: {_story(records)}")
-    elif error is not None and error.code == "JOB_POISON" and last.starts == STARTS_MAX:
+    elif error is not None and error.code == POISON and last.starts == STARTS_MAX:
         found.given_up += 1
     elif error is None or error.code != "CANCELLED":  # siblings of a job that was given up
         found.findings.append(f"job {job_id} ended as {last.state}: {error.code if error else 'no error'}")

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -51,25 +51,22 @@ def headline(trial: Trial) -> str:
 
 
 def _comparison(trials: Sequence[Trial]) -> Iterator[str]:
-    rows: list[tuple[str, Iterable[object]]] = [
-        ("jobs", (trial.verdict.jobs for trial in trials)),
-        ("executions begun", (trial.verdict.executions for trial in trials)),
-        ("**jobs completed more than once**", (trial.verdict.twice for trial in trials)),
-        ("**jobs lost** (nobody can tell how they ended)", (trial.verdict.lost for trial in trials)),
-        ("**messages stuck** in the queue at the end", (trial.verdict.stuck for trial in trials)),
-        (
-            "dispatchers that succeeded",
-            (f"{trial.dispatchers_succeeded} of {len(trial.exit_codes)}" for trial in trials),
-        ),
-        ("until the last dispatcher ended", (f"{trial.work_s:.0f} s" for trial in trials)),
-        *(
-            (f"recovery after: {kind}, median (longest)", (_recovery(trial.faults, kind) for trial in trials))
+    rows = {
+        "jobs": [trial.verdict.jobs for trial in trials],
+        "executions begun": [trial.verdict.executions for trial in trials],
+        "**jobs completed more than once**": [trial.verdict.twice for trial in trials],
+        "**jobs lost** (nobody was told, or can find out, how they ended)": [trial.verdict.lost for trial in trials],
+        "**messages stuck** in the queue at the end": [trial.verdict.stuck for trial in trials],
+        "dispatchers that succeeded": [f"{trial.dispatchers_succeeded} of {len(trial.exit_codes)}" for trial in trials],
+        "until the last dispatcher ended": [f"{trial.work_s:.0f} s" for trial in trials],
+        **{
+            f"recovery after: {kind}, median (longest)": [_recovery(trial.faults, kind) for trial in trials]
             for kind in RECOVERED_KINDS
-        ),
-    ]
+        },
+    }
     yield f"| | {' | '.join(trial.design for trial in trials)} |"
     yield f"|---|{'---|' * len(trials)}"
-    for name, values in rows:
+    for name, values in rows.items():
         yield f"| {name} | {' | '.join(map(str, values))} |"
 
 
