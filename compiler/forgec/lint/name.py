@@ -11,6 +11,8 @@ from forgec.manifest.name import LABEL_LENGTH_MAX, NODE_HASH_LENGTH_MAX, fits_po
 from forgec.manifest.target import Target
 
 ELEMENT_LENGTH_MAX: Final = 128
+"""Of a template, step or task."""
+
 _CONTAINERS: Final = ("containerSet", "containers")
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
