@@ -3,7 +3,7 @@
     poison      three workers in turn lost the job, or its message was handed out too often
     exhausted   the infrastructure failed at each start
     unreadable  the message means nothing to its worker, and there is no record that could say so
-    orphan      the message was handed out too often, and there is no record of its job
+    orphan      the message was handed out too often, and there is no record of its job that can be read
 
 A step that fails is no dead letter: it did what it was asked to.
 """
@@ -77,12 +77,11 @@ def cause_of(record: JobRecord) -> Cause | None:
 def encode_cause(cause: Cause) -> str:
     """One line of ASCII, as a header may hold it; a long message loses its end."""
     text = json.dumps(msgspec.to_builtins(cause))
-    excess = len(text) - CAUSE_BYTES_MAX
-    if excess <= 0:
-        return text
-    return json.dumps(
-        msgspec.to_builtins(replace(cause, message=cause.message[:-excess]))
-    )  # a character is a byte or more
+    while len(text) > CAUSE_BYTES_MAX:
+        message = cause.message[: len(cause.message) * CAUSE_BYTES_MAX // len(text)]
+        cause = replace(cause, message=message)
+        text = json.dumps(msgspec.to_builtins(cause))
+    return text
 
 
 def decode_cause(text: str) -> Cause:

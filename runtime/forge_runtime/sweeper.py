@@ -4,6 +4,7 @@
     job queued, its message gone       -> published again (refused by the queue while the message is there)
     job leased, its lease long over    -> the same: whoever gets the message claims it, or finds it poisoned
     run beyond its 24 h                -> flag, reason deadline
+    message handed out 20 times        -> its job is poison: flag, dead letter, event; then the message goes
 
 Each is somebody's duty already; the sweeper covers for the one who died. Doing it twice, or in two processes at once,
 changes nothing.
@@ -15,15 +16,21 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from forge_runtime import subject
-from forge_runtime.bus.port import BusUnavailable, QueueFull
+from forge_runtime.bus.port import BusUnavailable, Delivery, QueueFull
+from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.job import JobRecord, JobState, encode
-from forge_runtime.lease import Refused, expire
+from forge_runtime.lease import Refused, expire, poison
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.run import CancelFlag, CancelReason
 
 COMPONENT: Final = "sweeper"
 PERIOD_S: Final = 30.0
+STRANDED_WAIT_S: Final = 1.0
+"""For the first message that a queue hands out no more, and after each for the next: they wait at the server."""
+
 QUIET_S: Final = 60.0
 """A record that changed later is in somebody's hands: twice the lease, and above a retry's delay."""
 
@@ -65,8 +72,9 @@ class Sweeper:
         while True:
             try:
                 for run_id in await self.active_runs():
-                    await self.sweep(run_id)
-            except (BusUnavailable, QueueFull) as error:
+                    await self._sweep_if_possible(run_id)
+                await self.sweep_stranded()
+            except BusUnavailable as error:
                 _log.warning("sweep put off", extra={"why": str(error)})
             await asyncio.sleep(period_s)
 
@@ -78,7 +86,7 @@ class Sweeper:
             return  # not submitted yet, or so old that its records are gone
         now = self.ledger.clock()
         if now >= run.deadline_at:
-            await self._raise_flag(run_id, CancelReason.DEADLINE, None)
+            await self.ledger.raise_flag(run_id, CancelFlag(reason=CancelReason.DEADLINE, by=COMPONENT, at=now))
         if await self.ledger.flag(run_id) is not None:
             return  # its dispatchers, workers and `finish` settle it
         for record in await self.ledger.records(run_id):
@@ -88,6 +96,38 @@ class Sweeper:
                 case Republish():
                     await self._republish(record)
 
+    async def _sweep_if_possible(self, run_id: str) -> None:
+        """A full queue, or a record that this version cannot read, is no reason to forget the other runs."""
+        try:
+            await self.sweep(run_id)
+        except (QueueFull, msgspec.DecodeError) as error:
+            _log.warning("run not swept", extra={"run_id": run_id, "why": str(error)})
+
+    async def sweep_stranded(self) -> None:
+        """End the jobs whose message no worker will get any more, of any run."""
+        while (message := await self.ledger.bus.pull_stranded(STRANDED_WAIT_S)) is not None:
+            await self._end_stranded(message)
+
+    async def _end_stranded(self, message: Delivery) -> None:
+        """The message goes last: whoever dies before finds it again, and the record ended."""
+        pool, run_id, job_id = message.subject.split(".")[-3:]
+        reason = f"its message was handed out {message.deliveries} times and never acknowledged"
+        try:
+            decided = await self.ledger.change(
+                run_id, job_id, lambda record, now: poison(record, COMPONENT, reason, now)
+            )
+        except (NoRecord, msgspec.DecodeError) as error:
+            cause = Cause(reason=Reason.ORPHAN, message=f"{reason}; {error}")
+            await self.ledger.bury(pool, run_id, job_id, message.data, cause)
+        else:
+            record = decided.record if isinstance(decided, Refused) else decided
+            if not record.state.terminal:  # somebody works on it without the message, as long as the lease lasts
+                await message.retry(max(STRANDED_WAIT_S, (record.lease_until or 0.0) - self.ledger.clock()))
+                return
+            await self.ledger.announce(record, COMPONENT, message.data)
+        _log.warning("stranded job ended", extra={"run_id": run_id, "job_id": job_id, "deliveries": message.deliveries})
+        await message.ack()
+
     async def _expire(self, record: JobRecord) -> None:
         job = record.job
         decided = await self.ledger.change(
@@ -96,14 +136,9 @@ class Sweeper:
         if isinstance(decided, Refused):
             return
         _log.warning("job expired", extra={"run_id": job.run_id, "job_id": job.job_id, "job_type": job.type})
-        await self._raise_flag(job.run_id, CancelReason.FAILED, job.job_id)
-        await self.ledger.publish_end(decided)
+        await self.ledger.announce(decided, COMPONENT)
 
     async def _republish(self, record: JobRecord) -> None:
         job = record.job
         if await self.ledger.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), encode(job)):
             _log.warning("job's message was gone", extra={"run_id": job.run_id, "job_id": job.job_id})
-
-    async def _raise_flag(self, run_id: str, reason: CancelReason, job_id: str | None) -> None:
-        flag = CancelFlag(reason=reason, by=COMPONENT, at=self.ledger.clock(), job_id=job_id)
-        await self.ledger.raise_flag(run_id, flag)

@@ -9,7 +9,9 @@ from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import subject
-from forge_runtime.job import JobState, JobType
+from forge_runtime.dead_letter import Reason
+from forge_runtime.job import Job, JobState, JobType, encode, new_error
+from forge_runtime.lease import Holder, cancel, claim
 from forge_runtime.run import CancelReason
 from forge_runtime.sweeper import QUIET_S, Expire, Republish, Sweeper, decide
 
@@ -83,6 +85,93 @@ async def test_loop_sweeps_every_active_run(open_workshop: OpenWorkshop) -> None
 
         assert await until(shop.flag) is not None
         loop.cancel()
+
+
+async def test_job_whose_message_nobody_gets_any_more_is_poison(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = await shop.submit("web/unit")
+        await _wear_out(shop)
+
+        await _sweeper(shop).sweep_stranded()
+
+        record = await shop.record("web/unit")
+        assert record is not None
+        assert record.result is not None
+        assert record.result.error is not None
+        assert (record.state, record.result.error.code) == (JobState.FAILED, "JOB_POISON")
+        assert "handed out 20 times" in record.result.error.message
+        assert (await shop.events("failed"))[-1].job_id == job.job_id
+        flag = await shop.flag()
+        assert flag is not None
+        assert (flag.reason, flag.by, flag.job_id) == (CancelReason.FAILED, "sweeper", job.job_id)
+        (letter,) = await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2)
+        assert (letter.job_id, letter.data, letter.cause.reason) == (job.job_id, encode(job), Reason.POISON)
+        assert await shop.bus.publish_job(_address(job), encode(job)), "its message has left the queue"
+
+
+async def test_stranded_job_is_left_to_whoever_still_works_on_it(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = await shop.submit("web/unit")
+        holder = Holder(worker="worker-9", nonce="n", component="worker.tasks")
+        await shop.ledger.change(job.run_id, job.job_id, lambda record, now: claim(record, holder, now))
+        await _wear_out(shop)
+
+        await _sweeper(shop).sweep_stranded()
+
+        assert (await shop.states())["web/unit"] is JobState.LEASED
+        assert not await shop.bus.publish_job(_address(job), encode(job)), "its message stays where it is"
+
+
+async def test_ended_job_whose_message_is_stranded_keeps_its_end(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = await shop.submit("web/unit")
+        await _wear_out(shop)
+        await shop.cancel()
+        why = new_error("CANCELLED", "cancelled", "by hand", component="test", now=1.0)
+        await shop.ledger.change(job.run_id, job.job_id, lambda record, now: cancel(record, why, now))
+
+        await _sweeper(shop).sweep_stranded()
+
+        assert (await shop.states())["web/unit"] is JobState.CANCELLED
+        assert await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2) == []
+        assert await shop.bus.publish_job(_address(job), encode(job)), "its message has left the queue"
+
+
+async def test_stranded_message_without_a_record_is_kept_as_an_orphan(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = shop.jobs()["web/unit"]
+        await shop.bus.publish_job(_address(job), encode(job))
+        await _wear_out(shop)
+
+        await _sweeper(shop).sweep_stranded()
+
+        (letter,) = await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2)
+        assert (letter.job_id, letter.cause.reason) == (job.job_id, Reason.ORPHAN)
+
+
+async def test_loop_finds_stranded_jobs(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.submit("web/unit")
+        await _wear_out(shop)
+
+        loop = asyncio.create_task(_sweeper(shop).run(period_s=0.01))
+
+        await shop.reach("web/unit", JobState.FAILED)
+        loop.cancel()
+
+
+async def _wear_out(shop: Workshop) -> None:
+    """Hand the one queued message back as often as it comes, as many draining workers would."""
+    queue = subject.queue_of(JobType.CI)
+    for _ in range(subject.MAX_DELIVER):
+        delivery = await shop.bus.pull(queue, 10)
+        assert delivery is not None
+        await delivery.retry(0)
+    assert await shop.bus.pull(queue, 0.2) is None
+
+
+def _address(job: Job) -> str:
+    return subject.job_subject(job.type, job.run_id, job.job_id)
 
 
 def _sweeper(shop: Workshop) -> Sweeper:

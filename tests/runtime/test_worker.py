@@ -15,7 +15,7 @@ from tests.runtime.workshop import Workshop, until
 from forge_runtime import lease, subject
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus
-from forge_runtime.dead_letter import Reason
+from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, encode
 from forge_runtime.lease import Holder
 from forge_runtime.run import CancelReason
@@ -124,8 +124,34 @@ async def test_infrastructure_that_fails_each_time_fails_the_job(open_workshop: 
         await _write(shop, job, starts=lease.STARTS_MAX - 1)
         async with shop.worker():
             record = await shop.reach("web/unit", JobState.FAILED)
+            await until(lambda: _gone(shop))
+        (letter,) = await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2)
 
     assert _code(record) == "RUNNER_UNAVAILABLE"
+    assert (letter.job_id, letter.data) == (job.job_id, encode(job))
+    assert letter.cause == Cause(
+        reason=Reason.EXHAUSTED, message="exit code 75", starts=lease.STARTS_MAX, code="RUNNER_UNAVAILABLE"
+    )
+
+
+async def test_failed_step_is_no_dead_letter(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "exit 3"}]}) as shop:
+        await shop.submit("web/unit")
+        async with shop.worker():
+            await until(lambda: _gone(shop))
+
+        assert await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2) == []
+
+
+async def test_slot_works_on_while_a_job_waits_for_its_next_try(open_workshop: OpenWorkshop) -> None:
+    fails_once = "echo first-$ATTEMPT >> $OUT/order; [ $ATTEMPT -gt 1 ] || exit 75"
+    async with open_workshop({"web": [{"unit": fails_once, "other": "echo other >> $OUT/order"}]}) as shop:
+        await shop.submit("web/unit")
+        await shop.submit("web/other")
+        async with shop.worker(slots=1):
+            await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert shop.lines("order") == ["first-1", "other", "first-2"]
 
 
 async def test_worker_that_lost_its_lease_stops_and_records_nothing(open_workshop: OpenWorkshop) -> None:

@@ -13,8 +13,8 @@ CAUSE_HEADER: Final = "Forge-Cause"
 
 LIST_LIMIT_S: Final = 30.0
 
-_NO_MESSAGE: Final = frozenset({10037, 10043})
-"""The server's codes for a sequence that holds nothing, asked for and to be deleted."""
+_NO_MESSAGE: Final = 10037
+"""The server's code where nothing fits any more; another one would say that the stream itself is missing."""
 
 
 class StreamDeadLetters:
@@ -38,7 +38,7 @@ class StreamDeadLetters:
                         DEAD_LETTERS_STREAM, seq=after + 1, subject=pattern, next=True
                     )
                 except nats.js.errors.NotFoundError as error:
-                    if error.err_code not in _NO_MESSAGE:
+                    if error.err_code != _NO_MESSAGE:
                         raise
                     break
                 found.append(_letter(message))
@@ -54,8 +54,11 @@ async def delete_message(connection: Connection, stream: str, sequence: int) -> 
     """False if there is no such message; use it inside `limit`."""
     try:
         return bool(await connection.jetstream.delete_msg(stream, sequence))
-    except nats.js.errors.APIError as error:
-        if error.err_code in _NO_MESSAGE:
+    except nats.js.errors.APIError:
+        # The server has several codes for a message that is not there, some of which mean other things too.
+        try:
+            await connection.jetstream.get_msg(stream, seq=sequence)
+        except nats.js.errors.NotFoundError:
             return False
         raise
 
