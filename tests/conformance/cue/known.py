@@ -1,7 +1,8 @@
 """Where the two engines differ on purpose.
 
-What the built-in evaluator refuses and CUE evaluates is an error that says so, never another value. What it accepts and
-CUE does not is one extension: a reference in place of a value that is known later.
+What the built-in evaluator refuses and CUE evaluates is an error that says so, never another value. It accepts two
+things that CUE does not: a reference in place of a value that is known later, and values behind a cycle that CUE
+reports only because of the order in which it evaluates.
 """
 
 from typing import Final
@@ -19,6 +20,7 @@ KNOWN: Final = {
     (Code.INCOMPLETE, "none of them the default"): "marks inside alternatives count, but not those of all ways to them",
     (Code.INCOMPLETE, "is not decided"): "the same, for a value that is looked into",
     (Code.BAD_VALUE, "is not a whole number of base 0"): "leading zeros and underscores, as Go writes numbers",
+    (Code.BAD_VALUE, '_000" is not a number'): "the same for strconv.ParseFloat",
     (Code.WRONG_TYPE, "orders numbers or strings"): "other values are in no order, and to CUE never sorted",
     (Code.TOO_DEEP, ""): "evaluation is bounded: nesting, steps, alternatives, the size of texts",
     (Code.BAD_VALUE, "beyond ±2^53"): "whole numbers that readers of JSON would round are refused",
@@ -28,6 +30,12 @@ KNOWN: Final = {
 }
 """Code, and a part of the message that tells the case apart, to the reason."""
 
+
+CYCLES_OF_ORDER: Final = ("cycle with field: ", "cycle error")
+"""Parts of CUE's messages where it asks for a field too early: `"\\(a)": 0` with `a: len(c)`, a loop over `close(c)`.
+
+A cycle in the values themselves is called a structural cycle, and both refuse it.
+"""
 
 REFERENCES: Final = frozenset({"@artifact", "@repo"})
 
