@@ -1,11 +1,12 @@
 """The lint of a file that somebody wrote: every Workflow in it, by all rules, with the place of every finding."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Severity, ordered
 from forgec.discovery.place import find, place
+from forgec.lint.finding import Path
 from forgec.lint.rules import check_manifest
 from forgec.lint.shape import check_shape
 from forgec.lint.workflow import diagnostic_of
@@ -46,8 +47,15 @@ def lint_text(source: Source, target: Target) -> Linted:
 def _lint_document(document: Node, target: Target) -> list[Diagnostic]:
     body = to_plain(document)
     assert isinstance(body, dict)
-    findings = [*check_shape(body, target), *check_manifest(body, target)]
+    shape = check_shape(body, target)
+    broken = {finding.path for finding in shape}
+    findings = [*shape, *(finding for finding in check_manifest(body, target) if not _follows(finding.path, broken))]
     return [diagnostic_of(finding, document) for finding in findings]
+
+
+def _follows(path: Path, broken: Set[Path]) -> bool:
+    """Whether a value that has another form than it should, or one around it, is found fault with already."""
+    return any(path[:length] in broken for length in range(1, len(path) + 1))
 
 
 def _passed_over(document: Node) -> Diagnostic:
