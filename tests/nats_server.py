@@ -15,13 +15,16 @@ START_LIMIT_S = 10.0
 
 
 class NatsServer:
-    """One server process. `folder` keeps its configuration, its store, its log and the token's file."""
+    """One server process. `folder` keeps its configuration, its store, its log and the token's file.
 
-    def __init__(self, folder: Path) -> None:
+    `more` is configuration that comes after ours; members of a cluster share a `token`.
+    """
+
+    def __init__(self, folder: Path, *, token: str | None = None, more: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.binary = Path(sys.executable).with_name("nats-server")
         self.port = free_port()
-        self.token = secrets.token_urlsafe(24)
+        self.token = token or secrets.token_urlsafe(24)
         self.token_file = folder / "token"
         self._log = folder / "nats.log"
         self._config = folder / "nats.conf"
@@ -33,12 +36,22 @@ class NatsServer:
             listen: "127.0.0.1:{self.port}"
             authorization {{ token: "{self.token}" }}
             jetstream {{ store_dir: "{folder / "store"}", sync_interval: always }}
+            {more}
             """
         )
 
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Started and not ended by us; also while it is stopped."""
+        return self._process is not None
+
+    def said(self) -> str:
+        """The end of its log."""
+        return self._log.read_text()[-2000:]
 
     def settings(self, name: str = "test") -> BusSettings:
         return BusSettings(url=self.url, credentials=self.token_file, name=name)
@@ -50,8 +63,8 @@ class NatsServer:
             self._process = subprocess.Popen([self.binary, "-c", self._config], stdout=log, stderr=log)
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
+            assert self._process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
             time.sleep(0.02)
 
     def kill(self) -> None:

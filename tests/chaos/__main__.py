@@ -1,12 +1,15 @@
 """`python -m tests.chaos`: kill everything that a run consists of, and count what is left of its promises.
 
-`make chaos SEED=7` runs the small size, `SIZE=nightly` the large one; `NAIVE=1` adds the plain design under the same
-faults, for comparison. The schedule is printed first and depends on seed and size alone. Reports go to build/chaos.
+`make chaos SEED=7` runs the small size, `SIZE=nightly` the large one, `SIZE=cluster` one on three servers whose leader
+is killed and cut off; `NAIVE=1` adds the plain design under the same faults, for comparison. The schedule is printed
+first and depends on seed and size alone. Reports go to build/chaos.
+
 Exit code: 0 every promise was kept, 1 some were not.
 """
 
 import argparse
 import asyncio
+import logging
 import shutil
 import sys
 import tempfile
@@ -14,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.cluster import SERVERS, Cluster
 from tests.chaos.fleet import ROOT
 from tests.chaos.leased import Leased
 from tests.chaos.naive import Naive
 from tests.chaos.report import headline, to_json, to_markdown
-from tests.chaos.schedule import SIZES, Fault, Size, make_schedule
+from tests.chaos.schedule import CLUSTER, SIZES, Fault, Size, make_schedule
 from tests.chaos.trial import Trial, perform
 from tests.nats_server import NatsServer
 
@@ -27,6 +31,7 @@ REPORTS: Final = ROOT / "build" / "chaos"
 
 def main() -> int:
     arguments = _arguments()
+    logging.getLogger("forge_runtime").setLevel(logging.ERROR)  # outages are what we came for
     size = SIZES[arguments.size]
     schedule = make_schedule(arguments.seed, size)
     print(f"chaos: {size.jobs} jobs, {len(schedule)} faults, seed {arguments.seed}", flush=True)
@@ -44,7 +49,7 @@ def main() -> int:
     report = REPORTS / f"{size.name}-{arguments.seed}.md"
     report.write_text(to_markdown(arguments.seed, size, schedule, trials))
     report.with_suffix(".json").write_bytes(to_json(arguments.seed, size, schedule, trials))
-    print(f"report: {report.relative_to(ROOT)}")
+    print(f"{len(findings)} promises broken; report: {report.relative_to(ROOT)}")
     if findings:
         print(f"logs and stores are kept in {folder}")
         return 1
@@ -53,10 +58,12 @@ def main() -> int:
 
 
 def _perform(design: type[Leased | Naive], schedule: Sequence[Fault], size: Size, folder: Path) -> Trial:
-    server = NatsServer(folder / "nats")
+    cluster = size is CLUSTER
+    server = Cluster(folder / "nats") if cluster else NatsServer(folder / "nats")
     server.start()
     try:
-        return asyncio.run(perform(design(server.settings("chaos")), server, schedule, size, folder))
+        bus = server.settings("chaos")
+        return asyncio.run(perform(design(bus, SERVERS if cluster else 1), server, schedule, size, folder))
     finally:
         server.stop()
 

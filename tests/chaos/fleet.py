@@ -1,6 +1,6 @@
 """The processes of a trial: started, killed, stopped for a while, hampered, and started again when they end.
 
-A fleet knows nothing of the design that it runs: it is given command lines. The server is one process or a cluster.
+A fleet knows nothing of the design that it runs: it is given command lines.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from forge_runtime.settings import BusSettings
+
 RESTART_S: Final = 0.3
 """Between the end of a process that nobody killed and its next start."""
 
@@ -23,14 +25,18 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 class Server(Protocol):
-    """What tests.nats_server offers of one server process."""
+    """One process, or a cluster, in which all of this happens to the leader."""
 
     @property
     def url(self) -> str: ...
     @property
     def token_file(self) -> Path: ...
+    def settings(self, name: str) -> BusSettings: ...
     def start(self) -> None: ...
     def kill(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
+    def stop(self) -> None: ...
 
 
 class Member:
@@ -157,6 +163,12 @@ class Fleet:
         await asyncio.to_thread(self.server.kill)
         await asyncio.sleep(away_s)
         await asyncio.to_thread(self.server.start)
+
+    async def pause_server(self, away_s: float) -> None:
+        """Connections stay open, and nobody answers."""
+        await asyncio.to_thread(self.server.pause)
+        await asyncio.sleep(away_s)
+        await asyncio.to_thread(self.server.resume)
 
     def set_clock(self, worker: Member, offset_s: float) -> None:
         clocks = self.folder / "clock"

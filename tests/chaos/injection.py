@@ -38,9 +38,9 @@ class Injection:
         async with asyncio.TaskGroup() as lasting:
             for fault in schedule:
                 await self.observer.until_ended(fault.after_jobs)
-                if fault.kind is Kind.KILL_SERVER:  # nothing else is due while it is away
+                if fault.kind in _SERVER_FAULTS:  # nothing else is due while it is away
                     self._note(fault, "nats-server")
-                    await self.fleet.restart_server(fault.amount_s)
+                    await _SERVER_FAULTS[fault.kind](self.fleet, fault.amount_s)
                     await self.catch_up(self.observer)
                 elif (victim := self._victim(fault)) is None:
                     self.missed.append(fault)
@@ -72,3 +72,6 @@ class Injection:
                 victim.empty_disk()
             case Kind.JUMP_CLOCK:
                 self.fleet.set_clock(victim, fault.amount_s)
+
+
+_SERVER_FAULTS = {Kind.KILL_SERVER: Fleet.restart_server, Kind.PAUSE_SERVER: Fleet.pause_server}

@@ -54,8 +54,9 @@ class Naive:
 
     name = "reply to an inbox"
 
-    def __init__(self, settings: BusSettings) -> None:
+    def __init__(self, settings: BusSettings, replicas: int = 1) -> None:
         self._settings = settings
+        self._replicas = replicas
         self._bus: JetStreamBus
 
     async def prepare(self, size: Size, folder: Path) -> None:
@@ -63,7 +64,9 @@ class Naive:
         self._bus = await connect(self._settings)
         jetstream = self._bus.connection.jetstream
         await jetstream.add_stream(
-            StreamConfig(name=JOBS, subjects=["naive.job.>"], retention=RetentionPolicy.WORK_QUEUE)
+            StreamConfig(
+                name=JOBS, subjects=["naive.job.>"], retention=RetentionPolicy.WORK_QUEUE, num_replicas=self._replicas
+            )
         )
         await jetstream.add_consumer(
             JOBS,
@@ -75,7 +78,7 @@ class Naive:
                 max_deliver=3,
             ),
         )
-        await jetstream.add_stream(StreamConfig(name=JOURNAL, subjects=["journal.>"]))
+        await jetstream.add_stream(StreamConfig(name=JOURNAL, subjects=["journal.>"], num_replicas=self._replicas))
 
     @asynccontextmanager
     async def watched(self, observer: Observer) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ import msgspec
 from tests.chaos.schedule import LEASE_S, Fault, Kind, Size, count
 from tests.chaos.trial import Recovery, Trial
 
-RECOVERED_KINDS = (Kind.KILL_WORKER, Kind.PAUSE_WORKER, Kind.KILL_SERVER)
+RECOVERED_KINDS = (Kind.KILL_WORKER, Kind.PAUSE_WORKER, Kind.KILL_SERVER, Kind.PAUSE_SERVER)
 
 
 def to_json(seed: int, size: Size, schedule: Sequence[Fault], trials: Sequence[Trial]) -> bytes:
@@ -42,11 +42,10 @@ def to_markdown(seed: int, size: Size, schedule: Sequence[Fault], trials: Sequen
 
 def headline(trial: Trial) -> str:
     verdict = trial.verdict
-    state = "green" if not trial.findings else f"{len(trial.findings)} findings"
     return (
         f"{trial.design}: {verdict.jobs} jobs, {verdict.executions} executions, {verdict.lost} lost, "
         f"{verdict.twice} completed twice, {verdict.stuck} stuck, {trial.dispatchers_succeeded} of "
-        f"{len(trial.exit_codes)} dispatchers succeeded, {trial.work_s:.0f} s: {state}"
+        f"{len(trial.exit_codes)} dispatchers succeeded, {trial.work_s:.0f} s"
     )
 
 

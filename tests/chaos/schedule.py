@@ -23,6 +23,7 @@ class Kind(enum.StrEnum):
     KILL_WORKER = "kill worker"
     KILL_DISPATCHER = "kill dispatcher"
     KILL_SERVER = "kill server"
+    PAUSE_SERVER = "pause server"
     PAUSE_WORKER = "pause worker"
     FILL_DISK = "fill disk of worker"
     JUMP_CLOCK = "jump clock of worker"
@@ -103,7 +104,25 @@ NIGHTLY: Final = Size(
     limit_s=900,
 )
 
-SIZES: Final = {size.name: size for size in (SMALL, NIGHTLY)}
+CLUSTER: Final = Size(
+    name="cluster",
+    runs=2,
+    units=3,
+    tasks=25,
+    workers=3,
+    slots=5,
+    faults={
+        Kind.KILL_WORKER: 8,
+        Kind.KILL_DISPATCHER: 4,
+        Kind.KILL_SERVER: 3,
+        Kind.PAUSE_SERVER: 3,
+        Kind.PAUSE_WORKER: 1,
+    },
+    limit_s=600,
+)
+"""Where "the server" is the one of three that leads."""
+
+SIZES: Final = {size.name: size for size in (SMALL, NIGHTLY, CLUSTER)}
 
 
 def make_schedule(seed: int, size: Size) -> list[Fault]:
@@ -144,6 +163,7 @@ _AMOUNTS_S: Final = {
     Kind.KILL_WORKER: (0.0, 2.0),
     Kind.KILL_DISPATCHER: (0.0, 1.0),
     Kind.KILL_SERVER: (0.0, 2.0),
+    Kind.PAUSE_SERVER: (2 * LEASE_S, 5 * LEASE_S),
     Kind.PAUSE_WORKER: (1.4 * LEASE_S, 2.5 * LEASE_S),
     Kind.FILL_DISK: (2 * LEASE_S, 3 * LEASE_S),
 }

@@ -92,7 +92,7 @@ async def _work(design: Design, fleet: Fleet, injection: Injection, schedule: Se
 
 def _recovery_s(hit: Hit, observer: Observer) -> float | None:
     """Until the last of the jobs in hand was begun anew or ended; after the server's end, until the next job ended."""
-    if hit.fault.kind is Kind.KILL_SERVER:
+    if hit.fault.kind in (Kind.KILL_SERVER, Kind.PAUSE_SERVER):
         return observer.next_end_s(hit.at)
     if not hit.held or hit.fault.kind not in (Kind.KILL_WORKER, Kind.PAUSE_WORKER):
         return None
