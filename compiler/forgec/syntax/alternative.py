@@ -120,7 +120,7 @@ def _is_same(left: Vertex, right: Vertex) -> bool:
         return True
     if left.is_list and right.is_list:
         pairs = list(zip(left.items, right.items, strict=False))
-        return _is_fixed(left) and _is_fixed(right) and len(left.items) == len(right.items) and _are_same(pairs)
+        return not left.may_grow and not right.may_grow and len(left.items) == len(right.items) and _are_same(pairs)
     if not (left.is_struct and right.is_struct) or _is_closed(left) != _is_closed(right):
         return False
     tables = ((left.fields, right.fields), (left.hidden, right.hidden))
@@ -136,11 +136,6 @@ def _are_same(pairs: list[tuple[Vertex, Vertex]]) -> bool:
     return all(
         left.presence is right.presence is ast.Presence.REGULAR and _is_same(left, right) for left, right in pairs
     )
-
-
-def _is_fixed(vertex: Vertex) -> bool:
-    literals = (each.expr for each in vertex.lists)
-    return any(isinstance(each, ast.ListLiteral) and each.rest is None for each in literals)
 
 
 def _is_closed(vertex: Vertex) -> bool:

@@ -37,6 +37,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         package = next((item for item in items if isinstance(item, ast.Package)), None)
         whole = self._source.span(0, len(self._source.text))
         declarations = _declarations(items)
+        self._check_openings(declarations)
         for declaration in declarations:
             if isinstance(declaration, ast.Attribute) and declaration.name in _FILE_ATTRIBUTES:
                 self._unsupported(f"the attribute @{declaration.name} of a file", [declaration])
@@ -275,10 +276,13 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
 
     def struct(self, items: list[Any]) -> ast.StructLiteral:
         declarations = _declarations(items)
+        self._check_openings(declarations)
+        return ast.StructLiteral(declarations, self._span(items))
+
+    def _check_openings(self, declarations: Sequence[ast.Declaration]) -> None:
         for declaration in declarations:
             if isinstance(declaration, ast.Opening) and declaration.value is not None:
                 self._unsupported("a type after ... in a struct", [declaration])
-        return ast.StructLiteral(declarations, self._span(items))
 
     def list_literal(self, items: list[Any]) -> ast.ListLiteral:
         span = self._span(items)

@@ -17,7 +17,7 @@ from forgec.syntax.operators import combine
 from forgec.syntax.problem import Unknown, unknown_function, wrong, wrong_value
 from forgec.syntax.standard.function import Function, Item, Order, Parameter
 from forgec.syntax.standard.packages import PACKAGES
-from forgec.syntax.value import PREDECLARED, Basic, Check, Kind, show
+from forgec.syntax.value import PREDECLARED, Basic, Check, Kind, TooLarge, show
 from forgec.syntax.vertex import Closing, Conjunct, Scope, Vertex
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Calls:
             identity=f"{shown}{values!r}",
             text=f"{shown}({', '.join(' '.join(each.span.text.split()) for each in arguments)})",
             kinds=Kind.STRING if first is Parameter.TEXT else Kind.LIST,
-            test=lambda value: bool(function.apply(value, *values)),
+            test=lambda value: _is_true(function, value, values),
             counts=first is Parameter.ITEMS,
             grows=function.grows,
         )
@@ -247,6 +247,15 @@ class Calls:
     def _error(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
         message = self._argument("error", Parameter.TEXT, argument, scope)
         raise wrong(Code.BAD_VALUE, message, call.span)
+
+
+def _is_true(function: Function, value: Any, others: list[Any]) -> bool:
+    try:
+        return bool(function.apply(value, *others))
+    except TooLarge:
+        raise
+    except ValueError:  # `regexp.Valid` of what is no pattern
+        return False
 
 
 def _check_count(shown: str, wanted: int, call: ast.Call) -> None:

@@ -1,13 +1,17 @@
 """The clauses of a comprehension: one scope for each time that its body is wanted."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from forgec.diagnostic import Code
+from forgec.diagnostic import Code, Diagnostic
 from forgec.syntax import ast
 from forgec.syntax.expression import Expressions, regular_fields
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import wrong
 from forgec.syntax.vertex import Conjunct, Scope, Vertex
+
+_NOT_GONE_THROUGH: Final = frozenset({"and", "close"})
+"""Functions whose result, called in a `for`, CUE takes for a value that is not known, or for a circle."""
 
 
 def scopes(expressions: Expressions, comprehension: ast.Comprehension, scope: Scope) -> list[Scope]:
@@ -37,6 +41,10 @@ def _within(expressions: Expressions, clause: ast.Clause, scope: Scope) -> Itera
 
 def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[tuple[Exact, Vertex]]:
     """The items of a list with their positions, or the fields of a struct with their names."""
+    if isinstance(source, ast.Call) and source.function.span.text in _NOT_GONE_THROUGH:
+        message = f"a comprehension over a call of {source.function.span.text} is not supported"
+        diagnostic = Diagnostic(Code.UNSUPPORTED, message, source.span, help="name the value, and go through that")
+        raise expressions.unsupported(diagnostic)
     vertex = expressions.whole(source, scope)
     if vertex.is_list:
         return list(enumerate(vertex.items))

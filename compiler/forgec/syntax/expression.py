@@ -13,7 +13,7 @@ from forgec.syntax import ast
 from forgec.syntax.budget import Budget
 from forgec.syntax.call import PREDECLARED_FUNCTIONS, Calls
 from forgec.syntax.number import Exact
-from forgec.syntax.operators import combine
+from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
 from forgec.syntax.problem import OTHER_ENGINE, Unknown, possibilities, wrong, wrong_value
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
@@ -124,7 +124,7 @@ class Expressions:
                 case ast.Prefix(operator="!", operand=operand):
                     return not self.truth(operand, scope)
                 case ast.Prefix(operator=operator, operand=operand):
-                    return combine(0, operator, self.scalar(operand, scope))
+                    return signed(operator, self.scalar(operand, scope))
                 case ast.Operation():
                     return self._operation(expr, scope)
                 case _:
@@ -161,9 +161,6 @@ class Expressions:
 
     def whole(self, expr: ast.Expr, scope: Scope) -> Vertex:
         """A vertex whose fields and items are all known; or Unknown."""
-        if isinstance(expr, ast.Call) and expr.function.span.text == "and":
-            message = "going through the result of and(...) is not something that CUE does either"
-            raise wrong(Code.INCOMPLETE, message, expr.span)
         target = self.base(expr, scope)
         if target.state is State.EXPANDING:
             raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
@@ -353,6 +350,8 @@ def _indexed(vertex: Vertex, key: Exact, span: Span, base: ast.Expr) -> Vertex:
         return _selected(vertex, vertex.fields, key, span, base)
     if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
         raise wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
+    if not 0 <= key < len(vertex.items) and vertex.state is State.EXPANDED and not vertex.may_grow:
+        raise wrong(Code.UNRESOLVED, f"{_written(base)} has {len(vertex.items)} items, no item {key}", span)
     if not 0 <= key < len(vertex.items):
         message = f"{_written(base)} has {len(vertex.items)} items, no item {key}"
         raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))

@@ -27,7 +27,7 @@ def make_items(vertex: Vertex, expressions: Expressions) -> None:
             expressions.budget.step(expr.span)
             item.conjuncts.append(conjunct.inside(expr, scope))
         vertex.items.append(item)
-    _check(vertex, expressions, may_grow=all(rest is not None for _, _, rest in lists))
+    _check(vertex, expressions)
 
 
 def _elements(conjunct: Conjunct, expressions: Expressions) -> tuple[list[tuple[ast.Expr, Scope]], ast.Expr | None]:
@@ -42,7 +42,7 @@ def _elements(conjunct: Conjunct, expressions: Expressions) -> tuple[list[tuple[
     return elements, conjunct.expr.rest
 
 
-def _check(vertex: Vertex, expressions: Expressions, *, may_grow: bool) -> None:
+def _check(vertex: Vertex, expressions: Expressions) -> None:
     """Hold the items against the functions that must be true of them."""
     for fact in vertex.facts:
         for check in fact.basic.checks:
@@ -59,4 +59,4 @@ def _check(vertex: Vertex, expressions: Expressions, *, may_grow: bool) -> None:
             except ValueError as error:
                 raise problem.wrong_value(error, fact.span) from None
             if not passed:
-                raise Unknown(problem.check_failed(vertex, fact, check), final=not (may_grow and check.grows))
+                raise Unknown(problem.check_failed(vertex, fact, check), final=not (vertex.may_grow and check.grows))

@@ -86,22 +86,23 @@ def raw_string(token: str) -> str:
 
 def _dedent(bodies: list[str], length: int) -> list[str]:
     """Text of a multi-line string without the first line end, the last one, and the closing quotes' indentation."""
-    if not re.match(r"[ \t]*\r?\n", bodies[0]):
+    bodies = [body.replace("\r\n", "\n") for body in bodies]
+    if not re.match(r"[ \t]*\n", bodies[0]):
         raise EscapeError('the text of a multi-line string begins on the line after """', 0, length)
     *_, indentation = bodies[-1].rpartition("\n")
     if indentation.strip(" \t") or "\n" not in bodies[-1]:
         raise EscapeError('the closing """ stands on a line of its own', 0, length)
     if len(bodies) > 1 or bodies[0].count("\n") > 1:
-        pieces = [*bodies[:-1], bodies[-1].removesuffix(indentation).removesuffix("\n").removesuffix("\r")]
+        pieces = [*bodies[:-1], bodies[-1].removesuffix(indentation).removesuffix("\n")]
     else:
         pieces = ["\n"]
-    lines = re.compile(r"\n(?P<indent>" + re.escape(indentation) + r")?(?P<blank>(?=\r?\n|\Z))?")
+    lines = re.compile(r"\n(?P<indent>" + re.escape(indentation) + r")?(?P<blank>(?=\n|\Z))?")
     result = []
     for at, piece in enumerate(pieces, 1):
         for line in lines.finditer(piece):
             goes_on = line.end() == len(piece) and at < len(pieces)  # with an interpolation
             if line["indent"] is None and (line["blank"] is None or goes_on):
                 raise EscapeError('a line of the text is indented less than the closing """', 0, length)
-        result.append(re.sub(r"\r?\n" + re.escape(indentation), "\n", piece))
-    result[0] = re.sub(r"\A[ \t]*\r?\n", "", result[0], count=1)
+        result.append(re.sub(r"\n" + re.escape(indentation), "\n", piece))
+    result[0] = re.sub(r"\A[ \t]*\n", "", result[0], count=1)
     return result

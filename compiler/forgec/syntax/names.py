@@ -68,6 +68,7 @@ class _NameCheck:
         self._fields = fields
         self._bindings: list[_Binding] = []
         self._used: set[_Binding] = set()
+        self._hosts: dict[ast.StructLiteral, ast.StructLiteral] = {}  # of what is embedded, or comes of a comprehension
 
     def check(self, file: ast.File) -> None:
         outside: _Scopes = (self._imports(file), None)
@@ -80,6 +81,9 @@ class _NameCheck:
                     self._use(expr, scopes)
                 case ast.StructLiteral():
                     pending += self._inside(expr, scopes)
+                case ast.Operation() | ast.Prefix():
+                    self._check_operands(expr, scopes)
+                    pending += [(part, scopes) for part in ast.parts(expr)]
                 case ast.Comprehension(clauses=clauses, body=body):
                     for clause in clauses:
                         pending.append((_source(clause), scopes))
@@ -128,22 +132,41 @@ class _NameCheck:
                     self._declare(own, name, "let", span)
                 case ast.Embedding(value=value):
                     found.append((value, inner))
+                    if isinstance(value, ast.StructLiteral):
+                        self._hosts[value] = literal
                 case ast.Computed(name=computed, value=value):
                     found += [(computed, inner), (value, inner)]
                 case ast.Pattern(pattern=pattern, value=value, alias=alias):
                     self._check_pattern(pattern, literal)
                     found += [(pattern, inner), (value, inner if alias is None else ({alias: None}, inner))]
-                case ast.Comprehension():
+                case ast.Comprehension(body=body):
                     found.append((declaration, inner))
+                    self._hosts[body] = literal
         return found
+
+    def _check_operands(self, expr: ast.Expr, scopes: _Scopes) -> None:
+        """A type is nothing to calculate with, wherever it stands."""
+        for part in ast.parts(expr):
+            if isinstance(part, ast.Reference) and part.name in PREDECLARED and part.name not in self._fields:
+                around: _Scopes | None = scopes
+                while around is not None and part.name not in around[0]:
+                    around = around[1]
+                if around is None:
+                    message = f"{part.name} is a type where a value is needed"
+                    self.problems.append(Diagnostic(Code.WRONG_TYPE, message, part.span))
 
     def _check_pattern(self, pattern: ast.Expr, literal: ast.StructLiteral) -> None:
         """A pattern says which fields its struct may have, so none of them can say what the pattern is."""
+        names: set[str] = set()
+        host: ast.StructLiteral | None = literal
+        while host is not None:
+            names |= host.names.keys()
+            host = self._hosts.get(host)
         pending: list[ast.Expr | ast.Comprehension] = [pattern]
         while pending:
             match pending.pop():
                 case ast.Reference(name=name, span=span):
-                    if name in literal.names:
+                    if name in names:
                         message = f'the pattern refers to "{name}" beside it, which it might be matched with'
                         advice = f'declare "{name}" in a struct around this one'
                         self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))

@@ -43,6 +43,15 @@ def equal(left: Exact, right: Exact) -> bool:
     return kind_of(left) == kind_of(right) and left == right
 
 
+def signed(operator: str, value: Exact) -> Exact:
+    """`-x` and `+x`"""
+    if not _is_number(value):
+        raise TypeError(f'{operator}{show(value)}: "{operator}" takes a number')
+    if operator == "+":
+        return value
+    return value.copy_negate() if isinstance(value, Decimal) else combine(0, "-", value)
+
+
 def repeated(text: str, count: int) -> str:
     if count < 0:
         raise ValueError(f"{count} is no number of repetitions")

@@ -8,6 +8,7 @@ that refers to a sibling finds the sibling in `http`, which is what CUE promises
 Expanding a vertex (once, on demand) means:
 
     flatten   references -> the conjuncts of what they refer to; literals -> fields, items, facts
+    yield     what depends on the fields that are there by now: comprehensions, computed names
     meet      the facts (kinds, atoms, bounds) into one `Basic`; an empty meet is a conflict of two places
     choose    for a disjunction try each alternative on a copy of the vertex and keep those that do not fail
     close     a definition used here allows only what its own conjuncts declare; so each use marks its conjuncts

@@ -205,6 +205,12 @@ class Vertex:
         return self.basic.kinds is Kind.LIST and bool(self.lists) and not self.is_ambiguous
 
     @property
+    def may_grow(self) -> bool:
+        """A list that may have more items than are known."""
+        literals = (each.expr for each in self.lists)
+        return not any(isinstance(each, ast.ListLiteral) and each.rest is None for each in literals)
+
+    @property
     def is_struct(self) -> bool:
         return self.basic.kinds is Kind.STRUCT and not self.is_ambiguous
 

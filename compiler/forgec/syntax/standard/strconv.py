@@ -27,7 +27,7 @@ def _parse_int(text: str, base: int, bits: int, *, signed: bool = True) -> int:
     try:
         if not _WHOLE.fullmatch(text) or len(text) > _LENGTH_MAX:
             raise ValueError
-        value = int(text, base) if base <= _BASE_OF_ONE_CASE else _value(text, base)
+        value = _value(text, base) if base else int(text, 0)
     except ValueError:
         raise ValueError(f"{show(text)} is not a whole number of base {base}") from None
     checked(value)
@@ -39,7 +39,7 @@ def _parse_int(text: str, base: int, bits: int, *, signed: bool = True) -> int:
 
 def _value(text: str, base: int) -> int:
     value = 0
-    for digit in text.lstrip("+-"):
+    for digit in (text.lower() if base <= _BASE_OF_ONE_CASE else text).lstrip("+-"):
         value = value * base + _DIGITS.index(digit, 0, base)
     return -value if text.startswith("-") else value
 
