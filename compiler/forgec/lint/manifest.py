@@ -171,17 +171,16 @@ def objects(value: Any, path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
             yield (*path, at), item
 
 
-def texts(value: Any, path: Path, *, without: str = "") -> Iterator[tuple[Path, str]]:
-    """Every text below, keys left out, and so are the values of the key `without`."""
+def texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """Every text below, keys left out."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            if key != without:
-                yield from texts(item, (*path, key), without=without)
+            yield from texts(item, (*path, key))
     elif isinstance(value, list):
         for at, item in enumerate(value):
-            yield from texts(item, (*path, at), without=without)
+            yield from texts(item, (*path, at))
 
 
 def _template(path: Path, body: Mapping[str, Any]) -> Template:

@@ -18,7 +18,7 @@ _CONTAINERS: Final = ("containerSet", "containers")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _ELEMENT = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")
 _PARAMETER = re.compile(r"[-a-zA-Z0-9_]+")
-_TAG = re.compile(r"\{\{.*?\}\}")
+_TAG = re.compile(r"\{\{\s*(?:inputs|workflow)\..*?\}\}")
 _METRIC = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -97,7 +97,7 @@ def _arguments(given: Mapping[str, Any], path: Path) -> Iterator[Finding]:
 
 
 def _names(named: list[tuple[Path, str]], kind: str, *, with_tags: bool = False) -> Iterator[Finding]:
-    """`with_tags`: of outputs Argo looks at the names when values are filled in."""
+    """`with_tags`: of outputs Argo looks at the names when it has filled in inputs and what the workflow says."""
     pattern, characters = (
         (_PARAMETER, "letters, digits, hyphens and underscores")
         if kind in ("parameter", "artifact")

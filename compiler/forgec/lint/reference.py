@@ -26,6 +26,9 @@ def template_kinds(manifest: Manifest, _target: Target) -> Iterator[Finding]:
         elif kinds == ("dag",) and not template.tasks:
             message = f"the {template.title} has a DAG without a task"
             yield Finding(Code.TEMPLATE_KIND, (*template.path, "dag"), message, at_key=True)
+        elif kinds == ("containerSet",) and not list(template.containers()):
+            message = f"the {template.title} has a set without a container"
+            yield Finding(Code.TEMPLATE_KIND, (*template.path, "containerSet"), message, at_key=True)
 
 
 def template_references(manifest: Manifest, _target: Target) -> Iterator[Finding]:

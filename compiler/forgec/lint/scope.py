@@ -127,7 +127,15 @@ def call_scope(scope: Scope, call: Call, kind: str, seen: int) -> Scope:
             names.update(f"item.{key}" for key in item)
         elif isinstance(item, list):
             names.update(f"item.[{at}]" for at in range(len(item)))
+    if call.inline is not None:
+        names.update(_OF_RETRIES)
+        names.update(f"inputs.parameters.{text(item.get('name'))}" for _, item in call.inline.parameters("inputs"))
     return replace(scope, names=scope.names | names, prefixes=(*scope.prefixes, *prefixes), seen=seen)
+
+
+def inline_scope(workflow: Scope, call: Call) -> Scope:
+    """Around a template inside of a step: nothing of the step's own, but the item of its loop."""
+    return replace(workflow, names=workflow.names | {"item"}) if call.is_loop else workflow
 
 
 def seen_by_calls(template: Template) -> Iterator[tuple[Call, str, int]]:

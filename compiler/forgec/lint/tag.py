@@ -7,7 +7,16 @@ from typing import Any
 from forgec.diagnostic import Code
 from forgec.lint.finding import Finding, Path
 from forgec.lint.manifest import Manifest, Template, texts
-from forgec.lint.scope import ROOTS, Scope, call_scope, output_scope, seen_by_calls, template_scope, workflow_scope
+from forgec.lint.scope import (
+    ROOTS,
+    Scope,
+    call_scope,
+    inline_scope,
+    output_scope,
+    seen_by_calls,
+    template_scope,
+    workflow_scope,
+)
 from forgec.manifest.target import Target
 from forgec.nearest import did_you_mean
 
@@ -19,11 +28,13 @@ def tags(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Argo's validator: a tag names something. Expressions (`{{=`) are evaluated at run time and not read here."""
     base = workflow_scope(manifest)
     for template in manifest.templates:
-        for path, text, known in _places(manifest, template, base):
+        for path, text, known in _places(manifest, template, base, base):
             yield from _text(path, text, known)
 
 
-def _places(manifest: Manifest, template: Template, around: Scope) -> Iterator[tuple[Path, str, Scope]]:
+def _places(
+    manifest: Manifest, template: Template, around: Scope, workflow: Scope
+) -> Iterator[tuple[Path, str, Scope]]:
     """Every text of a template that has a tag, with what may be named there."""
     scope = template_scope(around, template, manifest.retry_of(template))
     if not template.is_group:
@@ -33,20 +44,17 @@ def _places(manifest: Manifest, template: Template, around: Scope) -> Iterator[t
     whole = output_scope(scope, manifest, template)
     for call, kind, seen in seen_by_calls(template):
         found = _tagged(call.body, call.path)
-        if not found and call.inline is None:
-            continue
-        known = call_scope(whole, call, kind, seen)
+        known = call_scope(whole, call, kind, seen) if found else whole
         for path, text in found:
             yield path, text, known
-        if call.inline is not None:
-            yield from _places(manifest, call.inline, known)
+        if call.inline is not None:  # a second time, since Argo reads it as a template of its own as well
+            yield from _places(manifest, call.inline, inline_scope(workflow, call), workflow)
     for path, text in _tagged(template.body.get("outputs"), (*template.path, "outputs")):
         yield path, text, whole
 
 
 def _tagged(value: Any, path: Path) -> list[tuple[Path, str]]:
-    """Without inline templates, which know more: what their step knows, and themselves."""
-    return [found for found in texts(value, path, without="inline") if "{{" in found[1]]
+    return [found for found in texts(value, path) if "{{" in found[1]]
 
 
 def _text(path: Path, text: str, scope: Scope) -> Iterator[Finding]:
