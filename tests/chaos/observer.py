@@ -9,6 +9,8 @@ import enum
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
 from typing import Final
 
 from forge_runtime.job import JobRecord, JobState
@@ -76,7 +78,9 @@ class Observer:
         """How long after a moment the job was begun anew, handed back or ended; None if never."""
         return next((change.at - after for change in self._changes[job_id] if change.at > after), None)
 
-    def next_end_s(self, after: float) -> float | None:
-        """How long after a moment the next job ended."""
-        ends = (change.at for changes in self._changes.values() for change in changes if change.sight is Sight.ENDED)
-        return min((at - after for at in ends if at > after), default=None)
+    def standstill_s(self, begin: float, end: float) -> float:
+        """The longest time without a job's end, of those that overlap this span."""
+        ends = sorted(
+            change.at for changes in self._changes.values() for change in changes if change.sight is Sight.ENDED
+        )
+        return max((after - before for before, after in pairwise(ends) if before < end and begin < after), default=inf)

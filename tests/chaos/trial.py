@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from tests.chaos.design import Design, Verdict
@@ -91,10 +92,10 @@ async def _work(design: Design, fleet: Fleet, injection: Injection, schedule: Se
 
 
 def _recovery_s(hit: Hit, observer: Observer) -> float | None:
-    """Until the last of the jobs in hand was begun anew or ended; after the server's end, until the next job ended."""
+    """Until the last of the jobs in hand was begun anew or ended; of the server, how long no job at all ended."""
     if hit.fault.kind in (Kind.KILL_SERVER, Kind.PAUSE_SERVER):
-        return observer.next_end_s(hit.at)
+        return observer.standstill_s(hit.at, hit.at + hit.fault.amount_s)
     if not hit.held or hit.fault.kind not in (Kind.KILL_WORKER, Kind.PAUSE_WORKER):
         return None
     waits = [observer.next_change_s(job_id, hit.at) for job_id in hit.held]
-    return max(float("inf") if wait_s is None else wait_s for wait_s in waits)
+    return max(inf if wait_s is None else wait_s for wait_s in waits)
