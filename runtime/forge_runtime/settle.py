@@ -1,8 +1,8 @@
 """Settling: the end of every job of a flagged run that has not ended by itself.
 
 Each is settled by the one who holds it: a worker ends what it runs, and is given a moment for it; what lies in a queue
-is cancelled here. The record first, then the event; the messages of settled jobs are purged, and one that slips
-through finds its record ended.
+is cancelled here. The record first, then the event, for a job that had ended before as well; the messages of settled
+jobs are purged, and one that slips through finds its record ended.
 """
 
 import asyncio
@@ -67,10 +67,15 @@ class Settlement:
             self.run_id, job_id, lambda record, now: cancel(record, self._error(now), now, force=force)
         )
         if isinstance(decided, Refused):
-            return decided.record if decided.reason is Refusal.ENDED else None
-        _log.info("job cancelled", extra={"job_id": job_id, "reason": self.flag.reason, "forced": force or None})
-        await self.ledger.publish_end(decided)
-        return decided
+            if decided.reason is not Refusal.ENDED:
+                return None
+            # Whoever ended it may have died before telling, and the purge takes the message that would be told again.
+            ended = decided.record
+        else:
+            ended = decided
+            _log.info("job cancelled", extra={"job_id": job_id, "reason": self.flag.reason, "forced": force or None})
+        await self.ledger.publish_end(ended)
+        return ended
 
     def _error(self, now: float) -> ErrorRecord:
         return cancelled_error(self.flag, self.component, now)

@@ -10,8 +10,9 @@ from tests.runtime.workshop import Workshop
 
 from forge_runtime import subject
 from forge_runtime.job import JobRecord, JobState, JobType, encode
+from forge_runtime.lease import cancel
 from forge_runtime.run import CancelFlag, CancelReason
-from forge_runtime.settle import Settlement
+from forge_runtime.settle import Settlement, cancelled_error
 from forge_runtime.watch import watch_run
 
 FLAG = CancelFlag(reason=CancelReason.FAILED, by="worker-1", at=0.0, job_id="j-1")
@@ -58,6 +59,17 @@ async def test_job_whose_lease_ran_out_is_nobodys(open_workshop: OpenWorkshop) -
         (record,) = await _settle(shop, [job.job_id])
 
         assert record.state is JobState.CANCELLED
+
+
+async def test_end_that_nobody_told_is_told(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": "true"}]}) as shop:
+        job = await shop.submit("web/unit")
+        error = cancelled_error(FLAG, "dispatcher", 0.0)
+        await shop.ledger.change(job.run_id, job.job_id, lambda record, now: cancel(record, error, now))
+
+        await _settle(shop, [job.job_id])
+
+        assert (await shop.events("cancelled"))[-1].job_id == job.job_id
 
 
 async def _settle(shop: Workshop, job_ids: Iterable[str], *, force: bool = False) -> list[JobRecord]:
