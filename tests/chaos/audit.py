@@ -71,7 +71,7 @@ async def audit(bus: JetStreamBus, blob: Blob) -> Audit:
         if job.run_id in stopped and job_id not in histories:
             found.not_submitted += 1
             continue
-        record = _judge(job_id, histories.get(job_id, []), found)
+        record = _judge(job_id, histories.get(job_id, []), job.run_id in stopped, found)
         if record is not None:
             ended[job_id] = record
     found.terminal = len(ended)
@@ -83,8 +83,8 @@ async def audit(bus: JetStreamBus, blob: Blob) -> Audit:
     return found
 
 
-def _judge(job_id: str, history: Sequence[tuple[int, JobRecord]], found: Audit) -> JobRecord | None:
-    """The terminal record of a job; None for a job that has not ended."""
+def _judge(job_id: str, history: Sequence[tuple[int, JobRecord]], stopped: bool, found: Audit) -> JobRecord | None:
+    """The terminal record of a job; None for a job that has not ended. `stopped`: its run has a cancel flag."""
     records = [record for _, record in history]
     if not records or not records[-1].state.terminal:
         found.lost += 1
@@ -103,7 +103,7 @@ def _judge(job_id: str, history: Sequence[tuple[int, JobRecord]], found: Audit) 
             found.findings.append(f"job {job_id} was completed by somebody who did not hold it: {_story(records)}")
     elif error is not None and error.code == POISON and last.starts == STARTS_MAX:
         found.given_up += 1
-    elif error is None or error.code != "CANCELLED":  # siblings of a job that was given up
+    elif not (stopped and last.state is JobState.CANCELLED):
         found.findings.append(f"job {job_id} ended as {last.state}: {error.code if error else 'no error'}")
     return last
 

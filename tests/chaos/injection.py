@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.chaos.design import Design
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.observer import Observer
 from tests.chaos.schedule import Fault, Kind
@@ -25,8 +26,7 @@ class Hit:
 class Injection:
     fleet: Fleet
     observer: Observer
-    catch_up: Callable[[Observer], Awaitable[None]]
-    """What the observer missed while the server was away."""
+    design: Design
 
     hits: list[Hit] = field(default_factory=list)
     missed: list[Fault] = field(default_factory=list)
@@ -41,7 +41,10 @@ class Injection:
                 if fault.kind in _SERVER_FAULTS:  # nothing else is due while it is away
                     self._note(fault, "nats-server")
                     await _SERVER_FAULTS[fault.kind](self.fleet, fault.amount_s)
-                    await self.catch_up(self.observer)
+                    await self.design.catch_up(self.observer)
+                elif fault.kind is Kind.CANCEL_RUN:
+                    self._note(fault, "run")
+                    await self.design.cancel_run()
                 elif (victim := self._victim(fault)) is None:
                     self.missed.append(fault)
                 else:

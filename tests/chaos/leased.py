@@ -20,9 +20,11 @@ from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.bus.provision import provision
+from forge_runtime.dispatcher import Exit
 from forge_runtime.job import JobType, decode_record
+from forge_runtime.ledger import Ledger
 from forge_runtime.outage import ride_out
-from forge_runtime.run import RunRecord
+from forge_runtime.run import CancelFlag, CancelReason, RunRecord
 from forge_runtime.settings import BusSettings
 from forgec.plan.model import GroupPlan, PhasePlan, Plan, PlanStep, Task, Unit, Wave
 
@@ -60,7 +62,7 @@ class Leased:
         )
         self._plan = plan_of(size)
         self._digest = await samples.store_plan(self._bus, self._plan)
-        self._runs = [samples.run_record(samples.new_run_id()) for _ in range(size.runs)]
+        self._runs = [samples.run_record(samples.new_run_id()) for _ in range(size.runs + size.cancelled_runs)]
         for run in self._runs:
             await samples.store_run(self._bus, run)
 
@@ -92,9 +94,22 @@ class Leased:
 
     def last_dispatchers(self) -> dict[str, list[str]]:
         return {
-            f"dispatcher-{number}-finish": [*_DISPATCHER, "finish", *self._of(run)]
+            f"dispatcher-{number}-finish": [
+                *(*_DISPATCHER, "finish", *self._of(run)),
+                *("--status", "succeeded" if number < self._size.runs else "failed"),
+            ]
             for number, run in enumerate(self._runs)
         }
+
+    async def cancel_run(self) -> None:
+        flag = CancelFlag(reason=CancelReason.CANCELLED, by="api", at=time.time())
+        await Ledger(self._bus, SETTLE_S).raise_flag(self._runs[-1].run_id, flag)
+
+    def ended_well(self, dispatcher: str, exit_code: int) -> bool:
+        """A unit of a cancelled run may have ended before."""
+        number = int(dispatcher.split("-")[1])
+        cancelled = number >= self._size.runs
+        return exit_code == Exit.SUCCEEDED or (cancelled and exit_code == Exit.STOPPED)
 
     async def settle(self) -> None:
         end = time.monotonic() + SETTLE_S

@@ -109,6 +109,12 @@ class Naive:
     def last_dispatchers(self) -> dict[str, list[str]]:
         return {}
 
+    async def cancel_run(self) -> None:
+        """There is nothing that could be told."""
+
+    def ended_well(self, dispatcher: str, exit_code: int) -> bool:
+        return exit_code == 0
+
     async def settle(self) -> None:
         """The dispatchers have waited for as long as a job may take."""
 

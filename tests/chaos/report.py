@@ -44,8 +44,8 @@ def headline(trial: Trial) -> str:
     verdict = trial.verdict
     return (
         f"{trial.design}: {verdict.jobs} jobs, {verdict.executions} executions, {verdict.lost} lost, "
-        f"{verdict.twice} completed twice, {verdict.stuck} stuck, {trial.dispatchers_succeeded} of "
-        f"{len(trial.exit_codes)} dispatchers succeeded, {trial.work_s:.0f} s"
+        f"{verdict.twice} completed twice, {verdict.stuck} stuck, {trial.ended_well} of "
+        f"{len(trial.exit_codes)} dispatchers ended well, {trial.work_s:.0f} s"
     )
 
 
@@ -56,7 +56,7 @@ def _comparison(trials: Sequence[Trial]) -> Iterator[str]:
         "**jobs completed more than once**": [trial.verdict.twice for trial in trials],
         "**jobs lost** (nobody was told, or can find out, how they ended)": [trial.verdict.lost for trial in trials],
         "**messages stuck** in the queue at the end": [trial.verdict.stuck for trial in trials],
-        "dispatchers that succeeded": [f"{trial.dispatchers_succeeded} of {len(trial.exit_codes)}" for trial in trials],
+        "dispatchers that ended well": [f"{trial.ended_well} of {len(trial.exit_codes)}" for trial in trials],
         "until the last dispatcher ended": [f"{trial.work_s:.0f} s" for trial in trials],
         **{
             f"recovery after: {kind}, median (longest)": [_recovery(trial.faults, kind) for trial in trials]

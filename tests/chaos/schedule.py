@@ -27,6 +27,7 @@ class Kind(enum.StrEnum):
     PAUSE_WORKER = "pause worker"
     FILL_DISK = "fill disk of worker"
     JUMP_CLOCK = "jump clock of worker"
+    CANCEL_RUN = "cancel run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Of a trial. Each unit is carried by one dispatcher and has `tasks` of four jobs, in two waves."""
+    """Of a trial. Each unit is carried by one dispatcher and has `tasks` of four jobs, in two waves.
+
+    `cancelled_runs` come on top, and are not counted in `jobs`: how many of theirs are ever made is left to chance.
+    """
 
     name: str
     runs: int
+    cancelled_runs: int = 0
     units: int
     tasks: int
     workers: int
@@ -89,6 +94,7 @@ SMALL: Final = Size(
 NIGHTLY: Final = Size(
     name="nightly",
     runs=5,
+    cancelled_runs=1,
     units=3,
     tasks=25,
     workers=4,
@@ -100,6 +106,7 @@ NIGHTLY: Final = Size(
         Kind.PAUSE_WORKER: 4,
         Kind.FILL_DISK: 1,
         Kind.JUMP_CLOCK: 2,
+        Kind.CANCEL_RUN: 1,
     },
     limit_s=900,
 )
@@ -107,6 +114,7 @@ NIGHTLY: Final = Size(
 CLUSTER: Final = Size(
     name="cluster",
     runs=2,
+    cancelled_runs=1,
     units=3,
     tasks=25,
     workers=3,
@@ -117,6 +125,7 @@ CLUSTER: Final = Size(
         Kind.KILL_SERVER: 3,
         Kind.PAUSE_SERVER: 3,
         Kind.PAUSE_WORKER: 1,
+        Kind.CANCEL_RUN: 1,
     },
     limit_s=600,
 )
@@ -165,5 +174,6 @@ _AMOUNTS_S: Final = {
     Kind.KILL_SERVER: (0.0, 2.0),
     Kind.PAUSE_SERVER: (2 * LEASE_S, 5 * LEASE_S),
     Kind.PAUSE_WORKER: (1.4 * LEASE_S, 2.5 * LEASE_S),
+    Kind.CANCEL_RUN: (0.0, 0.0),
     Kind.FILL_DISK: (2 * LEASE_S, 3 * LEASE_S),
 }

@@ -32,12 +32,10 @@ class Trial:
     faults: tuple[Recovery, ...]
     missed: tuple[Fault, ...]
     exit_codes: dict[str, int | None]
+    ended_well: int
+    """Dispatchers whose last exit code was right."""
     starts: int
     """Of all processes, the first ones included."""
-
-    @property
-    def dispatchers_succeeded(self) -> int:
-        return sum(code == 0 for code in self.exit_codes.values())
 
     @property
     def findings(self) -> list[str]:
@@ -51,7 +49,7 @@ async def perform(design: Design, server: Server, schedule: Sequence[Fault], siz
     await design.prepare(size, folder)
     fleet = Fleet(folder, server)
     observer = Observer()
-    injection = Injection(fleet, observer, design.catch_up)
+    injection = Injection(fleet, observer, design)
     began = time.monotonic()
     try:
         async with design.watched(observer):
@@ -69,13 +67,15 @@ async def perform(design: Design, server: Server, schedule: Sequence[Fault], siz
     finally:
         await fleet.stop()
         await design.close()
+    exit_codes = {member.name: member.exit_codes[-1] if member.ended else None for member in fleet.dispatchers}
     return Trial(
         design=design.name,
         verdict=verdict,
         work_s=work_s,
         faults=tuple(Recovery(hit=hit, recovery_s=_recovery_s(hit, observer)) for hit in injection.hits),
         missed=tuple(injection.missed),
-        exit_codes={member.name: member.exit_codes[-1] if member.ended else None for member in fleet.dispatchers},
+        exit_codes=exit_codes,
+        ended_well=sum(code is not None and design.ended_well(name, code) for name, code in exit_codes.items()),
         starts=sum(len(member.exit_codes) for member in [*fleet.workers, *fleet.dispatchers]),
     )
 
