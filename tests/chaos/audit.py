@@ -13,6 +13,7 @@ import base64
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec.json import decode
 from tests.chaos.schedule import WAVES
@@ -29,7 +30,7 @@ from forge_runtime.run import RunRecord, decode_run
 from forgec.plan.digest import digest_of, read_plan
 from forgec.plan.model import Plan
 
-READ_S = 30.0
+READ_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -171,7 +172,8 @@ async def _judge_objects(blob: Blob, record: JobRecord, found: Audit) -> None:
 
 
 Histories = dict[str, list[tuple[int, JobRecord]]]
-"""The records of each job, (revision, record), oldest first; the bucket keeps the last five."""
+"""The records of each job, (revision, record), oldest first. The bucket keeps the last five, which is enough: nothing
+is written after a terminal record, unless by mistake, and then the two are neighbours."""
 
 
 async def _histories(bus: JetStreamBus) -> Histories:

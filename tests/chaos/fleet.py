@@ -24,6 +24,10 @@ STOP_LIMIT_S: Final = 40.0
 ROOT: Final = Path(__file__).parents[2]
 
 
+Settled = Callable[[int], bool]
+"""Whether an exit code is the last one of its process."""
+
+
 class Server(Protocol):
     """One process, or a cluster, in which all of this happens to the leader."""
 
@@ -43,7 +47,7 @@ class Member:
     """A process under one name, started again until `settled` says that an exit code is its last."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path, settled: "Settled"
+        self, name: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path, settled: Settled
     ) -> None:
         self.name = name
         self.exit_codes: list[int] = []
@@ -128,9 +132,6 @@ class Member:
             with suppress(ProcessLookupError):
                 _, most = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
                 resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (0 if full else most, most))
-
-
-Settled = Callable[[int], bool]
 
 
 def never(_exit_code: int) -> bool:

@@ -44,6 +44,7 @@ class Leased:
         self._replicas = replicas
         self._bus: JetStreamBus
         self._runs: list[RunRecord] = []
+        self._given_up = 0
 
     async def prepare(self, size: Size, folder: Path) -> None:
         self._size = size
@@ -106,10 +107,11 @@ class Leased:
         await Ledger(self._bus, SETTLE_S).raise_flag(self._runs[-1].run_id, flag)
 
     def ended_well(self, dispatcher: str, exit_code: int) -> bool:
-        """A unit of a cancelled run may have ended before."""
+        """A run that was cancelled, or whose job was given up, may have units that ended before."""
         number = int(dispatcher.split("-")[1])
         cancelled = number >= self._size.runs
-        return exit_code == Exit.SUCCEEDED or (cancelled and exit_code == Exit.STOPPED)
+        stopped = (Exit.STOPPED,) if cancelled else (Exit.STOPPED, Exit.FAILED) if self._given_up else ()
+        return exit_code in (Exit.SUCCEEDED, *stopped)
 
     async def settle(self) -> None:
         end = time.monotonic() + SETTLE_S
@@ -124,6 +126,7 @@ class Leased:
 
     async def verdict(self) -> Verdict:
         found = await audit(self._bus, DirectoryBlob(self._folder / "objects"))
+        self._given_up = found.given_up
         return Verdict(
             jobs=found.jobs,
             executions=found.executions,

@@ -50,7 +50,7 @@ def headline(trial: Trial) -> str:
 
 
 def _comparison(trials: Sequence[Trial]) -> Iterator[str]:
-    rows = {
+    rows: dict[str, Sequence[object]] = {
         "jobs": [trial.verdict.jobs for trial in trials],
         "executions begun": [trial.verdict.executions for trial in trials],
         "**jobs completed more than once**": [trial.verdict.twice for trial in trials],

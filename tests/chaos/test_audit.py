@@ -21,7 +21,7 @@ from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.event import Event, EventKind
 from forge_runtime.job import Job, JobRecord, JobResult, JobState, ResultReference, encode, utc_text
 from forge_runtime.lease import Holder
-from forge_runtime.ledger import Ledger
+from forge_runtime.ledger import Decision, Ledger
 from forge_runtime.run import CancelFlag, CancelReason
 
 HOLDER = Holder(worker="worker-1", nonce="n", component="worker.tasks")
@@ -51,9 +51,10 @@ class Run:
         at = utc_text(time.time())
         await self.ledger.publish(Event(kind=EventKind.FINISH, run_id=run.run_id, status="succeeded", at=at))
 
-    async def write(self, job: Job, decide: Callable[[JobRecord, float], object]) -> None:
+    async def write(self, job: Job, decide: Decision) -> None:
         """Whatever is decided, past all rules."""
         written = decide(await self.record(job), time.time())
+        assert isinstance(written, JobRecord)
         await self.bus.jobs.put(subject.job_key(job.run_id, job.job_id), encode(written))
 
     async def record(self, job: Job) -> JobRecord:

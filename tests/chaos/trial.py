@@ -24,7 +24,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a trial came to. `exit_codes` are the last ones of the dispatchers, by name."""
+    """What a trial came to. `exit_codes` are the last ones of the dispatchers, by name; None of one that goes on."""
 
     design: str
     verdict: Verdict
@@ -32,16 +32,20 @@ class Trial:
     faults: tuple[Recovery, ...]
     missed: tuple[Fault, ...]
     exit_codes: dict[str, int | None]
-    ended_well: int
-    """Dispatchers whose last exit code was right."""
+    ended_badly: tuple[str, ...]
+    """Dispatchers that did not end, or with a wrong exit code."""
     starts: int
     """Of all processes, the first ones included."""
 
     @property
     def findings(self) -> list[str]:
-        late = [f"{name} did not end" for name, code in self.exit_codes.items() if code is None]
+        badly = [f"{name} ended with exit code {self.exit_codes[name]}" for name in self.ended_badly]
         missed = [f"no victim for: {fault}" for fault in self.missed]
-        return [*self.verdict.findings, *late, *missed]
+        return [*self.verdict.findings, *badly, *missed]
+
+    @property
+    def ended_well(self) -> int:
+        return len(self.exit_codes) - len(self.ended_badly)
 
 
 async def perform(design: Design, server: Server, schedule: Sequence[Fault], size: Size, folder: Path) -> Trial:
@@ -61,13 +65,13 @@ async def perform(design: Design, server: Server, schedule: Sequence[Fault], siz
             except TimeoutError:
                 pass  # the verdict says what is missing
             work_s = time.monotonic() - began
+            exit_codes = {member.name: member.exit_codes[-1] if member.ended else None for member in fleet.dispatchers}
             await design.settle()
         await fleet.stop_workers()
         verdict = await design.verdict()
     finally:
         await fleet.stop()
         await design.close()
-    exit_codes = {member.name: member.exit_codes[-1] if member.ended else None for member in fleet.dispatchers}
     return Trial(
         design=design.name,
         verdict=verdict,
@@ -75,7 +79,9 @@ async def perform(design: Design, server: Server, schedule: Sequence[Fault], siz
         faults=tuple(Recovery(hit=hit, recovery_s=_recovery_s(hit, observer)) for hit in injection.hits),
         missed=tuple(injection.missed),
         exit_codes=exit_codes,
-        ended_well=sum(code is not None and design.ended_well(name, code) for name, code in exit_codes.items()),
+        ended_badly=tuple(
+            name for name, code in exit_codes.items() if code is None or not design.ended_well(name, code)
+        ),
         starts=sum(len(member.exit_codes) for member in [*fleet.workers, *fleet.dispatchers]),
     )
 
