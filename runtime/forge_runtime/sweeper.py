@@ -3,6 +3,7 @@
     job queued beyond its limit        -> expired, event, the run's flag
     job queued, its message gone       -> published again (refused by the queue while the message is there)
     job leased, its lease long over    -> the same: whoever gets the message claims it, or finds it poisoned
+    either, its message passed over    -> purged and published again
     run beyond its 24 h                -> flag, reason deadline
     message handed out 20 times        -> its job is poison: flag, dead letter, event; then the message goes
 
@@ -31,8 +32,8 @@ PERIOD_S: Final = 30.0
 STRANDED_WAIT_S: Final = 1.0
 """For the first message that a queue hands out no more, and after each for the next: they wait at the server."""
 
-QUIET_S: Final = 60.0
-"""A record that changed later is in somebody's hands: twice the lease, and above a retry's delay."""
+QUIET_LEASES: Final = 2
+"""A record that changed later is in somebody's hands: twice the lease is 60 s, and above a retry's delay."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +50,14 @@ class Republish:
 
 def decide(record: JobRecord, now: float) -> Expire | Republish | None:
     """What a job needs. Pure."""
+    quiet_s = QUIET_LEASES * record.job.limits.heartbeat_s
     match record.state:
         case JobState.QUEUED:
             if not isinstance(expire(record, COMPONENT, now), Refused):
                 return Expire()
-            return Republish() if now >= record.submitted_at + QUIET_S else None
+            return Republish() if now >= record.submitted_at + quiet_s else None
         case JobState.LEASED:
-            return Republish() if now >= (record.lease_until or 0.0) + QUIET_S else None
+            return Republish() if now >= (record.lease_until or 0.0) + quiet_s else None
         case _:
             return None
 
@@ -139,6 +141,13 @@ class Sweeper:
         await self.ledger.announce(decided, COMPONENT)
 
     async def _republish(self, record: JobRecord) -> None:
+        """Anew where it is gone, or passed over; while somebody may still get it, the queue refuses another."""
         job = record.job
-        if await self.ledger.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), encode(job)):
+        queue, target = subject.queue_of(job.type), subject.job_subject(job.type, job.run_id, job.job_id)
+        published = await self.ledger.bus.publish_job(target, encode(job))
+        if not published and await self.ledger.bus.passed_over(queue, target):
+            # Dying in between does no harm: the next round finds the message gone.
+            await self.ledger.bus.purge(queue, target)
+            published = await self.ledger.bus.publish_job(target, encode(job))
+        if published:
             _log.warning("job's message was gone", extra={"run_id": job.run_id, "job_id": job.job_id})

@@ -1,21 +1,26 @@
 """What the sweeper does for jobs and runs that everybody else forgot."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.nats_server import NatsServer
 from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import subject
+from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.provision import provision
 from forge_runtime.dead_letter import Reason
 from forge_runtime.job import Job, JobState, JobType, encode, new_error
 from forge_runtime.lease import Holder, cancel, claim
 from forge_runtime.run import CancelReason
-from forge_runtime.sweeper import QUIET_S, Expire, Republish, Sweeper, decide
+from forge_runtime.sweeper import QUIET_LEASES, Expire, Republish, Sweeper, decide
 
 PASS = "true"
+QUIET_S = QUIET_LEASES * samples.queued_record().job.limits.heartbeat_s
 QUEUE_LIMIT_S = samples.queued_record().job.limits.schedule_to_start_s
 
 
@@ -65,6 +70,25 @@ async def test_job_whose_message_is_gone_runs_all_the_same(open_workshop: OpenWo
 
         async with shop.worker():
             await shop.reach("web/unit", JobState.SUCCEEDED)
+
+
+async def test_job_whose_message_the_queue_takes_for_done_runs_all_the_same(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    bus = await connect(nats_server.settings("worker-test"))
+    await provision(bus)
+    shop = Workshop(bus, tmp_path)
+    await shop.prepare({"web": [{"unit": PASS}]})
+    await shop.submit("web/unit", schedule_to_start_s=1e6)
+    queue = subject.queue_of(JobType.CI)
+    await bus.connection.jetstream.reset_consumer(queue.stream, queue.consumer, seq=2)  # as after some server crashes
+    assert await bus.pull(queue, 0.5) is None
+
+    await _later(shop, QUIET_S).sweep(shop.run.run_id)
+
+    async with shop.worker():
+        await shop.reach("web/unit", JobState.SUCCEEDED)
+    await bus.close()
 
 
 async def test_run_beyond_its_deadline_gets_its_flag(open_workshop: OpenWorkshop) -> None:

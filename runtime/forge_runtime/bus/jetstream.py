@@ -104,6 +104,17 @@ class JetStreamBus:
                 nats.js.errors.APIError.from_error(outcome["error"])  # raises
         return int(outcome["purged"])
 
+    async def passed_over(self, queue: WorkQueue, subject: str) -> bool:
+        jetstream = self.connection.jetstream
+        async with self.connection.limit(f"look for {subject} in {queue.stream}"):
+            try:
+                message = await jetstream.get_last_msg(queue.stream, subject)
+            except nats.js.errors.NotFoundError:
+                return False
+            consumer = await jetstream.consumer_info(queue.stream, queue.consumer)
+        floor = consumer.ack_floor.stream_seq if consumer.ack_floor is not None else 0
+        return int(message.seq or 0) <= floor
+
     async def put_object(self, digest: str, data: bytes) -> None:
         await self._plans.put(digest, data, time.time())
 

@@ -138,6 +138,11 @@ class MemoryBus:
         self._require_open()
         return self.server.queues[queue.stream].purge(subjects)
 
+    async def passed_over(self, queue: WorkQueue, subject: str) -> bool:  # noqa: ARG002
+        """Its memory is lost as a whole or not at all."""
+        self._require_open()
+        return False
+
     async def put_object(self, digest: str, data: bytes) -> None:
         self._require_open()
         check_digest(digest, data)

@@ -161,6 +161,14 @@ class Bus(Protocol):
         """Remove the messages whose subject fits; how many there were."""
         ...
 
+    async def passed_over(self, queue: WorkQueue, subject: str) -> bool:
+        """Whether the queue holds a message on this subject that it takes for done, and will give to nobody.
+
+        A server that was killed may come back like that: it remembers having handed the message out, and not that it
+        still waits for the ack. The message blocks its subject until it is purged.
+        """
+        ...
+
     async def put_object(self, digest: str, data: bytes) -> None:
         """Store under `sha256:<hex>`; a copy younger than a day is kept as it is."""
         ...
