@@ -135,7 +135,7 @@ class Member:
 
 
 def never(_exit_code: int) -> bool:
-    """A worker starts again whatever it says."""
+    """A worker or a service starts again whatever it says."""
     return False
 
 
@@ -152,9 +152,13 @@ class Fleet:
         self.server = server
         self.workers: list[Member] = []
         self.dispatchers: list[Member] = []
+        self.services: list[Member] = []
 
     def add_worker(self, name: str, arguments: Sequence[str]) -> None:
         self.workers.append(self._member(name, arguments, never))
+
+    def add_service(self, name: str, arguments: Sequence[str]) -> None:
+        self.services.append(self._member(name, arguments, never))
 
     def add_dispatcher(self, name: str, arguments: Sequence[str]) -> None:
         self.dispatchers.append(self._member(name, arguments, unless_killed_or_infrastructure))
@@ -177,10 +181,11 @@ class Fleet:
         (clocks / worker.name).write_text(str(offset_s))
 
     async def stop_workers(self) -> None:
-        await asyncio.gather(*(worker.stop() for worker in self.workers))
+        """And what runs beside them: afterwards nobody writes any more."""
+        await asyncio.gather(*(member.stop() for member in [*self.services, *self.workers]))
 
     async def stop(self) -> None:
-        await asyncio.gather(*(member.stop() for member in [*self.workers, *self.dispatchers]))
+        await asyncio.gather(*(member.stop() for member in [*self.services, *self.workers, *self.dispatchers]))
 
     def _member(self, name: str, arguments: Sequence[str], settled: Settled) -> Member:
         environment = {

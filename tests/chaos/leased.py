@@ -86,6 +86,9 @@ class Leased:
     def worker(self, name: str) -> list[str]:
         return ["-m", "tests.chaos.worker_process", str(self._folder), name, str(self._size.slots)]
 
+    def services(self) -> dict[str, list[str]]:
+        return {"sweeper": ["-m", "tests.chaos.sweeper_process"]}
+
     def dispatchers(self) -> dict[str, list[str]]:
         return {
             f"dispatcher-{number}-{unit.id}": [*_DISPATCHER, "run", *self._of(run), "--unit", unit.id]

@@ -98,6 +98,9 @@ class Naive:
     def worker(self, name: str) -> list[str]:
         return ["-m", "tests.chaos.naive", "worker", name, str(self._size.slots)]
 
+    def services(self) -> dict[str, list[str]]:
+        return {}
+
     def dispatchers(self) -> dict[str, list[str]]:
         number = self._size.runs * self._size.units
         jobs = self._size.jobs // number

@@ -59,6 +59,8 @@ async def perform(design: Design, server: Server, schedule: Sequence[Fault], siz
         async with design.watched(observer):
             for number in range(size.workers):
                 fleet.add_worker(f"worker-{number}", design.worker(f"worker-{number}"))
+            for name, arguments in design.services().items():
+                fleet.add_service(name, arguments)
             try:
                 async with asyncio.timeout(size.limit_s):
                     await _work(design, fleet, injection, schedule)
