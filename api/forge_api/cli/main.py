@@ -1,6 +1,7 @@
 """`forge`: the platform on this machine, and runs on it.
 
-Exit codes: 0 the run succeeded, 1 it failed, 2 wrong usage, 75 API or NATS not reachable, 76 the run was cancelled.
+Exit codes: 0 the run succeeded, 1 it failed, 2 wrong usage, 75 API or NATS not reachable, 76 the run was cancelled,
+78 a setting or the bus's configuration is wrong. `provision` and `dead_letters` say what 0 and 1 mean there.
 Each command imports what it needs itself, so that `forge --help` is there at once.
 """
 
@@ -9,13 +10,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNREACHABLE: Final = 75
-EXIT_INTERRUPTED: Final = 130
+from forge_api.cli.exit import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    complain,
+)
+from forge_api.cli.operate import add_bus_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         if os.environ.get("FORGE_TRACEBACK"):
             raise
-        return _complain(
-            f'{missing.name} is not installed; `pip install "catalyst-forge[local]"` brings it', EXIT_USAGE
-        )
+        return complain(f'{missing.name} is not installed; `pip install "catalyst-forge[local]"` brings it', EXIT_USAGE)
 
 
 def _up(arguments: argparse.Namespace) -> int:
@@ -47,7 +49,7 @@ def _up(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(up(home, options, lambda line: print(line, flush=True)))
     except StartFailed as failure:
-        return _complain(str(failure), EXIT_UNREACHABLE)
+        return complain(str(failure), EXIT_UNREACHABLE)
     return EXIT_OK
 
 
@@ -60,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments, lambda client, home: run_checkout(client, home, arguments.directory, arguments.detach)
         )
     except NotACheckout as failure:
-        return _complain(str(failure), EXIT_USAGE)
+        return complain(str(failure), EXIT_USAGE)
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -90,16 +92,11 @@ def _with_api(arguments: argparse.Namespace, action: Callable[..., int]) -> int:
     try:
         return action(ApiClient(running(home).api, home.api_token), home)
     except (NoPlatform, ApiUnreachable) as failure:
-        return _complain(str(failure), EXIT_UNREACHABLE)
+        return complain(str(failure), EXIT_UNREACHABLE)
     except NoSuchRun as failure:
-        return _complain(str(failure), EXIT_USAGE)
+        return complain(str(failure), EXIT_USAGE)
     except ApiRefused as refusal:
-        return _complain(f"the API refused: {refusal} ({refusal.code})", EXIT_FAILED)
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"forge: {message}", file=sys.stderr)
-    return code
+        return complain(f"the API refused: {refusal} ({refusal.code})", EXIT_FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "logs":
             sub.add_argument("--step", metavar="PROJECT/STEP", help="only this step")
         sub.set_defaults(command=command)
+
+    add_bus_commands(commands, shared)
     return parser
 
 
