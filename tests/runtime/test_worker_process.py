@@ -57,6 +57,21 @@ async def test_worker_on_a_bus_that_is_not_provisioned_says_so(nats_server: Nats
     assert "provision" in line["why"]
 
 
+async def test_worker_whose_queue_differs_names_the_field_and_both_values(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    bus = await connect(nats_server.settings("operator"))
+    await provision(bus)
+    queue = (await bus.connection.jetstream.stream_info("pipeline-tasks")).config
+    await bus.connection.jetstream.update_stream(queue, max_age=3600.0)
+    await bus.close()
+
+    code, line = await _end(await _start(_environment(nats_server, tmp_path), *WORKER))
+
+    assert code == 78
+    assert line["why"] == "stream pipeline-tasks: max_age is 3600.0, not 0.0; provision the bus again"
+
+
 async def test_process_that_the_bus_refuses_may_be_started_again(nats_server: NatsServer, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("another token")
