@@ -9,22 +9,21 @@ passed over, since the rest of the recipe means the same without them. What woul
 file and line.
 """
 
-import asyncio
 import json
 import re
 import shlex
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.process import Program, run_process, settle
+from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
 from forge_runtime.runner.failure import StepFailure, command_failed, refused, short
 from forge_runtime.runner.port import LineSink
+from forge_runtime.runner.thread import in_thread
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
 from forgec.syntax.earthfile_call import parse_reference
@@ -32,8 +31,6 @@ from forgec.syntax.earthfile_word import PieceKind, parse_word
 
 CAPTURE_BYTES_MAX: Final = 64 * 1024
 """Of the output of a `$(...)`: values, not files."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ class RecipeRun:
         self.environment.update(base.environment)
         self.variables.update(base.global_args)
         self.workdir = base.workdir
-        await self._in_thread(lambda stop: tree.clone(base.tree, self.root, stop=stop))
+        await in_thread(lambda stop: tree.clone(base.tree, self.root, stop=stop))
 
     def result(self) -> BuiltTarget:
         return BuiltTarget(
@@ -152,7 +149,7 @@ class RecipeRun:
         self.environment.clear()
         self.workdir = "/"
         try:
-            await self._in_thread(lambda _stop: _empty(self.root))
+            await in_thread(lambda _stop: _empty(self.root))
         except OSError as error:
             raise refused(f"FROM cannot empty the target's directory: {error.strerror}", command.span) from None
         text = await self._expand(command.base.text, command.base.span)
@@ -218,7 +215,7 @@ class RecipeRun:
 
     async def _transfer(self, transfer: tree.Transfer, span: Span, *, optional: bool) -> None:
         try:
-            count = await self._in_thread(lambda stop: tree.copy(transfer, stop))
+            count = await in_thread(lambda stop: tree.copy(transfer, stop))
         except tree.PathRefused as reason:
             raise refused(f"cannot copy {transfer.pattern}: {reason}", span) from None
         except OSError as error:
@@ -344,17 +341,6 @@ class RecipeRun:
             return tree.make_directory(tree.Destination(root=self.root, workdir=self.workdir, path="."))
         except (tree.PathRefused, OSError) as error:
             raise refused(f"WORKDIR {self.workdir}: {error}", span) from None
-
-    async def _in_thread(self, work: Callable[[threading.Event], _T]) -> _T:
-        """Blocking work off the event loop; cancelled, it is told to stop and awaited, so that nothing writes later."""
-        stop = threading.Event()
-        task = asyncio.ensure_future(asyncio.to_thread(work, stop))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            stop.set()
-            await settle(task)
-            raise
 
     async def _say(self, line: str) -> None:
         for part in line.split("\n"):
