@@ -49,6 +49,10 @@ golden: $(READY) ## rewrite the golden files; review the diff like code
 fuzz: $(READY) ## documents, CUE and Earthfiles that nobody wrote (N=100000, SEED=1); none may break the compiler
 	@$(BIN)/python -m tests.fuzz -n $(or $(N),100000) --seed $(or $(SEED),1)
 
+bench: $(READY) ## this project beside its peers and the floor, in one run (NAMES="start compile", WRITE=1 for docs/benchmarks.md)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q compiler runtime grammar
+	@$(BIN)/python -m benchmarks $(NAMES) $(if $(WRITE),--write)
+
 chaos: $(READY) ## kill whatever a run consists of, then audit every job (SEED=1, SIZE=nightly; NAIVE=1 compares)
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --size $(or $(SIZE),small) $(if $(NAIVE),--naive)
 
