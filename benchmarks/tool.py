@@ -35,8 +35,9 @@ def peers() -> Path | None:
 
 
 def cue() -> str | None:
-    """The `cue` command: of the conformance tests' cache, or on the PATH."""
-    return shutil.which("cue", path=os.pathsep.join([str(CACHE.parent / "tools"), os.environ.get("PATH", "")]))
+    """The `cue` command: the one that the conformance tests built, or on the PATH."""
+    built = (str(path.parent) for path in sorted((CACHE.parent / "tools").glob("cue-*/cue")))
+    return shutil.which("cue", path=os.pathsep.join([*built, os.environ.get("PATH", "")]))
 
 
 def _run(*argv: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from forgec.diagnostic import Code, ForgeError, fail
 from forgec.discovery.ignore import IgnoreRules
-from forgec.discovery.tree import EntryKind, TreeEntry
+from forgec.discovery.tree import FILE_BYTES_MAX, EntryKind, TreeEntry, too_large
 from forgec.source import whole_file
 
 
@@ -43,9 +43,12 @@ class DirectoryTree:
             # O_NOFOLLOW: what was listed as a file may have become a link out of the tree.
             descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
-                return file.read()
+                data = file.read(FILE_BYTES_MAX + 1)
         except OSError as error:
             raise _unreadable(path, error) from None
+        if len(data) > FILE_BYTES_MAX:
+            raise too_large(path)
+        return data
 
 
 def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
@@ -60,13 +63,13 @@ def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
                 if child.name == ".git":
                     continue
                 if child.is_symlink():
-                    leaves.append(TreeEntry(path=at, kind=EntryKind.SYMLINK, size=0))
+                    leaves.append(TreeEntry(path=at, kind=EntryKind.SYMLINK))
                 elif child.is_file():
-                    leaves.append(TreeEntry(path=at, kind=EntryKind.FILE, size=child.stat().st_size))
+                    leaves.append(TreeEntry(path=at, kind=EntryKind.FILE))
                 elif child.is_dir():
                     # os.path: a directory that cannot be entered is told when it is its own turn.
                     if os.path.exists(root / at / ".git"):  # noqa: PTH110
-                        leaves.append(TreeEntry(path=at, kind=EntryKind.SUBMODULE, size=0))
+                        leaves.append(TreeEntry(path=at, kind=EntryKind.SUBMODULE))
                     else:
                         directories.append(at)
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Final
 
 from forgec.adapter.directory import DirectoryTree
 from forgec.diagnostic import Code, ForgeError, fail
-from forgec.discovery.tree import EntryKind, Tree, TreeEntry
+from forgec.discovery.tree import FILE_BYTES_MAX, EntryKind, Tree, TreeEntry, too_large
 
 READ_TIMEOUT_S: Final = 60.0
 """Of one git command, and of reading one object: far above what a slow disk needs."""
@@ -124,7 +124,7 @@ class GitTree:
         self.close()
 
     def list(self) -> Sequence[TreeEntry]:
-        listing = _git(self._repository, "ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", self._tree)
+        listing = _git(self._repository, "ls-tree", "-r", "-z", "--full-tree", "--end-of-options", self._tree)
         if listing.returncode != 0:
             raise _failed("list the tree of", self.name, listing.stderr)
         entries = [_entry(line) for line in listing.stdout.split(b"\0") if line]
@@ -138,12 +138,19 @@ class GitTree:
             self._objects = _Objects(self._repository)
         try:
             content = self._objects.read(self._ids[path])
+        except _TooLarge:
+            self.close()
+            raise too_large(path) from None
         except OSError as error:
             self.close()
             raise _failed(f"read {path} of", self.name, str(error).encode()) from None
         if content is None:
             raise _failed(f"read {path} of", self.name, b"the object is missing or no file")
         return content
+
+
+class _TooLarge(Exception):
+    """The content is on its way: the child is of no further use."""
 
 
 class _Objects:
@@ -170,6 +177,8 @@ class _Objects:
         if len(header) != 3:
             return None
         size = int(header[2])
+        if size > FILE_BYTES_MAX:
+            raise _TooLarge
         while len(self._buffer) <= size:
             self._receive(end)
         content = self._take(size)
@@ -248,11 +257,10 @@ _KINDS: Final = {b"120000": EntryKind.SYMLINK, b"160000": EntryKind.SUBMODULE}
 
 def _entry(line: bytes) -> TreeEntry:
     head, _, path = line.partition(b"\t")
-    mode, _type, object_id, size = head.split()
+    mode, _type, object_id = head.split()
     return TreeEntry(
         path=path.decode(errors="surrogateescape"),
         kind=_KINDS.get(mode, EntryKind.FILE),
-        size=0 if size == b"-" else int(size),
         object_id=object_id.decode(),
     )
 

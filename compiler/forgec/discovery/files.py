@@ -4,14 +4,12 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
-from forgec.diagnostic import Code, fail
 from forgec.discovery.ignore import IgnoreRules
 from forgec.discovery.tree import EntryKind, Tree, TreeEntry, blob_id
-from forgec.source import Source, whole_file
+from forgec.source import Source
 from forgec.syntax.document import read_text
 
 FORGE_DIRECTORY: Final = ".forge"
-FILE_BYTES_MAX: Final = 1024 * 1024
 
 
 class ForgeFiles:
@@ -27,7 +25,7 @@ class ForgeFiles:
         for directory in sorted(directories):
             ignore_file = self._entries.get(f"{directory}/.gitignore" if directory else ".gitignore")
             if ignore_file is not None and ignore_file.kind is EntryKind.FILE:
-                self._rules.add(directory, self._content(ignore_file))
+                self._rules.add(directory, tree.read(ignore_file.path))
 
     def visible(self, path: str) -> TreeEntry | None:
         entry = self._entries.get(path)
@@ -37,16 +35,10 @@ class ForgeFiles:
 
     def read(self, path: str) -> Source:
         """Raises ForgeError where the file is no text or too large."""
-        return read_text(shown(path), self._content(self._entries[path]))
+        return read_text(shown(path), self._tree.read(path))
 
     def object_id(self, entry: TreeEntry) -> str:
         return entry.object_id or blob_id(self._tree.read(entry.path))
-
-    def _content(self, entry: TreeEntry) -> bytes:
-        if entry.size > FILE_BYTES_MAX:
-            message = f"the file has {entry.size} bytes; discovery reads files of at most {FILE_BYTES_MAX}"
-            raise fail(Code.TOO_DEEP, message, whole_file(shown(entry.path)))
-        return self._tree.read(entry.path)
 
     def why_absent(self, path: str) -> str | None:
         """Why a path that people may see is not a file for us; None where there is nothing to see."""

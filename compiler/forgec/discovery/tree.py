@@ -7,9 +7,15 @@ files (`MemoryTree`).
 import enum
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
+
+from forgec.diagnostic import Code, ForgeError, fail
+from forgec.source import whole_file
+
+FILE_BYTES_MAX: Final = 1024 * 1024
+"""Of a file that is read: configuration and Earthfiles are written by hand."""
 
 
 class EntryKind(enum.Enum):
@@ -26,7 +32,6 @@ class TreeEntry(Struct, frozen=True, kw_only=True):
 
     path: str
     kind: EntryKind
-    size: int
     object_id: str | None = None
 
 
@@ -43,7 +48,7 @@ class Tree(Protocol):
         ...
 
     def read(self, path: str) -> bytes:
-        """The content of a listed file."""
+        """The content of a listed file; TOO_DEEP above FILE_BYTES_MAX."""
         ...
 
 
@@ -60,12 +65,19 @@ class MemoryTree:
 
     def list(self) -> Sequence[TreeEntry]:
         return [
-            TreeEntry(path=path, kind=EntryKind.FILE, size=len(data), object_id=blob_id(data))
-            for path, data in self._files.items()
+            TreeEntry(path=path, kind=EntryKind.FILE, object_id=blob_id(data)) for path, data in self._files.items()
         ]
 
     def read(self, path: str) -> bytes:
-        return self._files[path]
+        data = self._files[path]
+        if len(data) > FILE_BYTES_MAX:
+            raise too_large(path)
+        return data
+
+
+def too_large(path: str) -> ForgeError:
+    message = f"the file is larger than {FILE_BYTES_MAX} bytes, the most that discovery reads"
+    return fail(Code.TOO_DEEP, message, whole_file(path))
 
 
 def blob_id(data: bytes) -> str:

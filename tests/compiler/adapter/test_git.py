@@ -8,7 +8,7 @@ from tests.git_repository import git, new_repository
 
 from forgec.adapter.git import GitTree, git_environment, open_tree
 from forgec.diagnostic import Code, ForgeError
-from forgec.discovery.tree import EntryKind, blob_id
+from forgec.discovery.tree import FILE_BYTES_MAX, EntryKind, blob_id
 
 pytestmark = pytest.mark.usefixtures("real_git")
 
@@ -53,7 +53,24 @@ def test_files_are_read_byte_for_byte(repository: Path) -> None:
     assert tree.read("web/.forge/project.cue") == b"package project\n"
 
     entry = entries["web/naïve name\n.txt"]
-    assert (entry.size, entry.object_id) == (len(data), blob_id(data))
+    assert entry.object_id == blob_id(data)
+
+
+@pytest.mark.parametrize("rev", ["HEAD", None])
+def test_a_file_above_the_limit_is_refused_and_the_next_one_read(repository: Path, rev: str | None) -> None:
+    (repository / "big").write_bytes(b"x" * (FILE_BYTES_MAX + 1))
+    (repository / "full").write_bytes(b"y" * FILE_BYTES_MAX)
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "large")
+    tree, _ = open_tree(repository, rev)
+
+    with pytest.raises(ForgeError) as refusal:
+        tree.read("big")
+
+    (diagnostic,) = refusal.value.diagnostics
+    assert (diagnostic.code, str(diagnostic.span)) == (Code.TOO_DEEP, "big:1:1")
+    assert len(tree.read("full")) == FILE_BYTES_MAX
+    assert tree.read("web/.forge/project.cue") == b"package project\n"
 
 
 def test_directory_of_a_repository_is_a_root_like_any_other(repository: Path) -> None:
