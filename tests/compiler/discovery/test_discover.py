@@ -262,7 +262,7 @@ class Linked(MemoryTree):
         self._link = link
 
     def list(self) -> list[TreeEntry]:
-        link = TreeEntry(path=self._link, kind=EntryKind.SYMLINK, size=1, object_id="1" * 40)
+        link = TreeEntry(path=self._link, kind=EntryKind.SYMLINK, object_id="1" * 40)
         return sorted([*super().list(), link], key=lambda entry: entry.path)
 
 
