@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.document import document
+from benchmarks.document import write_document
 from benchmarks.measure import Contender, compare
 from benchmarks.table import Table
 from benchmarks.tool import FORGEC, HERE, PYTHON, peers
@@ -34,7 +34,7 @@ def compile_(folder: Path) -> Iterator[Table]:
     for projects, phases, steps in SIZES:
         total = projects * phases * steps
         path = folder / f"compile-{total}.json"
-        path.write_text(document(projects, phases, steps))
+        write_document(path, projects, phases, steps)
         contenders = [
             Contender(name="forgec compile", argv=(FORGEC, "compile", str(path))),
             Contender(name="standard library", argv=(PYTHON, str(HERE / "peers/floor.py"), str(path))),
@@ -49,7 +49,7 @@ def compile_(folder: Path) -> Iterator[Table]:
 
 def step_granularity(folder: Path) -> Iterator[Table]:
     path = folder / "step.json"
-    path.write_text(document(100, 5, 5))
+    write_document(path, 100, 5, 5)
     contenders = [
         Contender(
             name="forgec compile --granularity step", argv=(FORGEC, "compile", str(path), "--granularity", "step")
@@ -66,7 +66,7 @@ def growth(folder: Path) -> Iterator[Table]:
     contenders = []
     for times in (1, 10, 100):
         path = folder / f"growth-{times}.json"
-        path.write_text(document(100 * times, 5, 5))
+        write_document(path, 100 * times, 5, 5)
         argv = (FORGEC, "compile", str(path), "--no-limits", "-o", str(folder / "growth.yaml"))
         contenders.append(Contender(name=f"{2500 * times} steps", argv=argv, rounds=7 if times < 100 else 3))
     notes = "100 projects, 10 and 100 times as many; the limit is 100. Linear is 10x and 100x, less what a start costs."

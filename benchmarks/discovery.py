@@ -1,18 +1,14 @@
 """Discovery of a monorepo at a commit of a bare repository, without a checkout."""
 
-import resource
-import time
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.document import change_one, repository
-from benchmarks.measure import ROUNDS, Contender, Result, Usage, compare
+from benchmarks.document import repository
+from benchmarks.measure import LIMIT_S, ROUNDS, Contender, Result, Usage, compare
 from benchmarks.table import Table
-from benchmarks.tool import FORGEC, cue
-from forgec import pipeline
-from forgec.adapter.git import open_tree
-from forgec.discovery.trigger import Trigger
+from benchmarks.tool import FORGEC, PYTHON, cue
 
 PROJECTS: Final = 100
 FILES: Final = 70
@@ -39,15 +35,7 @@ def discovery(folder: Path) -> Iterator[Table]:
 
 
 def _in_a_worker(bare: Path) -> Result:
-    rounds = []
-    for number in range(ROUNDS + 1):
-        change_one(bare, number + 1)
-        wall, cpu = time.perf_counter(), time.process_time()
-        tree, commit = open_tree(bare, "main")
-        pipeline.discover(tree, Trigger(commit_sha=commit, trigger_type="manual"))
-        rounds.append(Usage(time.perf_counter() - wall, time.process_time() - cpu, _resident_mib()))
-    return Result("the same process again, one project changed", tuple(rounds[1:]))
-
-
-def _resident_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    argv = (PYTHON, "-m", "benchmarks.worker", str(bare), str(ROUNDS))
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=LIMIT_S)
+    rounds = tuple(Usage(*map(float, line.split())) for line in done.stdout.splitlines())
+    return Result("the same process again, one project changed", rounds)
