@@ -7,7 +7,7 @@ human text of what it allows. Structs refuse unknown fields always.
 
 import functools
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN_MAX: Final = 60
+_LISTED_MAX: Final = 12
+"""Fields in a piece of advice; nobody reads more."""
 
 
 def decode(node: Node, type_: type[T]) -> tuple[T | None, list[Diagnostic]]:
@@ -81,7 +83,7 @@ class _Decoder:
         for name, entry in node.fields.items():
             field = known.get(name)
             if field is None:
-                advice = did_you_mean(name, known)
+                advice = did_you_mean(name, known) or _elsewhere(name, known)
                 self._report(Code.UNKNOWN_FIELD, _at(path, f"unknown field {_show(name)}"), entry.key_span, advice)
             else:
                 values[field.name] = self.decode(entry.value, field.type, _below(path, name))
@@ -117,6 +119,14 @@ class _Decoder:
 
     def _report(self, code: Code, message: str, span: Span, advice: str | None = None) -> None:
         self.problems.append(Diagnostic(code, message, span, help=advice))
+
+
+def _elsewhere(name: str, known: Mapping[str, inspect.Field]) -> str | None:
+    """Where an unknown field belongs, one struct further in; else what there is, if that can be said in a line."""
+    for outer, field in known.items():
+        if isinstance(field.type, inspect.StructType) and any(inner.encode_name == name for inner in field.type.fields):
+            return f'did you mean "{outer}.{name}"?'
+    return f"the fields here are {', '.join(known)}" if 0 < len(known) <= _LISTED_MAX else None
 
 
 def _fits(node: Node, schema: inspect.Type) -> bool:
