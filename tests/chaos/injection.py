@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.chaos.design import Design
 from tests.chaos.fleet import Fleet, Member
@@ -20,6 +21,10 @@ class Hit:
     at: float
     at_s: float
     held: frozenset[str]
+
+
+VICTIM_WAIT_S: Final = 10.0
+"""The dead are started again after a third of a second, or a few when that is part of the fault."""
 
 
 @dataclass(slots=True)
@@ -45,16 +50,21 @@ class Injection:
                 elif fault.kind is Kind.CANCEL_RUN:
                     self._note(fault, "run")
                     await self.design.cancel_run()
-                elif (victim := self._victim(fault)) is None:
+                elif (victim := await self._victim(fault)) is None:
                     self.missed.append(fault)
                 else:
                     self._note(fault, victim.name)
                     lasting.create_task(self._do(fault, victim))
 
-    def _victim(self, fault: Fault) -> Member | None:
+    async def _victim(self, fault: Fault) -> Member | None:
+        """A living one; when all were just killed, the first that is back."""
         members = self.fleet.dispatchers if fault.kind is Kind.KILL_DISPATCHER else self.fleet.workers
-        living = [member for member in members if member.alive]
-        return living[fault.victim % len(living)] if living else None
+        end = time.monotonic() + VICTIM_WAIT_S
+        while not (living := [member for member in members if member.alive]):
+            if time.monotonic() > end:
+                return None
+            await asyncio.sleep(0.05)
+        return living[fault.victim % len(living)]
 
     def _note(self, fault: Fault, name: str) -> None:
         at = time.monotonic()
