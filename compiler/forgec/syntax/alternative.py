@@ -1,6 +1,7 @@
 """The alternatives of a disjunction: which of them fit, which say the same, and which are defaults."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from forgec.diagnostic import Diagnostic
@@ -11,6 +12,9 @@ from forgec.syntax.vertex import Vertex
 
 ALTERNATIVES_MAX: Final = 256
 """Of one value, all combinations of its disjunctions counted."""
+
+Tried = tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]
+"""A term, whether it has marks inside, as the first of `(*1 | 2) | 3` has, and what fits of it: is that a default?"""
 
 
 class Alternatives:
@@ -26,7 +30,8 @@ class Alternatives:
         first = vertex.disjunctions[0]
         assert isinstance(first.expr, ast.Disjunction)
         failures: list[Diagnostic] = []
-        tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]] = []
+        tried: list[Tried] = []
+        is_flat = vertex.original is None and len(vertex.disjunctions) <= 2
         found = 0
         for number, term in enumerate(first.expr.terms):
             copy = Vertex(vertex.parent, vertex.label, vertex.conjuncts, vertex.keys)
@@ -35,6 +40,7 @@ class Alternatives:
             failed = self._failure(copy)
             vertex.trying = None
             vertex.marked |= copy.marked
+            is_flat &= len(copy.met) <= len(vertex.disjunctions)
             fitting = [] if failed else copy.alternatives or [(copy, True)]
             tried.append((term, len(vertex.choices) in copy.marked, fitting))
             found += len(fitting)
@@ -43,7 +49,7 @@ class Alternatives:
             if found > ALTERNATIVES_MAX:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
-        self._keep(vertex, tried)
+        self._keep(vertex, _without_lost_marks(tried) if is_flat else tried)
         if not vertex.alternatives:
             texts = [term.value.span.text for term in first.expr.terms]
             vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
@@ -51,12 +57,11 @@ class Alternatives:
             best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
             vertex.adopt(best)
 
-    def _keep(self, vertex: Vertex, tried: list[tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]]) -> None:
+    def _keep(self, vertex: Vertex, tried: list[Tried]) -> None:
         """The alternatives that fit, and which of them are defaults.
 
-        `tried`: each term, whether it has marks inside, as `(*1 | 2) | 3` has, and what fits of it. Marks inside count
-        where no term itself is marked; but where they have nothing left to choose from, CUE's own rules depend on
-        the order of evaluation, and there is no default.
+        Marks inside a term count where no term itself is marked; but where they have nothing left to choose from,
+        CUE's own rules depend on the order of evaluation, and there is no default.
         """
         marked = any(term.default for term, _, _ in tried)
         marked_inside = any(inside for _, inside, _ in tried)
@@ -90,6 +95,23 @@ class Alternatives:
             return True
         children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
         return any(self._is_unfinished(each) for each in children if each.presence is ast.Presence.REGULAR)
+
+
+def _without_lost_marks(tried: list[Tried]) -> list[Tried]:
+    """A mark of which no alternative is left, in any combination, counts for nothing: `(*1 | int) & (*"x" | int)` is 1.
+
+    Of two disjunctions at most, without others inside: of more, it depends on the order of evaluation what is left.
+    """
+    marked = any(term.default and fitting for term, _, fitting in tried)
+    marked_beside = any(default for _, _, fitting in tried for _, default in fitting)
+    return [
+        (
+            term if marked else replace(term, default=False),
+            inside,
+            [(alternative, default or not marked_beside) for alternative, default in fitting],
+        )
+        for term, inside, fitting in tried
+    ]
 
 
 def marks_inside(vertex: Vertex) -> set[int]:

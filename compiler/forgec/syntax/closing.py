@@ -1,7 +1,7 @@
 """Closed structs: which fields a definition, or a call of `close`, allows where it is used."""
 
 from forgec.syntax import ast, problem
-from forgec.syntax.vertex import Vertex
+from forgec.syntax.vertex import State, Vertex
 
 
 def check_closed(vertex: Vertex) -> None:
@@ -25,6 +25,17 @@ def check_closed(vertex: Vertex) -> None:
             if child.presence is ast.Presence.REGULAR and name not in allowed and name not in refused:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
+
+
+def is_shut(vertex: Vertex) -> bool:
+    """Whether a struct is known to never get a field that it does not declare."""
+    if vertex.state is not State.EXPANDED or not vertex.is_struct or vertex.patterns:
+        return False
+    literals = [each.expr for each in vertex.structs if isinstance(each.expr, ast.StructLiteral)]
+    if any(isinstance(each, ast.Opening) for literal in literals for each in literal.declarations):
+        return False
+    is_defined = any(each.label.startswith(("#", "_#")) for each in (vertex, *vertex.ancestors()))
+    return is_defined or any(each.closings | each.beside for each in vertex.structs)
 
 
 def names_definition(expr: ast.Expr) -> bool:

@@ -12,6 +12,7 @@ from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.budget import Budget
 from forgec.syntax.call import PREDECLARED_FUNCTIONS, Calls
+from forgec.syntax.closing import is_shut
 from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
@@ -341,6 +342,8 @@ def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span
     vertex.absent.setdefault(name, span)
     if not vertex.basic.kinds & Kind.STRUCT:
         raise wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic} and has no fields", span)
+    if table is vertex.fields and isinstance(base, ast.Reference | ast.Selector | ast.Index) and is_shut(vertex):
+        raise wrong(Code.UNRESOLVED, f'{_written(base)} is closed and has no field "{name}"', span)
     message = f'{_written(base)} has no field "{name}"'
     raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
 

@@ -16,6 +16,7 @@ _DECIMAL = re.compile(
 _UNDERSCORE = re.compile(r"(?<=[0-9])_(?=[0-9])")
 _UNDERSCORE_BASED = re.compile(r"(?<=[0-9A-Fa-f])_(?=[0-9A-Fa-f])")
 _DIGITS_MAX: Final = 400
+_LONE_RETURN: Final = "a carriage return that ends no line is not supported in a raw or multi-line string"
 
 
 def number_value(text: str) -> Number:
@@ -78,6 +79,8 @@ def raw_string(token: str) -> str:
     quoted = token[hashes : len(token) - hashes]
     if "\\" + "#" * hashes in quoted:
         raise ValueError("an escape inside a raw string is not supported")
+    if "\r" in quoted and "\n" not in quoted:
+        raise ValueError(_LONE_RETURN)
     if quoted.startswith('"""') and len(quoted) > len('"""'):
         (text,) = _dedent([quoted[3:-3]], len(token))
         return text
@@ -85,9 +88,13 @@ def raw_string(token: str) -> str:
 
 
 def _dedent(bodies: list[str], length: int) -> list[str]:
-    """Text of a multi-line string without the first line end, the last one, and the closing quotes' indentation."""
-    bodies = [body.replace("\r\n", "\n") for body in bodies]
-    if not re.match(r"[ \t]*\n", bodies[0]):
+    """Text of a multi-line string without the first line end, the last one, and the closing quotes' indentation.
+
+    Line ends of two characters become one, but a line of nothing else than them is, as for CUE, no empty line.
+    """
+    if any(re.search(r"\r(?!\n)", body) for body in bodies):
+        raise EscapeError(_LONE_RETURN, 0, length)
+    if not re.match(r"\r?\n", bodies[0]):
         raise EscapeError('the text of a multi-line string begins on the line after """', 0, length)
     *_, indentation = bodies[-1].rpartition("\n")
     if indentation.strip(" \t") or "\n" not in bodies[-1]:
@@ -103,6 +110,6 @@ def _dedent(bodies: list[str], length: int) -> list[str]:
             goes_on = line.end() == len(piece) and at < len(pieces)  # with an interpolation
             if line["indent"] is None and (line["blank"] is None or goes_on):
                 raise EscapeError('a line of the text is indented less than the closing """', 0, length)
-        result.append(re.sub(r"\n" + re.escape(indentation), "\n", piece))
-    result[0] = re.sub(r"\A[ \t]*\n", "", result[0], count=1)
+        result.append(re.sub(r"\n" + re.escape(indentation), "\n", piece).replace("\r", ""))
+    result[0] = result[0].removeprefix("\n")
     return result

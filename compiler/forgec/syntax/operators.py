@@ -49,7 +49,7 @@ def signed(operator: str, value: Exact) -> Exact:
         raise TypeError(f'{operator}{show(value)}: "{operator}" takes a number')
     if operator == "+":
         return value
-    return value.copy_negate() if isinstance(value, Decimal) else combine(0, "-", value)
+    return value and (value.copy_negate() if isinstance(value, Decimal) else combine(0, "-", value))  # no -0.0
 
 
 def repeated(text: str, count: int) -> str:

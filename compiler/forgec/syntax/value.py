@@ -216,6 +216,8 @@ def show(value: Exact) -> str:
         case str():
             text = value if len(value) <= _SHOWN_MAX else value[: _SHOWN_MAX - 3] + "..."
             return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        case Decimal() if value == 0 and -_ZEROS_MAX <= value.adjusted() < 0:
+            return format(value, "f")
         case _:
             return str(value)
 
@@ -234,6 +236,8 @@ TEXT_LENGTH_MAX: Final = 1024 * 1024
 """Characters in one string that is computed."""
 
 _SHOWN_MAX: Final = 60
+_ZEROS_MAX: Final = 2000
+"""Of a zero's fraction that is written out; so many digits after the point are kept of every result."""
 
 
 def _kinds(kinds: Kind) -> str:

@@ -19,6 +19,8 @@ KNOWN: Final = {
     (Code.CYCLE, ""): "of values that need each other, one would have to be known before it is evaluated",
     (Code.INCOMPLETE, "none of them the default"): "marks inside alternatives count, but not those of all ways to them",
     (Code.INCOMPLETE, "is not decided"): "the same, for a value that is looked into",
+    (Code.UNRESOLVED, "is closed and has no field"): "to CUE an error only where the struct was evaluated before",
+    (Code.SYNTAX, "carriage return that ends no line"): "CUE drops it from the text",
     (Code.BAD_VALUE, "is not a whole number of base 0"): "leading zeros and underscores, as Go writes numbers",
     (Code.BAD_VALUE, '_000" is not a number'): "the same for strconv.ParseFloat",
     (Code.WRONG_TYPE, "orders numbers or strings"): "other values are in no order, and to CUE never sorted",
