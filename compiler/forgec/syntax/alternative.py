@@ -18,8 +18,9 @@ Tried = tuple[ast.Disjunct, bool, list[tuple[Vertex, bool]]]
 
 
 class Alternatives:
-    def __init__(self, expand: Callable[[Vertex], None], budget: Budget) -> None:
+    def __init__(self, expand: Callable[[Vertex], None], undecided: list[Diagnostic], budget: Budget) -> None:
         self._expand = expand
+        self._undecided = undecided
         self._budget = budget
 
     def choose(self, vertex: Vertex) -> None:
@@ -46,6 +47,8 @@ class Alternatives:
             found += len(fitting)
             if failed:
                 failures.append(failed)
+                if copy.endless and _is_part_of_endless(copy, first.expr):
+                    self._undecided.append(failed)
             if found > ALTERNATIVES_MAX:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
@@ -95,6 +98,18 @@ class Alternatives:
             return True
         children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
         return any(self._is_unfinished(each) for each in children if each.presence is ast.Presence.REGULAR)
+
+
+def _is_part_of_endless(vertex: Vertex, disjunction: ast.Disjunction) -> bool:
+    """Whether it is all there is to an alternative of the same disjunction around it: m[0] in `m: *[m] | [...]`.
+
+    CUE then drops the alternative as a whole, and here only its innermost part would fail.
+    """
+    return any(
+        {each.expr for each in (*around.structs, *around.lists)} <= vertex.endless
+        for around in vertex.ancestors()
+        if any(each.expr is disjunction for copied in around.originals() for each in copied.disjunctions)
+    )
 
 
 def _without_lost_marks(tried: list[Tried]) -> list[Tried]:

@@ -68,8 +68,8 @@ class _Evaluator:
         self._budget = Budget()
         self._expressions = Expressions(root, self._budget, self.expand)
         self._waiting: list[tuple[Vertex, Conjunct]] = []
-        self._alternatives = Alternatives(self.expand, self._budget)
         self.undecided, self.lets = self._expressions.undecided, self._expressions.lets
+        self._alternatives = Alternatives(self.expand, self.undecided, self._budget)
 
     def expand(self, vertex: Vertex) -> None:
         """Evaluate a vertex, not its fields. One that is being expanded stays as far as it has come."""
@@ -362,6 +362,7 @@ def _check_ends(vertex: Vertex) -> None:
     literals = [*vertex.structs, *vertex.lists]
     if literals and all(each.key in each.trail for each in literals):
         vertex.problems.append(problem.contains_itself(vertex))
+        vertex.endless = frozenset(each.expr for each in literals)
         vertex.fields.clear()
         vertex.lists.clear()
 

@@ -144,6 +144,7 @@ class Vertex:
     met: list[tuple[int | None, bool]] = field(default_factory=list)  # disjunctions: inside which one, with a mark?
     marked: set[int] = field(default_factory=set)  # disjunctions whose alternatives, chosen here, have marks inside
     trying: "Vertex | None" = None  # the copy that is being evaluated
+    endless: frozenset[ast.Expr] = frozenset()  # literals that would come again inside themselves for ever
     is_taken: bool = False  # something that refers here has taken the conjuncts over
     seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
     deferred: deque[Deferred] = field(default_factory=deque)
