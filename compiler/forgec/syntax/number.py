@@ -35,6 +35,8 @@ def checked(value: Number) -> Number:
 def calculate(left: Number, operator: str, right: Number) -> Number:
     """`+ - * /`; whole as long as both are, but a quotient is always a decimal."""
     if isinstance(left, int) and isinstance(right, int) and operator != "/":
+        if operator == "*" and not left * right and min(left, right) < 0:  # "-0" in a string, and no int of Python
+            raise ValueError(f"{left} * {right} is -0, which is no number to most readers")
         return checked(left + right if operator == "+" else left - right if operator == "-" else left * right)
     first, second = Decimal(left), Decimal(right)
     try:
