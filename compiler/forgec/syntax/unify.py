@@ -20,7 +20,7 @@ strings are limited.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
@@ -315,10 +315,20 @@ class _Evaluator:
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 hosts = (*conjunct.hosts, literal)
+                absent = set(vertex.absent)
                 found = scopes(self._expressions, comprehension, scope)
+                if not found:
+                    self._check_body(vertex, body, vertex.absent.keys() - absent)
                 if not found and not vertex.facts:
                     vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
                 return [replace(conjunct, expr=body, scope=each, hosts=hosts) for each in found]
+
+    def _check_body(self, vertex: Vertex, body: ast.Expr, absent: Set[str]) -> None:
+        """A field of a body that is not wanted because there is no such field might be there if it were."""
+        for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
+            if isinstance(declaration, ast.Field) and declaration.label.name in absent:
+                name, looked_up = declaration.label.name, vertex.absent[declaration.label.name]
+                self._undecided(vertex, problem.added_late(vertex, name, declaration.label.span, looked_up))
 
     def _add_fact(self, vertex: Vertex, conjunct: Conjunct) -> None:
         match conjunct.expr:
