@@ -20,6 +20,7 @@ KNOWN: Final = {
     (Code.CYCLE, ""): "of values that need each other, one would have to be known before it is evaluated",
     (Code.INCOMPLETE, "none of them the default"): "marks inside alternatives count, but not those of all ways to them",
     (Code.INCOMPLETE, "it can be a list or "): "lists under different constraints are two, also where both give one",
+    (Code.INCOMPLETE, " or a list"): "the same, told in the other order",
     (Code.INCOMPLETE, "is not decided"): "the same, for a value that is looked into",
     (Code.UNRESOLVED, "is closed and has no field"): "to CUE an error only where the struct was evaluated before",
     (Code.SYNTAX, "carriage return that ends no line"): "CUE drops it from the text",
