@@ -329,6 +329,8 @@ class _Evaluator:
             if isinstance(declaration, ast.Field) and declaration.label.name in absent:
                 name, looked_up = declaration.label.name, vertex.absent[declaration.label.name]
                 self._undecided(vertex, problem.added_late(vertex, name, declaration.label.span, looked_up))
+            elif isinstance(declaration, ast.Comprehension):
+                self._check_body(vertex, declaration.body, absent)
 
     def _add_fact(self, vertex: Vertex, conjunct: Conjunct) -> None:
         match conjunct.expr:
