@@ -62,9 +62,9 @@ class Report:
 
     def add_carried(self, warnings: "Iterable[DocumentWarning]") -> None:
         """The warnings that a document tells of: their places are numbers, and the text is elsewhere."""
-        from forgec.render.finding import Finding, Place
-
         for each in warnings:
+            from forgec.render.finding import Finding, Place  # most documents have none
+
             place = None
             if each.file is not None:
                 line, column = each.line or 0, each.column or 1
