@@ -18,6 +18,7 @@ from forge_runtime.job import Job, JobState, JobType, encode, new_error
 from forge_runtime.lease import Holder, cancel, claim
 from forge_runtime.run import CancelReason
 from forge_runtime.sweeper import QUIET_LEASES, Expire, Republish, Sweeper, decide
+from forge_runtime.tasks import end_tasks
 
 PASS = "true"
 QUIET_S = QUIET_LEASES * samples.queued_record().job.limits.heartbeat_s
@@ -179,9 +180,13 @@ async def test_loop_finds_stranded_jobs(open_workshop: OpenWorkshop) -> None:
         await _wear_out(shop)
 
         loop = asyncio.create_task(_sweeper(shop).run(period_s=0.01))
+        try:
+            record = await shop.reach("web/unit", JobState.FAILED)
+        finally:
+            await end_tasks(loop)
 
-        await shop.reach("web/unit", JobState.FAILED)
-        loop.cancel()
+        assert record.result is not None
+        assert record.result.error is not None
 
 
 async def _wear_out(shop: Workshop) -> None:
