@@ -66,6 +66,7 @@ class Code(enum.Enum):
     FUNCTION_KEYWORD = ("FC321", "CONFIG_INVALID", "function does not begin with FUNCTION")
     TARGET_REMOTE = ("FC322", "CONFIG_INVALID", "target of another repository cannot be checked")
     CONFIG_UNSEEN = ("FC323", "CONFIG_INVALID", "configuration lies where discovery does not look")
+    VALUE_MISSING = ("FC324", "CONFIG_INVALID", "@repo or @artifact names a value that is not there")
 
     TOO_MANY_GROUPS = ("FC401", "CONFIG_INVALID", "plan has too many groups")
     PLAN_INCONSISTENT = ("FC402", "CONFIG_INVALID", "discovery document contradicts itself")

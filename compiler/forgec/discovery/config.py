@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from msgspec import Meta, Struct
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.discovery.attribute import REPO, put_repo_values
 from forgec.discovery.evaluate import Evaluate, check_package
 from forgec.discovery.model import (
     ARTIFACTS_MAX,
@@ -74,20 +75,31 @@ class Configured(Generic[_C]):
 
 def read_repo(source: Source, evaluate: Evaluate) -> Configured[Repository]:
     """Raises ForgeError where the file gives no configuration at all."""
-    node, repository = _read(source, evaluate, "repo", Repository)
+    node, repository = _read(source, evaluate, "repo", Repository, None)
     return Configured(repository, node, tuple(check_repository(repository, node)))
 
 
-def read_project(source: Source, evaluate: Evaluate) -> Configured[ProjectConfig]:
-    """Raises ForgeError where the file gives no configuration at all. What its repository must tell is not checked."""
-    return _PROJECTS.get(source, lambda: _read_project(source, evaluate), evaluate)
+def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository] | None) -> Configured[ProjectConfig]:
+    """Raises ForgeError where the file gives no configuration at all.
+
+    Of the repository's configuration only what the file names with `@repo` counts; None where it names nothing.
+    """
+    if repo is None or not needs_repo(source):
+        return _PROJECTS.get(source, lambda: _read_project(source, evaluate, None), evaluate)
+    told = repo.node.span.source.text
+    return _PROJECTS.get(source, lambda: _read_project(source, evaluate, repo.config), evaluate, told)
+
+
+def needs_repo(source: Source) -> bool:
+    """Whether a project's file may say `@repo`."""
+    return REPO in source.text
 
 
 _PROJECTS: Final[Memo[Configured[ProjectConfig]]] = Memo()
 
 
-def _read_project(source: Source, evaluate: Evaluate) -> Configured[ProjectConfig]:
-    node, project = _read(source, evaluate, "project", ProjectConfig)
+def _read_project(source: Source, evaluate: Evaluate, repository: Repository | None) -> Configured[ProjectConfig]:
+    node, project = _read(source, evaluate, "project", ProjectConfig, repository)
     findings: list[Diagnostic] = []
     for phase, steps in project.ci.phases.items():
         for name, step in steps.items():
@@ -96,12 +108,17 @@ def _read_project(source: Source, evaluate: Evaluate) -> Configured[ProjectConfi
     return Configured(project, node, tuple(findings))
 
 
-def _read(source: Source, evaluate: Evaluate, package: str, type_: type[_C]) -> tuple[StructNode, _C]:
+def _read(
+    source: Source, evaluate: Evaluate, package: str, type_: type[_C], repository: Repository | None
+) -> tuple[StructNode, _C]:
     problems = check_package(source, package)
     try:
         node = evaluate(source)
     except ForgeError as error:
         raise ForgeError([*problems, *error.diagnostics]) from None
+    node, missing = put_repo_values(node, repository)
+    if missing:
+        raise ForgeError([*problems, *missing])
     value, findings = decode(node, type_)
     problems += findings
     if value is None or problems:

@@ -18,7 +18,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors
-from forgec.discovery.config import Configured, ProjectConfig, StepConfig, read_project, read_repo
+from forgec.discovery.attribute import check_artifact_values
+from forgec.discovery.config import Configured, ProjectConfig, StepConfig, needs_repo, read_project, read_repo
 from forgec.discovery.evaluate import Evaluate, evaluate_builtin
 from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (
@@ -64,7 +65,7 @@ def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     files = ForgeFiles(tree)
     findings = [*_nested(files), *unseen(files)]
     repo = _read_repo(files, evaluate, findings)
-    projects = _read_projects(files, evaluate, findings)
+    projects = _read_projects(files, evaluate, repo, findings)
     findings += _duplicates(projects)
     targets = TargetCheck(files)
     for project in projects:
@@ -160,7 +161,9 @@ def _read_repo(files: ForgeFiles, evaluate: Evaluate, findings: list[Diagnostic]
     return repo
 
 
-def _read_projects(files: ForgeFiles, evaluate: Evaluate, findings: list[Diagnostic]) -> list[FoundProject]:
+def _read_projects(
+    files: ForgeFiles, evaluate: Evaluate, repo: Configured[Repository] | None, findings: list[Diagnostic]
+) -> list[FoundProject]:
     """The projects whose file gives a configuration, by path."""
     suffix = f"/{PROJECT_FILE}"
     paths = sorted(
@@ -180,7 +183,10 @@ def _read_projects(files: ForgeFiles, evaluate: Evaluate, findings: list[Diagnos
         if problem is not None:
             findings.append(problem)
             continue
-        configured = _read(partial(read_project, evaluate=evaluate), files, _file(path), path, findings)
+        if repo is None and needs_repo(files.read(_file(path))):
+            continue  # its values are the repository's, of which it is told already what is wrong
+        read = partial(read_project, evaluate=evaluate, repo=repo)
+        configured = _read(read, files, _file(path), path, findings)
         if configured is not None:
             found.append(FoundProject(path, configured))
             findings += _of_project(configured.config.name, configured.findings)
@@ -255,6 +261,9 @@ def _check_project(project: FoundProject, repo: Configured[Repository]) -> Itera
             yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, key_place(node, *where), (related,))
     for name, artifact in config.artifacts.items():
         yield from check_artifact(artifact, find(node, "artifacts", name) or node, repo.config.publishers)
+    resources = find(node, "deployment", "resources")
+    if resources is not None:
+        yield from check_artifact_values(resources, config.artifacts, repo.config.publishers)
 
 
 def _uses(project: FoundProject) -> Iterator[TargetUse]:

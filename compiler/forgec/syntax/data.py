@@ -58,3 +58,16 @@ def to_plain(node: Node) -> object:
             return [to_plain(item) for item in items]
         case StructNode(fields=fields):
             return {key: to_plain(field.value) for key, field in fields.items()}
+
+
+def from_plain(value: object, span: Span) -> Node:
+    """The tree of plain data, all of it at one place."""
+    match value:
+        case Mapping():
+            return StructNode({str(key): FieldNode(span, from_plain(each, span)) for key, each in value.items()}, span)
+        case list() | tuple():
+            return ListNode(tuple(from_plain(each, span) for each in value), span)
+        case bool() | int() | float() | str() | None:
+            return ScalarNode(value, span)
+        case _:
+            raise TypeError(f"{type(value).__name__} is no plain data")
