@@ -97,9 +97,8 @@ class _Filling:
         value: object = self.repository
         for name in path.split("."):
             if not isinstance(value, Mapping) or value.get(name) is None:
-                known: Mapping[str, object] | None = value if isinstance(value, Mapping) else None
-                advice = None if known is None else suggestion(name, known)
-                self.problems.append(_missing(f'repo.cue has no "{path}": no "{name}"', node.span, advice))
+                near = suggestion(name, value) if isinstance(value, Mapping) else None
+                self.problems.append(_missing(f'repo.cue has no "{path}": no "{name}"', node.span, near))
                 return node
             value = value[name]
         return from_plain(value, node.span)
