@@ -20,6 +20,9 @@ DISCOVERY_STEP: Final = "discover"
 RELEASE_PHASE: Final = "_release"
 """Reserved phases: a user's phase cannot begin with an underscore."""
 
+RELEASE_STEP: Final = "release"
+"""Of a released project, between the steps of its artifacts and those of its deployments."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -55,6 +58,14 @@ def job_id(run_id: str, phase: str, project: str, step: str) -> str:
 
 def discovery_job_id(run_id: str) -> str:
     return job_id(run_id, DISCOVERY_PHASE, DISCOVERY_TASK, DISCOVERY_STEP)
+
+
+def artifact_step(artifact: str) -> str:
+    return f"artifact:{artifact}"
+
+
+def deployment_step(environment: str) -> str:
+    return f"deploy:{environment}"
 
 
 def release_id(repository: str, project: str, commit_sha: str) -> str:

@@ -86,8 +86,8 @@ def stages_of(plan: Plan, duration: Duration) -> tuple[Stage, ...]:
         def released(pool: Pool, step: str, limit_s: float) -> Job:
             return job(pool, ids.RELEASE_PHASE, project.project, step, limit_s)
 
-        artifacts = tuple(released("artifacts", f"artifact:{name}", ARTIFACT_S) for name in project.artifacts)
-        waves = (artifacts, (released("releases", "release", RELEASE_S),))
+        artifacts = tuple(released("artifacts", ids.artifact_step(name), ARTIFACT_S) for name in project.artifacts)
+        waves = (artifacts, (released("releases", ids.RELEASE_STEP, RELEASE_S),))
         deployment = ((released("releases", "deploy", DEPLOYMENT_S),),) if project.deploy else ()
         return (*(wave for wave in waves if wave), *deployment)
 

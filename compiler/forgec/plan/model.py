@@ -23,6 +23,8 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from forgec.ids import RELEASE_STEP, artifact_step
+
 API_VERSION: Final = "forge.io/plan/v1"
 GROUPS_MAX: Final = 16
 """Of groups that have work: the number of lists in the dynamic workflow."""
@@ -151,8 +153,8 @@ class ReleaseProject(Struct, frozen=True, kw_only=True, rename="camel", omit_def
 
         Every artifact, then the release, then the deployments: `deploy` stands for as many as there will be.
         """
-        artifacts = tuple(f"artifact:{name}" for name in sorted(self.artifacts))
-        stages = (artifacts, ("release",), ("deploy",) if self.deploy else ())
+        artifacts = tuple(artifact_step(name) for name in sorted(self.artifacts))
+        stages = (artifacts, (RELEASE_STEP,), ("deploy",) if self.deploy else ())
         return tuple(stage for stage in stages if stage)
 
 
@@ -176,6 +178,10 @@ class Plan(Struct, frozen=True, kw_only=True, rename="camel"):
     @property
     def release_ids(self) -> tuple[str, ...]:
         return tuple(unit.id for unit in self.release)
+
+    def release_unit(self, unit_id: str) -> ReleaseUnit | None:
+        """What the dispatcher of this id releases, if it is one of the release stage's."""
+        return next((unit for unit in self.release if unit.id == unit_id), None)
 
     def dispatch(self, unit_id: str) -> Dispatch | None:
         """What the dispatcher of this id carries; the release stage's are not among them."""
