@@ -104,17 +104,11 @@ class _StepBuild:
     """Targets that are being executed, outermost first: key to label."""
 
     async def build_first(self, name: str, args: Mapping[str, str]) -> None:
-        """The step's own target. Its args must be declared: a misspelt one would else do nothing, silently."""
+        """The step's own target. Of args that it does not declare discovery has seen that a target it calls does."""
         directory = self.first
         at = whole_file(_earthfile_path(directory))
         earthfile = self._earthfile(directory, at)
-        target = _target(earthfile, name, at)
-        declared = {*declared_args(earthfile.base), *declared_args(target.recipe)}
-        for arg in args:
-            if arg not in declared:
-                known = ", ".join(sorted(declared)) or "none"
-                raise refused(f"+{name} declares no ARG {arg[:80]} (declared: {known})", target.span)
-        await self._once(directory, target, args, at)
+        await self._once(directory, _target(earthfile, name, at), args, at)
 
     async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget:
         directory = _directory_of(reference, directory)

@@ -128,7 +128,7 @@ class RecipeRun:
                 await self._assign(command)
             case ast.Build():
                 self._check_flags(command.flags, "BUILD", _BUILD_FLAGS)
-                await self._build(command.target)
+                await self._build(command.target, command.flags)
             case ast.If():
                 await self._if(command)
             case ast.For():
@@ -154,7 +154,7 @@ class RecipeRun:
             raise refused(f"FROM cannot empty the target's directory: {error.strerror}", command.span) from None
         text = await self._expand(command.base.text, command.base.span)
         if parse_reference(text, command.base.span):
-            await self.inherit(await self._build(command.base))
+            await self.inherit(await self._build(command.base, command.flags))
         else:
             await self._say(f"FROM {text} is not used: commands run on this machine")
 
@@ -186,7 +186,7 @@ class RecipeRun:
             if reference is not None:
                 if not reference.path:
                     raise refused(f"COPY takes files: name an artifact, as in {pattern}/file", operand.span)
-                artifacts = (await self._build(operand)).artifacts
+                artifacts = (await self._build(operand, command.flags)).artifacts
                 origin = tree.Origin(directory=artifacts, boundary=artifacts, links_checked=False)
                 pattern = reference.path
             transfer = tree.Transfer(
@@ -247,12 +247,14 @@ class RecipeRun:
             raise refused(f"SET {command.name}: declare it with LET first", command.span)
         self.variables[command.name] = value
 
-    async def _build(self, operand: ast.Operand) -> BuiltTarget:
+    async def _build(self, operand: ast.Operand, flags: tuple[ast.Flag, ...]) -> BuiltTarget:
+        """A target that a command names. One of the same Earthfile is given what this one was given as well."""
         text = await self._expand(operand.text, operand.span)
         reference = parse_reference(text, operand.span)
         if reference is None:
             raise refused(f"{text} is no reference to a target", operand.span)
-        args = {}
+        passes = any(flag.name == "pass-args" and flag.value != "false" for flag in flags)
+        args = {} if reference.project and not passes else dict(self.overrides)
         for arg in operand.args:
             if arg.value is None:
                 raise refused(f"--{arg.name} needs a value: --{arg.name}=value", arg.span)
@@ -376,10 +378,10 @@ def _empty(directory: Path) -> None:
 _BUILT_IN: Final = {"EARTHLY_CI": "true", "EARTH_CI": "true"}
 """Of the ARGs that a build tool sets itself; the others describe images and platforms and stay empty."""
 
-_COPY_FLAGS: Final = frozenset({"dir", "if-exists", "keep-ts", "keep-own", "platform", "allow-privileged"})
+_COPY_FLAGS: Final = frozenset({"dir", "if-exists", "keep-ts", "keep-own", "platform", "allow-privileged", "pass-args"})
 _SAVE_FLAGS: Final = frozenset({"if-exists", "keep-ts", "keep-own", "symlink-no-follow", "force"})
-_FROM_FLAGS: Final = frozenset({"platform", "allow-privileged"})
-_BUILD_FLAGS: Final = frozenset({"platform", "allow-privileged", "auto-skip"})
+_FROM_FLAGS: Final = frozenset({"platform", "allow-privileged", "pass-args"})
+_BUILD_FLAGS: Final = frozenset({"platform", "allow-privileged", "auto-skip", "pass-args"})
 
 _REFUSED: Final[Mapping[type[ast.Command], str]] = {
     ast.Do: "DO",

@@ -160,14 +160,17 @@ def test_args_of_the_base_recipe_can_be_set_but_only_global_ones_reach_targets(s
     assert step.printed == ["b", "[] 2"]
 
 
-def test_an_undeclared_build_arg_is_a_config_error_that_lists_the_declared_ones(step: Step) -> None:
-    step.write("Earthfile", "test:\n  ARG who\n  RUN true\n")
+def test_an_arg_reaches_the_targets_of_the_same_earthfile_and_others_only_with_pass_args(step: Step) -> None:
+    step.write(
+        "Earthfile",
+        "deep:\n  ARG who=nobody\n  RUN echo deep $who\n"
+        "test:\n  BUILD +deep\n  BUILD ./other+far\n  BUILD --pass-args ./other+far\n  BUILD +deep --who=her\n",
+    )
+    step.write("other/Earthfile", "far:\n  ARG who=nobody\n  RUN echo far $who\n")
 
-    outcome = step.run("+test", "--whom=you")
+    step.run("+test", "--who=you")
 
-    assert outcome.error
-    assert outcome.error.error_class == "config"
-    assert outcome.error.message == "Earthfile:1:1: +test declares no ARG whom (declared: who)"
+    assert step.printed == ["deep you", "far nobody", "far you", "deep her"]
 
 
 def test_a_required_arg_without_value_is_a_config_error(step: Step) -> None:
@@ -330,7 +333,7 @@ def test_what_cannot_be_done_is_a_config_error_at_its_place(step: Step, earthfil
 
 
 @pytest.mark.parametrize(
-    "arg", ["--push", "--buildkit-host=tcp://evil", "--config", "-i", "--secret=x", "word", "--no-such-flag"]
+    "arg", ["--push", "--buildkit-host=tcp://evil", "--config", "-i", "word", "--no-such-flag"]
 )
 def test_flags_that_could_redirect_the_runner_are_refused(step: Step, arg: str) -> None:
     step.write("Earthfile", "test:\n  RUN true\n")
