@@ -40,7 +40,8 @@ from forge_runtime.settings import BadSettings, read_bus_settings
 from forge_runtime.settle import Settlement
 from forge_runtime.submit import GaveUp, Submitter
 from forge_runtime.tasks import end_tasks
-from forge_runtime.telemetry import configure_logging, log_fields, trace_id_of
+from forge_runtime.telemetry import configure_logging, log_fields
+from forge_runtime.trace import trace_id_of
 from forge_runtime.watch import Watch, watch_run
 from forgec import ids
 from forgec.plan.digest import read_plan

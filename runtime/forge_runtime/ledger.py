@@ -15,6 +15,7 @@ from forge_runtime.envelope import ended_event, running_event
 from forge_runtime.event import Event
 from forge_runtime.job import Job, JobRecord, JobState, JobType, decode_record, encode
 from forge_runtime.lease import Refused
+from forge_runtime.meter import JobObserver
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_cancel, decode_run
 
@@ -28,11 +29,15 @@ class NoRecord(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """`patience_s` is how long each call rides out an outage of the bus before it raises BusUnavailable."""
+    """`patience_s` is how long each call rides out an outage of the bus before it raises BusUnavailable.
+
+    `observers` are told what is written here.
+    """
 
     bus: Bus
     patience_s: float
     clock: Callable[[], float] = time.time
+    observers: tuple[JobObserver, ...] = ()
 
     async def run(self, run_id: str) -> RunRecord:
         entry = await ride_out(lambda: self.bus.runs.get(subject.run_key(run_id)), limit_s=self.patience_s)
@@ -84,6 +89,8 @@ class Ledger:
         """Keep a message among the dead letters."""
         target = subject.dead_letter_subject(pool, run_id, job_id)
         await ride_out(lambda: self.bus.dead_letters.bury(target, message, cause), limit_s=self.patience_s)
+        for observer in self.observers:
+            observer.buried(pool)
 
     async def publish(self, event: Event) -> None:
         target = subject.event_subject(event.run_id, event.kind)
@@ -116,13 +123,16 @@ class Ledger:
             if entry is None:
                 raise NoRecord(f"job {job_id} of run {run_id} has no record in {subject.JOBS_BUCKET}")
             record = decode_record(entry.value)
-            decided = decide(record, self.clock())
+            now = self.clock()
+            decided = decide(record, now)
             if isinstance(decided, Refused) or decided == record:
                 return decided
             try:
                 await self.bus.jobs.update(key, encode(decided), entry.revision)
             except Conflict:
                 continue
+            for observer in self.observers:
+                observer.changed(record, decided, now)
             return decided
 
     async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:

@@ -1,4 +1,4 @@
-"""Log lines with the platform's fields, and W3C trace context.
+"""Log lines with the platform's fields.
 
 One JSON object a line on stderr: ts, level, msg, component, then whatever the line says of itself and of the work in
 hand (run_id, job_id, job_type, attempt, delivery, repository, commit_sha, phase, project, step, worker, trace_id,
@@ -7,7 +7,6 @@ request_id, error.code). On a terminal the same facts as text.
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from forge_runtime.job import utc_text
 
 _work: ContextVar[dict[str, Any]] = ContextVar("work", default={})  # noqa: B039 - replaced, never changed in place
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 
 
 def configure_logging(component: str, *, stream: TextIO | None = None, level: int = logging.INFO) -> None:
@@ -41,12 +39,6 @@ def log_fields(**fields: Any) -> Iterator[None]:
         yield
     finally:
         _work.reset(token)
-
-
-def trace_id_of(traceparent: str | None) -> str | None:
-    """The 32 digits that all parts of a run share; None for anything that is no traceparent."""
-    match = _TRACEPARENT.fullmatch(traceparent or "")
-    return match[1] if match else None
 
 
 class _JsonLines(logging.Formatter):

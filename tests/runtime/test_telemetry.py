@@ -1,4 +1,4 @@
-"""Log lines and trace context."""
+"""Log lines."""
 
 import io
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from forge_runtime.telemetry import configure_logging, log_fields, trace_id_of
+from forge_runtime.telemetry import configure_logging, log_fields
 
 
 class Terminal(io.StringIO):
@@ -74,14 +74,3 @@ def test_an_exception_stays_within_its_line() -> None:
 
     (line,) = stream.getvalue().splitlines()
     assert "KeyError" in json.loads(line)["exception"]
-
-
-def test_traceparent_carries_its_trace_id() -> None:
-    trace_id = trace_id_of("00-0102030405060708090a0b0c0d0e0f10-1112131415161718-01")
-
-    assert trace_id == "0102030405060708090a0b0c0d0e0f10"
-
-
-@pytest.mark.parametrize("text", [None, "", "00-zz-11-01", "00-0102030405060708090A0B0C0D0E0F10-1112131415161718-01"])
-def test_text_that_is_no_traceparent_has_no_trace_id(text: str | None) -> None:
-    assert trace_id_of(text) is None

@@ -27,6 +27,7 @@ from typing import Final
 
 from forge_runtime.folder import remove_folder
 from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, ObjectRefused, git, protocols
+from forge_runtime.meter import CacheResult, Meter, Unmetered
 
 FETCH_TIMEOUT_S: Final = 600.0
 CHECKOUT_TIMEOUT_S: Final = 300.0
@@ -43,8 +44,9 @@ _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 class GitCache:
     """`file` URLs are only for repositories of this machine, and only where `allow_file` says so."""
 
-    def __init__(self, root: Path, *, allow_file: bool = False) -> None:
+    def __init__(self, root: Path, *, allow_file: bool = False, meter: Meter | None = None) -> None:
         self._root = root
+        self._meter = meter or Unmetered()
         self._protocols = protocols(files=allow_file)
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -54,10 +56,13 @@ class GitCache:
         if not _SHA.fullmatch(commit_sha):
             raise CommitNotFound(f'"{commit_sha[:80]}" is not a commit id (40 hexadecimal digits)')
         repository = self._path(url)
+        result = CacheResult.HIT
         if not await _holds(repository, commit_sha):
             async with self._locked(repository):
                 if not await _holds(repository, commit_sha):
+                    result = CacheResult.FETCH if _is_there(repository) else CacheResult.CLONE
                     await self._bring(url, commit_sha, repository)
+        self._meter.cache_asked(result)
         return repository
 
     @asynccontextmanager

@@ -49,7 +49,8 @@ from forge_runtime.run import CancelFlag
 from forge_runtime.settle import cancelled_error
 from forge_runtime.subject import WorkQueue
 from forge_runtime.tasks import end_tasks
-from forge_runtime.telemetry import log_fields, trace_id_of
+from forge_runtime.telemetry import log_fields
+from forge_runtime.trace import trace_id_of
 from forge_runtime.worker.execution import Bench, execute, log_key_of
 from forge_runtime.worker.handler import Outcome
 from forgec.plan.digest import digest_of
@@ -82,6 +83,8 @@ class Attempt:
             await self._bury_unreadable(str(error))
             return
         with log_fields(**fields):
+            if self._delivery.deliveries > 1:
+                self._bench.meter.redelivered(self._queue.pool)
             try:
                 record = await self._claim(job)
             except NoRecord as missing:  # just made, and not readable yet where we read
@@ -158,6 +161,7 @@ class Attempt:
                 await self._conclude(record, work.result())
             elif beats.done():
                 await end_tasks(work)
+                self._bench.meter.lease_lost(self._queue.pool)
                 _log.warning("lease lost, work stopped; nothing is recorded", extra={"error.code": "LEASE_LOST"})
             elif flagged.done():
                 await end_tasks(work)
@@ -233,6 +237,7 @@ class Attempt:
             record.job.run_id, record.job.job_id, lambda standing, _: lease.complete(standing, self._holder, result)
         )
         if isinstance(decided, Refused) and decided.reason is Refusal.NOT_HOLDER:
+            self._bench.meter.lease_lost(self._queue.pool)
             _log.warning("fenced out: another worker holds the job", extra={"error.code": "LEASE_LOST"})
             return
         ended = decided.record if isinstance(decided, Refused) else decided

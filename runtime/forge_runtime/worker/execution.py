@@ -16,6 +16,7 @@ from forge_runtime.folder import remove_folder
 from forge_runtime.job import Job, JobRecord, JobState, JobType, new_error
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog, log_key
+from forge_runtime.meter import Meter, Unmetered
 from forge_runtime.outage import ride_out
 from forge_runtime.submit import START_ALLOWANCE_S
 from forge_runtime.watch import Watch
@@ -38,6 +39,7 @@ class Bench:
     blob: Blob
     handlers: Mapping[JobType, Handler]
     scratch: Path
+    meter: Meter = field(default_factory=Unmetered)
     drain: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -7,13 +7,14 @@ jobs; what runs may end within the grace time; what is left then is stopped and 
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from forge_runtime.bus.port import BusUnavailable, Delivery
 from forge_runtime.folder import check_room
+from forge_runtime.meter import SlotState
 from forge_runtime.subject import WorkQueue
 from forge_runtime.worker.attempt import Attempt
 from forge_runtime.worker.execution import Bench
@@ -62,9 +63,12 @@ class Worker:
                         async with asyncio.timeout(WITHOUT_ROOM_S):
                             await stop.wait()
                     continue
-                pulled = await self._pull(stop)
+                with self._free_slot():
+                    pulled = await self._pull(stop)
                 if pulled is not None:
-                    await Attempt(self.bench, *pulled).run()
+                    queue, delivery = pulled
+                    with self.bench.meter.slot(queue.pool, SlotState.BUSY):
+                        await Attempt(self.bench, queue, delivery).run()
             except BusUnavailable as error:
                 _log.warning("bus unavailable", extra={"why": str(error)})
                 await asyncio.sleep(AFTER_ERROR_S)
@@ -72,6 +76,14 @@ class Worker:
                 # One job must not take a slot with it: its message comes back after the ack wait.
                 _log.exception("attempt failed")
                 await asyncio.sleep(AFTER_ERROR_S)
+
+    @contextmanager
+    def _free_slot(self) -> Iterator[None]:
+        """Free for each of the pools, since it takes the first job of any."""
+        with ExitStack() as counted:
+            for queue in self.queues:
+                counted.enter_context(self.bench.meter.slot(queue.pool, SlotState.FREE))
+            yield
 
     def _has_room(self) -> bool:
         try:
