@@ -16,16 +16,18 @@ class BadSettings(ValueError):
 class BusSettings:
     """Where the bus is and who we are there.
 
-    `url` may list several servers, separated by commas. `credentials` is a file, never a value: a `.creds` file, or
-    a token. `name` is `<service>-<instance>` ("worker-ci-0"); its first word names the service's private inbox.
+    `url` may list several servers, separated by commas. `credentials` is a file, never a value: see bus/credentials.py.
+    `user` is what the server's permissions call this service, and names its private inbox. `name` is the process's, as
+    the server's monitoring shows it ("worker-ci-0").
     """
 
     url: str = field(repr=False)
     credentials: Path | None = None
+    user: str = "forge"
     name: str = "forge"
 
 
-def read_bus_settings(environ: Mapping[str, str]) -> BusSettings:
+def read_bus_settings(environ: Mapping[str, str], user: str = "forge") -> BusSettings:
     """From NATS_URL, NATS_CREDENTIALS (path of a file; optional) and NATS_CLIENT_NAME (optional)."""
     url = environ.get("NATS_URL", "").strip()
     if not url:
@@ -34,7 +36,8 @@ def read_bus_settings(environ: Mapping[str, str]) -> BusSettings:
     return BusSettings(
         url=url,
         credentials=Path(credentials) if credentials else None,
-        name=environ.get("NATS_CLIENT_NAME", "").strip() or "forge",
+        user=user,
+        name=environ.get("NATS_CLIENT_NAME", "").strip() or user,
     )
 
 

@@ -12,6 +12,7 @@ ones loses jobs silently; refusing is backpressure), and holds one message a sub
 publishing it once. Messages carry no `Nats-Msg-Id`: its window would swallow a job published again after a purge.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,6 +26,12 @@ PLANS_BUCKET: Final = "forge-plans"
 EVENTS_STREAM: Final = "forge-events"
 DEAD_LETTERS_STREAM: Final = "forge-dead-letters"
 ADVISORIES_STREAM: Final = "forge-advisories"
+API: Final = "api"
+DISPATCHER: Final = "dispatcher"
+OPERATOR: Final = "operator"
+PROVISIONER: Final = "provisioner"
+"""Users of the server, as `worker_user` are; what each may do there is in bus/permission.py."""
+
 PROJECTOR: Final = "api-projector"
 SWEEPER: Final = "sweeper"
 
@@ -33,6 +40,10 @@ ACK_WAIT_S: Final = 30.0
 
 MAX_DELIVER: Final = 20
 """A backstop only: starts are counted in the job record, where a hand-back costs none."""
+
+
+class NoSuchPool(ValueError):
+    """A pool that the table of queues does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +136,26 @@ def queue_of(job_type: JobType) -> WorkQueue:
 
 def job_subject(job_type: JobType, run_id: str, job_id: str) -> str:
     return f"pipeline.{_POOL[job_type]}.{run_id}.{job_id}"
+
+
+def queues_of(pools: Iterable[str]) -> tuple[WorkQueue, ...]:
+    """In the order of the table; NoSuchPool for a pool that it does not have, or if none is given."""
+    wanted = set(pools)
+    known = [queue.pool for queue in QUEUES]
+    if not wanted or not wanted <= set(known):
+        unknown = ", ".join(sorted(wanted.difference(known))) or "none is given"
+        raise NoSuchPool(f"no such pool: {unknown}; pools are {', '.join(known)}")
+    return tuple(queue for queue in QUEUES if queue.pool in wanted)
+
+
+def worker_user(pools: Iterable[str]) -> str:
+    """The user that a worker of these pools is, in whatever order they are named; NoSuchPool."""
+    return "-".join(("worker", *(queue.pool for queue in queues_of(pools))))
+
+
+def inbox_prefix(user: str) -> str:
+    """Replies to a user arrive below this, where nobody else may listen or write."""
+    return f"_INBOX_{user}"
 
 
 def queue_of_stream(stream: str) -> WorkQueue | None:
