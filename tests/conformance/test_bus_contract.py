@@ -74,6 +74,23 @@ async def test_publishing_a_job_twice_is_publishing_it_once(connections: Connect
         assert await worker.pull(CI, 0.2) is None
 
 
+async def test_depth_of_a_queue_tells_what_waits_from_what_is_handed_out(connections: Connections) -> None:
+    async with connections() as (dispatcher, worker):
+        before = await dispatcher.queue_depth(CI)
+        for number in range(3):
+            await dispatcher.publish_job(job_subject(JobType.CI, "run-1", f"job-{number}"), b"")
+        held = await worker.pull(CI, 10)
+        while_held = await dispatcher.queue_depth(CI)
+        assert held is not None
+        await held.ack()
+
+        after = await dispatcher.queue_depth(CI)
+
+    assert (before.pending, before.in_flight) == (0, 0)
+    assert (while_held.pending, while_held.in_flight) == (2, 1)
+    assert (after.pending, after.in_flight, after.limit) == (2, 0, CI.messages_max)
+
+
 async def test_a_job_that_runs_cannot_be_published_again(connections: Connections) -> None:
     async with connections() as (dispatcher, worker):
         await dispatcher.publish_job(JOB, b"")

@@ -13,10 +13,19 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from forge_runtime import trace
 from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection, public_url
 from forge_runtime.bus.dead_letters import StreamDeadLetters
 from forge_runtime.bus.objects import Objects
-from forge_runtime.bus.port import LINE_BYTES_MAX, BusUnavailable, Delivery, EventDelivery, QueueFull, TooLarge
+from forge_runtime.bus.port import (
+    LINE_BYTES_MAX,
+    BusUnavailable,
+    Delivery,
+    EventDelivery,
+    QueueDepth,
+    QueueFull,
+    TooLarge,
+)
 from forge_runtime.bus.puller import EXPIRES_S, Puller
 from forge_runtime.bus.records import KeyValueRecords
 from forge_runtime.bus.stranded import read_stranded
@@ -64,12 +73,13 @@ class JetStreamBus:
         self._plans = Objects(connection, PLANS_BUCKET)
         self._pullers: dict[tuple[str, str], Puller] = {}
 
-    async def publish_job(self, subject: str, data: bytes) -> bool:
+    async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:
         operation = f"publish job {subject}"
-        self.connection.check_size(operation, data)
+        headers = {trace.HEADER: traceparent} if traceparent else None
+        self.connection.check_size(operation, data, headers)
         async with self.connection.limit(operation):
             try:
-                await self.connection.jetstream.publish(subject, data)
+                await self.connection.jetstream.publish(subject, data, headers=headers)
             except nats.js.errors.APIError as error:
                 description = error.description or ""
                 if error.err_code == _STORE_FAILED and "per subject" in description:
@@ -78,6 +88,13 @@ class JetStreamBus:
                     raise QueueFull(f"{operation}: {description}") from error
                 raise
         return True
+
+    async def queue_depth(self, queue: WorkQueue) -> QueueDepth:
+        async with self.connection.limit(f"look how deep {queue.stream} is"):
+            consumer = await self.connection.jetstream.consumer_info(queue.stream, queue.consumer)
+        return QueueDepth(
+            pending=consumer.num_pending or 0, in_flight=consumer.num_ack_pending or 0, limit=queue.messages_max
+        )
 
     async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
         return await self._puller(queue.stream, queue.consumer).pull(timeout_s)

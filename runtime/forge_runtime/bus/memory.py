@@ -25,6 +25,7 @@ from forge_runtime.bus.port import (
     Delivery,
     Entry,
     EventDelivery,
+    QueueDepth,
     QueueFull,
     TooLarge,
     check_digest,
@@ -104,7 +105,8 @@ class MemoryBus:
         self._readers: list[_LineReader] = []
         self._closed = False
 
-    async def publish_job(self, subject: str, data: bytes) -> bool:
+    async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:  # noqa: ARG002
+        """Without headers: nobody can look at this bus from outside."""
         self._require_open()
         _check_size(f"publish job {subject}", data)
         queue = next((queue for queue in QUEUES if fits(queue.filter, subject)), None)
@@ -117,6 +119,11 @@ class MemoryBus:
             raise QueueFull(f"publish job {subject}: {queue.stream} holds {queue.messages_max} messages")
         stored.add(subject, data)
         return True
+
+    async def queue_depth(self, queue: WorkQueue) -> QueueDepth:
+        self._require_open()
+        pending, in_flight = self.server.queues[queue.stream].depth()
+        return QueueDepth(pending=pending, in_flight=in_flight, limit=queue.messages_max)
 
     async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
         self._require_open()

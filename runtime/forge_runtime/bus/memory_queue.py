@@ -48,6 +48,12 @@ class MemoryQueue:
     def __len__(self) -> int:
         return len(self._messages)
 
+    def depth(self) -> tuple[int, int]:
+        """How many wait to be handed out for the first time, and how many were; one that is stranded is neither."""
+        open_ = [message for message in self._messages.values() if not message.stranded]
+        pending = sum(message.deliveries == 0 for message in open_)
+        return pending, len(open_) - pending
+
     def holds(self, subject: str) -> bool:
         return any(message.subject == subject for message in self._messages.values())
 

@@ -58,6 +58,15 @@ class Entry:
     revision: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDepth:
+    """Messages of a work queue: those that wait for a worker, those that one has, and how many there may be in all."""
+
+    pending: int
+    in_flight: int
+    limit: int
+
+
 class Delivery(Protocol):
     """A message of a work queue, held by us until its ack wait passes without `progress`."""
 
@@ -141,9 +150,14 @@ class Bus(Protocol):
     @property
     def dead_letters(self) -> DeadLetters: ...
 
-    async def publish_job(self, subject: str, data: bytes) -> bool:
-        """True if queued now, False if its subject holds a message already; QueueFull when the queue is full."""
+    async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:
+        """True if queued now, False if its subject holds a message already; QueueFull when the queue is full.
+
+        `traceparent` goes with the message as a header, for whoever looks at the bus and does not know our documents.
+        """
         ...
+
+    async def queue_depth(self, queue: WorkQueue) -> "QueueDepth": ...
 
     async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
         """One message, or None after `timeout_s`. Cancelling a pull never swallows a message."""
