@@ -1,33 +1,55 @@
 """A run's work as jobs, and a job's record as events: the two conversions between plan, wire and API. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, convert
 from msgspec.json import decode
 from msgspec.structs import replace
 
 from forge_runtime.event import Event, EventKind, StepAddress
 from forge_runtime.job import (
+    Artifact,
+    ArtifactPayload,
+    ArtifactResult,
     CiPayload,
+    DeploymentPayload,
     DiscoveryPayload,
     Job,
     JobRecord,
     JobState,
     JobType,
     Limits,
+    ReleaseData,
+    ReleasePayload,
+    ReleaseTrigger,
+    RequestedDeployment,
     StepPayload,
     encode,
     utc_text,
 )
 from forge_runtime.run import RunRecord
 from forgec import ids
-from forgec.plan.model import PlanStep, Task
+from forgec.plan.model import PlanStep, ReleaseProject, Task
 
 HOUR_S: Final = 3600.0
 DISCOVERY_LIMITS: Final = Limits(schedule_to_start_s=HOUR_S, start_to_close_s=600.0)
 CI_SCHEDULE_TO_START_S: Final = 2 * HOUR_S
 """Twice the other pools' hour: the tasks pool is the one that whole phases of many runs queue for."""
+
+ARTIFACT_LIMITS: Final = Limits(schedule_to_start_s=HOUR_S, start_to_close_s=2700.0)
+"""30 minutes for the producer, and what publishing takes."""
+
+RELEASE_LIMITS: Final = Limits(schedule_to_start_s=HOUR_S, start_to_close_s=900.0)
+DEPLOYMENT_LIMITS: Final = Limits(schedule_to_start_s=HOUR_S, start_to_close_s=600.0)
+
+PAYLOAD_BYTES_MAX: Final = 512 * 1024
+"""A job's record also holds its result of up to 256 KiB and an error, and must fit into a message of 1 MiB."""
+
+
+class PayloadTooLarge(Exception):
+    """What a job has to be told does not fit into one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +62,7 @@ class Envelope:
 
     def discovery_job(self) -> Job:
         payload = DiscoveryPayload(trigger_type=self.run.trigger_type, shard_size=self.run.shard_size)
-        return self._job(JobType.DISCOVERY, ids.discovery_job_id(self.run.run_id), DISCOVERY_LIMITS, payload)
+        return self._job(JobType.DISCOVERY, _DISCOVERY, DISCOVERY_LIMITS, payload)
 
     def ci_job(self, phase: str, task: Task, step: PlanStep) -> Job:
         payload = CiPayload(
@@ -52,13 +74,55 @@ class Envelope:
             ),
         )
         limits = Limits(schedule_to_start_s=CI_SCHEDULE_TO_START_S, start_to_close_s=step.timeout_s)
-        job_id = ids.job_id(self.run.run_id, phase, task.project, step.name)
-        return self._job(JobType.CI, job_id, limits, payload)
+        return self._job(JobType.CI, StepAddress(phase=phase, project=task.project, step=step.name), limits, payload)
 
-    def _job(self, job_type: JobType, job_id: str, limits: Limits, payload: Struct) -> Job:
+    def artifact_job(self, project: ReleaseProject, name: str) -> Job:
         run = self.run
+        artifact = convert({**project.artifacts[name], "name": name}, Artifact)
+        payload = ArtifactPayload(
+            project=project.project,
+            project_path=project.path,
+            artifact=artifact,
+            release_id=ids.release_id(run.repository, project.project, run.commit_sha),
+            publishers={publisher: project.publishers[publisher] for publisher in artifact.publishers},
+        )
+        address = _released(project.project, ids.artifact_step(name))
+        return self._job(JobType.ARTIFACT, address, ARTIFACT_LIMITS, payload)
+
+    def release_job(self, project: ReleaseProject, artifacts: Sequence[ArtifactResult]) -> Job:
+        payload = ReleasePayload(
+            project=project.project,
+            project_path=project.path,
+            trigger=_trigger(self.run),
+            artifacts=tuple(artifacts),
+            deploy=project.deploy,
+        )
+        return self._job(JobType.RELEASE, _released(project.project, ids.RELEASE_STEP), RELEASE_LIMITS, payload)
+
+    def deployment_job(self, project: str, release: ReleaseData, requested: RequestedDeployment) -> Job:
+        payload = DeploymentPayload(
+            deployment_id=requested.id,
+            release_id=release.release_id,
+            repository=self.run.repository,
+            project=project,
+            commit_sha=self.run.commit_sha,
+            oci_digest=release.oci_digest,
+            environment=requested.environment,
+            actor=self.run.triggered_by,
+        )
+        address = _released(project, ids.deployment_step(requested.environment))
+        return self._job(JobType.DEPLOYMENT, address, DEPLOYMENT_LIMITS, payload)
+
+    def _job(self, job_type: JobType, address: StepAddress, limits: Limits, payload: Struct) -> Job:
+        run = self.run
+        encoded = encode(payload)
+        if len(encoded) > PAYLOAD_BYTES_MAX:
+            raise PayloadTooLarge(
+                f'step "{address.step}" of project "{address.project}" in phase "{address.phase}": its job would carry '
+                f"{len(encoded)} bytes, {PAYLOAD_BYTES_MAX} are allowed; shorten its arguments and publishers"
+            )
         return Job(
-            job_id=job_id,
+            job_id=ids.job_id(run.run_id, address.phase, address.project, address.step),
             type=job_type,
             run_id=run.run_id,
             repository=run.repository,
@@ -67,7 +131,7 @@ class Envelope:
             git=run.git,
             submitted_at=utc_text(self.now),
             limits=limits,
-            payload=Raw(encode(payload)),
+            payload=Raw(encoded),
             plan_digest=self.plan_digest,
             traceparent=run.traceparent,
         )
@@ -86,8 +150,8 @@ def ended_event(record: JobRecord, now: float) -> Event:
     assert result is not None
     status = "failed" if record.state is JobState.EXPIRED else record.state.value
     event = _event(record, status, result.completed_at or utc_text(now))
-    if event.kind is EventKind.DISCOVERY and result.data is not None:
-        event = replace(event, data=result.data, plan_digest=result.data["plan_digest"])
+    if event.kind is not EventKind.STEP and result.data is not None:
+        event = replace(event, data=result.data, plan_digest=result.data.get("plan_digest", event.plan_digest))
     return replace(event, exit_code=result.exit_code, log_key=result.log_key, error=result.error)
 
 
@@ -95,18 +159,36 @@ def address_of(job: Job) -> StepAddress:
     """Where the job stands in the run: phase, project, step."""
     match job.type:
         case JobType.DISCOVERY:
-            return StepAddress(phase=ids.DISCOVERY_PHASE, project=ids.DISCOVERY_TASK, step=ids.DISCOVERY_STEP)
+            return _DISCOVERY
         case JobType.CI:
             payload = decode(job.payload, type=CiPayload)
             return StepAddress(phase=payload.phase, project=payload.project, step=payload.step.name)
-        case JobType.ARTIFACT | JobType.RELEASE | JobType.DEPLOYMENT:
-            raise ValueError(f"this version has no jobs of type {job.type}")
+        case JobType.ARTIFACT:
+            artifact = decode(job.payload, type=ArtifactPayload)
+            return _released(artifact.project, ids.artifact_step(artifact.artifact.name))
+        case JobType.RELEASE:
+            return _released(decode(job.payload, type=ReleasePayload).project, ids.RELEASE_STEP)
+        case JobType.DEPLOYMENT:
+            deployment = decode(job.payload, type=DeploymentPayload)
+            return _released(deployment.project, ids.deployment_step(deployment.environment))
+
+
+def _trigger(run: RunRecord) -> ReleaseTrigger:
+    if run.trigger_type == "push" and run.git.tag is not None:
+        return ReleaseTrigger(trigger_type="tag", tag=run.git.tag, triggered_by=run.triggered_by)
+    if run.trigger_type == "push" and run.git.branch is not None:
+        return ReleaseTrigger(trigger_type="branch_push", branch=run.git.branch, triggered_by=run.triggered_by)
+    return ReleaseTrigger(trigger_type="manual", triggered_by=run.triggered_by)
+
+
+def _released(project: str, step: str) -> StepAddress:
+    return StepAddress(phase=ids.RELEASE_PHASE, project=project, step=step)
 
 
 def _event(record: JobRecord, status: str, at: str) -> Event:
     job = record.job
     return Event(
-        kind=EventKind.DISCOVERY if job.type is JobType.DISCOVERY else EventKind.STEP,
+        kind=_KIND[job.type],
         run_id=job.run_id,
         status=status,
         at=at,
@@ -116,3 +198,14 @@ def _event(record: JobRecord, status: str, at: str) -> Event:
         plan_digest=job.plan_digest,
         worker=record.worker,
     )
+
+
+_DISCOVERY: Final = StepAddress(phase=ids.DISCOVERY_PHASE, project=ids.DISCOVERY_TASK, step=ids.DISCOVERY_STEP)
+
+_KIND: Final = {
+    JobType.DISCOVERY: EventKind.DISCOVERY,
+    JobType.CI: EventKind.STEP,
+    JobType.ARTIFACT: EventKind.STEP,
+    JobType.RELEASE: EventKind.RELEASE,
+    JobType.DEPLOYMENT: EventKind.DEPLOYMENT,
+}

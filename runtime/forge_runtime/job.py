@@ -7,15 +7,18 @@ JSON, snake_case; unknown fields are ignored on reading, so that a newer writer 
 
 import enum
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 RESULT_INLINE_BYTES_MAX: Final = 256 * 1024
 """A larger result goes to the object store; NATS refuses messages above 1 MiB, headers included."""
 
 ERROR_MESSAGE_CHARS_MAX: Final = 2048
+
+EnvironmentName = Annotated[str, Meta(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
+"""It becomes part of the log's key, and of the pointer's path in the GitOps repository."""
 
 
 class JobType(enum.StrEnum):
@@ -103,6 +106,72 @@ class DiscoveryPayload(Struct, frozen=True, kw_only=True):
     shard_size: int = 25
 
 
+class Artifact(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the discovery document says of an artifact: how it is made, and what each publisher needs for it."""
+
+    name: str
+    type: str
+    producer: dict[str, Any]
+    publishers: dict[str, dict[str, Any]] = {}
+
+
+class ArtifactPayload(Struct, frozen=True, kw_only=True):
+    """`release_id` is known before there is a release. `publishers`: what the repository says of those that the
+    artifact names; of secrets references alone."""
+
+    project: str
+    project_path: str
+    artifact: Artifact
+    release_id: str
+    publishers: dict[str, dict[str, Any]]
+
+
+class ReleaseTrigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why there is a release: `branch_push`, `tag` or `manual`; of branch and tag the one that fits."""
+
+    trigger_type: str
+    branch: str | None = None
+    tag: str | None = None
+    triggered_by: str | None = None
+
+
+class ArtifactResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an artifact job came to, as its release job is told: `data`, or where it lies.
+
+    That is the object store, where the job put a large result by itself, or else the record of `job_id`: it stays
+    there when the results of many artifacts together are more than one message should hold.
+    """
+
+    artifact_name: str
+    job_id: str
+    data: dict[str, Any] | None = None
+    result_ref: "ResultReference | None" = None
+
+
+class ReleasePayload(Struct, frozen=True, kw_only=True):
+    """`artifacts` in the order of their names. `deploy`: the project has something to deploy."""
+
+    project: str
+    project_path: str
+    trigger: ReleaseTrigger
+    artifacts: tuple[ArtifactResult, ...]
+    deploy: bool
+
+
+class DeploymentPayload(Struct, frozen=True, kw_only=True):
+    """`actor` asked for it; `approval` is the id of the one that the environment required."""
+
+    deployment_id: str
+    release_id: str
+    repository: str
+    project: str
+    commit_sha: str
+    oci_digest: str
+    environment: str
+    actor: str | None = None
+    approval: str | None = None
+
+
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One unit of work for one worker. `payload` is the JSON of the type's payload struct."""
 
@@ -155,6 +224,58 @@ class DiscoveryData(Struct, frozen=True, kw_only=True):
     warnings: int = 0
 
 
+class PublishedLocation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a publisher put an artifact, or why it could not."""
+
+    publisher: str
+    status: str
+    uri: str | None = None
+    metadata: dict[str, Any] = {}
+    error: ErrorRecord | None = None
+
+
+class Sbom(Struct, frozen=True, kw_only=True):
+    format: str
+    digest: str
+
+
+class ArtifactData(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result data of an artifact job. `outputs` are what references in deployment resources may name."""
+
+    artifact_name: str
+    type: str
+    tracking_oci_uri: str
+    tracking_oci_digest: str
+    outputs: dict[str, Any] = {}
+    published_locations: tuple[PublishedLocation, ...] = ()
+    sbom: Sbom | None = None
+
+
+class RequestedDeployment(Struct, frozen=True, kw_only=True):
+    """A deployment that the API has a row for, and that nobody has carried out yet."""
+
+    id: str
+    environment: EnvironmentName
+
+
+class ReleaseData(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result data of a release job. `deployments`: one for each environment that takes the release by itself."""
+
+    release_id: str
+    release_number: int
+    oci_uri: str
+    oci_digest: str
+    aliases: tuple[str, ...] = ()
+    deployments: tuple[RequestedDeployment, ...] = ()
+
+
+class DeploymentData(Struct, frozen=True, kw_only=True):
+    """Result data of a deployment job. Not `changed`: the environment had this release already."""
+
+    gitops_commit_sha: str
+    changed: bool
+
+
 class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A job's state. `starts` counts how often a worker began it; times are unix seconds.
 
@@ -172,6 +293,11 @@ class JobRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: JobResult | None = None
     attempt_nonce: str | None = None
     """Set anew by each claim: tells two holders of one worker name apart."""
+
+    @property
+    def fails_run(self) -> bool:
+        """Whether the whole run fails by this job. A deployment may fail alone: the release that it was of stays."""
+        return self.state in (JobState.FAILED, JobState.EXPIRED) and self.job.type is not JobType.DEPLOYMENT
 
 
 def new_error(code: str, error_class: str, message: str, *, component: str, now: float) -> ErrorRecord:

@@ -13,7 +13,7 @@ from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
 from forge_runtime.dead_letter import Cause, cause_of
 from forge_runtime.envelope import ended_event, running_event
 from forge_runtime.event import Event
-from forge_runtime.job import Job, JobRecord, JobState, JobType, decode_record, encode
+from forge_runtime.job import Job, JobRecord, JobState, decode_record, encode
 from forge_runtime.lease import Refused
 from forge_runtime.meter import JobObserver
 from forge_runtime.outage import ride_out
@@ -76,7 +76,7 @@ class Ledger:
         `by` signs the flag; `message` is what was delivered, if that is not simply the record's job.
         """
         job = record.job
-        if record.state in (JobState.FAILED, JobState.EXPIRED) and job.type is not JobType.DEPLOYMENT:
+        if record.fails_run:
             flag = CancelFlag(reason=CancelReason.FAILED, by=by, at=self.clock(), job_id=job.job_id)
             await self.raise_flag(job.run_id, flag)
         cause = cause_of(record)

@@ -19,7 +19,11 @@ class CancelReason(enum.StrEnum):
 
 
 class RunRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a dispatcher needs to turn a plan's steps into jobs of this run. `deadline_at`: unix seconds."""
+    """What a dispatcher needs to turn a plan's steps into jobs of this run.
+
+    `deadline_at`: unix seconds. `triggered_by`: who, as in `github:<login>`, `user:<sub>`, `sa:<namespace>/<name>`.
+    A deployment that somebody asks for by hand is a run of its own: its id is the run's.
+    """
 
     version: int = 1
     run_id: str
@@ -28,6 +32,7 @@ class RunRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit_sha: str
     git: Git
     trigger_type: str
+    triggered_by: str | None = None
     deadline_at: float
     traceparent: str | None = None
     shard_size: int = 25

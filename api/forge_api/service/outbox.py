@@ -83,6 +83,7 @@ def run_record(run: Run) -> RunRecord:
         commit_sha=run.commit_sha,
         git=Git(ref=None if run.ref == run.commit_sha else run.ref, branch=run.branch, tag=run.tag),
         trigger_type=run.trigger_type,
+        triggered_by=run.triggered_by,
         deadline_at=run.created_at.timestamp() + RUN_S_MAX,
         traceparent=traceparent(run.id),
     )

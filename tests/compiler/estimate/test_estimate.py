@@ -28,8 +28,10 @@ def test_the_limits_are_those_that_dispatchers_and_workers_keep() -> None:
     assert limits.STARTS_MAX == lease.STARTS_MAX
     assert limits.START_ALLOWANCE_S == submit.START_ALLOWANCE_S
     assert limits.STEP_WAIT_S == envelope.CI_SCHEDULE_TO_START_S
-    assert envelope.DISCOVERY_LIMITS.schedule_to_start_s == limits.WAIT_S
-    assert envelope.DISCOVERY_LIMITS.start_to_close_s == limits.DISCOVERY_S
+    ours = (envelope.DISCOVERY_LIMITS, envelope.ARTIFACT_LIMITS, envelope.RELEASE_LIMITS, envelope.DEPLOYMENT_LIMITS)
+    theirs = (limits.DISCOVERY_S, limits.ARTIFACT_S, limits.RELEASE_S, limits.DEPLOYMENT_S)
+    assert tuple(each.start_to_close_s for each in ours) == theirs
+    assert {each.schedule_to_start_s for each in ours} == {limits.WAIT_S}
 
 
 @pytest.mark.parametrize("shard_size", [1, 7, 25, 100])
