@@ -28,6 +28,14 @@ class NoRecord(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A record, and the revision under which it stands, or stood when we last knew."""
+
+    record: JobRecord
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """`patience_s` is how long each call rides out an outage of the bus before it raises BusUnavailable.
 
@@ -50,8 +58,12 @@ class Ledger:
         return await ride_out(lambda: self._open(job), limit_s=self.patience_s)
 
     async def read(self, run_id: str, job_id: str) -> JobRecord | None:
-        entry = await ride_out(lambda: self.bus.jobs.get(subject.job_key(run_id, job_id)), limit_s=self.patience_s)
-        return None if entry is None else decode_record(entry.value)
+        standing = await self.standing(run_id, job_id)
+        return None if standing is None else standing.record
+
+    async def standing(self, run_id: str, job_id: str) -> Standing | None:
+        key = subject.job_key(run_id, job_id)
+        return await ride_out(lambda: self._standing(key), limit_s=self.patience_s)
 
     async def records(self, run_id: str) -> list[JobRecord]:
         entries = await ride_out(lambda: self.bus.jobs.list(subject.job_keys(run_id)), limit_s=self.patience_s)
@@ -59,7 +71,13 @@ class Ledger:
 
     async def change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
         """What stands after the decision; NoRecord where there is nothing to decide about."""
-        return await ride_out(lambda: self._change(run_id, job_id, decide), limit_s=self.patience_s)
+        decided = await ride_out(lambda: self._change(run_id, job_id, decide, None), limit_s=self.patience_s)
+        return decided if isinstance(decided, Refused) else decided.record
+
+    async def amend(self, known: Standing, decide: Decision) -> Standing | Refused:
+        """`change` by somebody who knows what stands: not read again unless that was wrong, or refuses him."""
+        job = known.record.job
+        return await ride_out(lambda: self._change(job.run_id, job.job_id, decide, known), limit_s=self.patience_s)
 
     async def flag(self, run_id: str) -> CancelFlag | None:
         """Why the run ends, if it must."""
@@ -104,36 +122,38 @@ class Ledger:
 
     async def _open(self, job: Job) -> JobRecord:
         key = subject.job_key(job.run_id, job.job_id)
-        if (entry := await self.bus.jobs.get(key)) is not None:
-            return decode_record(entry.value)
         record = JobRecord(state=JobState.QUEUED, job=job, submitted_at=self.clock())
         try:
             await self.bus.jobs.create(key, encode(record))
         except Conflict:
-            entry = await self.bus.jobs.get(key)
-            if entry is None:  # a replica that answers reads may lag behind the one that took the write
+            standing = await self._standing(key)
+            if standing is None:  # a replica that answers reads may lag behind the one that took the write
                 raise BusUnavailable(f"{key} exists and cannot be read yet") from None
-            return decode_record(entry.value)
+            return standing.record
         return record
 
-    async def _change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
+    async def _standing(self, key: str) -> Standing | None:
+        entry = await self.bus.jobs.get(key)
+        return None if entry is None else Standing(decode_record(entry.value), entry.revision)
+
+    async def _change(self, run_id: str, job_id: str, decide: Decision, known: Standing | None) -> Standing | Refused:
         key = subject.job_key(run_id, job_id)
         while True:  # each turn lost a race that another write won, so some write makes progress
-            entry = await self.bus.jobs.get(key)
-            if entry is None:
+            standing = known or await self._standing(key)
+            if standing is None:
                 raise NoRecord(f"job {job_id} of run {run_id} has no record in {subject.JOBS_BUCKET}")
-            record = decode_record(entry.value)
-            now = self.clock()
-            decided = decide(record, now)
-            if isinstance(decided, Refused) or decided == record:
-                return decided
+            decided = decide(standing.record, self.clock())
+            if isinstance(decided, Refused) or decided == standing.record:
+                if known is None:
+                    return decided if isinstance(decided, Refused) else standing
+                known = None  # only what is read may say that nothing is to be written
+                continue
+            known = None
             try:
-                await self.bus.jobs.update(key, encode(decided), entry.revision)
+                revision = await self.bus.jobs.update(key, encode(decided), standing.revision)
             except Conflict:
                 continue
-            for observer in self.observers:
-                observer.changed(record, decided, now)
-            return decided
+            return Standing(decided, revision)
 
     async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:
         try:

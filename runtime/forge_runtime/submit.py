@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from forge_runtime import subject
 from forge_runtime.bus.port import QueueFull
 from forge_runtime.job import Job, JobRecord, JobState, encode
@@ -49,15 +51,15 @@ class Submitter:
         """The job's terminal record; GaveUp when it does not come in time."""
         limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
-        async with self._turn:
-            record = await self.ledger.open(job)
-            if record.state is JobState.QUEUED:
-                await self._publish(job, give_up_at)
-        if record.state.terminal:
-            _log.info("job had ended before", extra={"job_id": job.job_id, "state": record.state})
-            return record
-        key = subject.job_key(job.run_id, job.job_id)
-        ended = await self.watch.until(key, lambda: self._ended(job), give_up_at - time.monotonic())
+        with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _tells_an_end) as hearing:
+            async with self._turn:
+                record = await self.ledger.open(job)
+                if record.state is JobState.QUEUED:
+                    await self._publish(job, give_up_at)
+            if record.state.terminal:
+                _log.info("job had ended before", extra={"job_id": job.job_id, "state": record.state})
+                return record
+            ended = await hearing.until(lambda: self._ended(job), give_up_at - time.monotonic())
         if ended is None:
             raise GaveUp(f"job {job.job_id} did not end within {limit_s:.0f} s (queue wait and {STARTS_MAX} starts)")
         return ended
@@ -90,3 +92,18 @@ def longest_wait_s(job: Job) -> float:
     """The queue wait and every start that the job may have."""
     limits = job.limits
     return limits.schedule_to_start_s + STARTS_MAX * (limits.start_to_close_s + START_ALLOWANCE_S)
+
+
+class _State(msgspec.Struct):
+    state: JobState
+
+
+def _tells_an_end(value: bytes) -> bool:
+    """Whether a hint's value is that of a job that has ended; also where it cannot be read, to be sure."""
+    try:
+        return _STATE.decode(value).state.terminal
+    except msgspec.DecodeError:
+        return True
+
+
+_STATE = msgspec.json.Decoder(_State)

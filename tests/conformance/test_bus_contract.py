@@ -7,7 +7,7 @@ import random
 import pytest
 from tests.conformance.conftest import Connections
 
-from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, QueueFull, TooLarge
+from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, Hint, QueueFull, TooLarge
 from forge_runtime.job import JobType
 from forge_runtime.subject import (
     CANCEL_KEYS,
@@ -249,9 +249,9 @@ async def test_a_list_has_the_current_records_of_its_pattern(connections: Connec
 async def test_a_change_is_hinted_and_another_key_is_not(connections: Connections) -> None:
     async with connections() as (one, other), other.runs.changes(CANCEL_KEYS) as hints:
         await one.runs.put("run.run-1", b"")
-        await one.runs.create(cancel_key("run-1"), b"")
+        await one.runs.create(cancel_key("run-1"), b"why")
 
-        assert await hints.next(10) == cancel_key("run-1")
+        assert await hints.next(10) == Hint(cancel_key("run-1"), b"why")
         assert await hints.next(0.1) is None
 
 
@@ -260,11 +260,13 @@ async def test_a_key_that_changed_often_is_hinted_at_least_once_more(connections
         for number in range(10):
             await one.jobs.put("state.run-1.a", str(number).encode())
         await one.jobs.put("state.run-1.b", b"")
-        seen = set()
-        while len(seen) < 2:
-            seen.add(await hints.next(10))
+        seen = {}
+        while "state.run-1.b" not in seen:
+            hint = await hints.next(10)
+            assert hint is not None
+            seen[hint.key] = hint.value
 
-        assert seen == {"state.run-1.a", "state.run-1.b"}
+        assert seen == {"state.run-1.a": b"9", "state.run-1.b": b""}
 
 
 async def test_an_object_of_a_megabyte_comes_back_as_it_was(connections: Connections) -> None:

@@ -295,7 +295,7 @@ class _Bucket:
         self.entries[key] = Entry(key=key, value=value, revision=self._revision)
         for pattern, hints in self._watchers:
             if fits(pattern, key):
-                hints.note(key)
+                hints.note(key, value)
         return self._revision
 
     @contextmanager

@@ -114,7 +114,7 @@ class Records(Protocol):
         ...
 
     def changes(self, pattern: str) -> AbstractAsyncContextManager["Hints"]:
-        """Keys as they change: hints without promise (one may be lost, or come before the write can be read)."""
+        """Changes as they are made: hints without promise (one may be lost, or come before the write can be read)."""
         ...
 
 
@@ -134,9 +134,17 @@ class DeadLetters(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key that somebody wrote, and what: no proof that the write is done, or will be (it may lose its race)."""
+
+    key: str
+    value: bytes
+
+
 class Hints(Protocol):
-    async def next(self, timeout_s: float) -> str | None:
-        """The key of a change, or None after `timeout_s` without one."""
+    async def next(self, timeout_s: float) -> Hint | None:
+        """A change, or None after `timeout_s` without one; of several to one key the last."""
         ...
 
 

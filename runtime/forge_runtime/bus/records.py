@@ -88,7 +88,7 @@ class KeyValueRecords:
         hints = KeyHints()
 
         async def note(message: Msg) -> None:
-            hints.note(message.subject.removeprefix(self._prefix))
+            hints.note(message.subject.removeprefix(self._prefix), message.data)
 
         subscription = await self._connection.subscribe(f"{self._prefix}{pattern}", note)
         try:

@@ -6,6 +6,7 @@ from tests.nats_server import NatsServer
 from tests.runtime.bus.conftest import OpenBus, restart, until
 
 from forge_runtime.bus.jetstream import JetStreamBus, connect
+from forge_runtime.bus.port import Hint
 from forge_runtime.bus.provision import provision
 from forge_runtime.subject import CANCEL_KEYS, EVENTS_STREAM, PROJECTOR, cancel_key, event_subject
 
@@ -59,7 +60,7 @@ async def test_hints_arrive_again_after_the_server_was_killed(nats_server: NatsS
         await restart(nats_server, bus)
         await bus.runs.create(cancel_key("run-1"), b"")
 
-        assert await hints.next(10) == cancel_key("run-1")
+        assert await hints.next(10) == Hint(cancel_key("run-1"), b"")
 
 
 async def test_leaving_hints_while_the_server_is_gone_does_not_wait(nats_server: NatsServer, open_bus: OpenBus) -> None:
