@@ -142,7 +142,8 @@ class Ledger:
             standing = known or await self._standing(key)
             if standing is None:
                 raise NoRecord(f"job {job_id} of run {run_id} has no record in {subject.JOBS_BUCKET}")
-            decided = decide(standing.record, self.clock())
+            now = self.clock()
+            decided = decide(standing.record, now)
             if isinstance(decided, Refused) or decided == standing.record:
                 if known is None:
                     return decided if isinstance(decided, Refused) else standing
@@ -153,6 +154,8 @@ class Ledger:
                 revision = await self.bus.jobs.update(key, encode(decided), standing.revision)
             except Conflict:
                 continue
+            for observer in self.observers:
+                observer.changed(standing.record, decided, now)
             return Standing(decided, revision)
 
     async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:
