@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.api.harness import Api, Story, open_api, sample_plan, statuses
 
+from forge_api.service.batch import batches
 from forge_api.service.outbox import drain
-from forge_api.service.projector import project_event
+from forge_api.service.projector import project_events, settle
 from forge_runtime import subject
+from forge_runtime.bus.port import BusUnavailable, EventDelivery
 from forge_runtime.event import Event, EventKind
 from forge_runtime.job import JobState, encode
 from forge_runtime.run import CancelFlag, CancelReason
@@ -26,10 +30,10 @@ async def begun(api: Api) -> Story:
     return Story(await api.run_record(run_id), sample_plan())
 
 
-async def tell(api: Api, story: Story) -> dict[str, Any]:
+async def tell(api: Api, story: Story, together: int = 1) -> dict[str, Any]:
     await story.store(api.bus)
-    for event in story.events:
-        await project_event(api.platform, event)
+    for start in range(0, len(story.events), together):
+        await project_events(api.platform, story.run_id, story.events[start : start + together])
     return await api.run(story.run_id)
 
 
@@ -44,7 +48,7 @@ async def test_running_discovery_makes_the_run_discovering(tmp_path: Path) -> No
         story = await begun(api)
         story.discover()
 
-        await project_event(api.platform, story.events[0])
+        await project_events(api.platform, story.run_id, story.events[:1])
 
         run = await api.run(story.run_id)
         assert run["status"] == "discovering"
@@ -179,7 +183,7 @@ async def test_finish_reads_records_whose_events_were_lost(tmp_path: Path) -> No
         all_went_well(story)
         await story.store(api.bus)
 
-        await project_event(api.platform, story.finish())
+        await project_events(api.platform, story.run_id, [story.finish()])
 
         run = await api.run(story.run_id)
         assert run["status"] == "succeeded"
@@ -196,7 +200,7 @@ async def test_event_of_an_earlier_attempt_changes_nothing(tmp_path: Path) -> No
         before = await api.run(story.run_id)
 
         for event in (first, second):
-            await project_event(api.platform, event)
+            await project_events(api.platform, story.run_id, [event])
 
         assert await api.run(story.run_id) == before
         assert before["phases"][1]["tasks"][0]["steps"][0]["worker"] == "worker-2"
@@ -209,7 +213,7 @@ async def test_event_of_a_run_that_is_not_here_is_ignored(tmp_path: Path) -> Non
         stranger = "018f0000-0000-7000-8000-000000000000"
         event = Event(kind=EventKind.STEP, run_id=stranger, status="running", at="2026-01-01T00:00:00Z")
 
-        await project_event(api.platform, event)
+        await project_events(api.platform, stranger, [event])
 
         assert (await api.client.get("/v1/runs")).json()["total"] == 1
 
@@ -226,16 +230,63 @@ async def test_late_event_of_a_cancelled_run_changes_nothing_that_is_final(tmp_p
         assert statuses(run)["_discovery"] == "cancelled"
 
 
+async def test_events_that_cannot_be_merged_do_not_take_others_with_them(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        story = await begun(api)
+        story.discover()
+        await story.store(api.bus)
+        broken = structs.replace(story.events[-1], plan_digest="sha256:" + "0" * 64, data={"discovery_digest": 5})
+        acked: list[str] = []
+        told = [b"{}", encode(broken), *map(encode, story.events), b"not json"]
+
+        await settle(api.platform, [_delivery(str(number), data, acked) for number, data in enumerate(told)])
+
+        assert acked == [str(number) for number in range(len(told))]
+        assert (await api.run(story.run_id))["status"] == "running"
+
+
+async def test_events_that_arrived_together_come_as_one_batch() -> None:
+    async def items() -> AsyncIterator[int]:
+        for number in range(5):
+            yield number
+
+    found = [batch async for batch in batches(items(), 3)]
+
+    assert [number for batch in found for number in batch] == list(range(5))
+    assert max(map(len, found)) == 3
+
+
+async def test_a_stream_that_breaks_breaks_its_batches() -> None:
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        raise BusUnavailable("gone")
+
+    async def take() -> None:
+        async for _ in batches(items(), 3):
+            pass
+
+    with pytest.raises(BusUnavailable):
+        await take()
+
+
+def _delivery(name: str, data: bytes, acked: list[str]) -> EventDelivery:
+    async def ack() -> None:
+        acked.append(name)
+
+    return EventDelivery(subject=f"forge.events.{name}", data=data, ack=ack)
+
+
 ENDS = st.sampled_from([JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED])
 
 
 @dataclass(frozen=True)
 class Telling:
-    """How discovery and the four jobs went, the order in which the events arrive, and which arrive again."""
+    """How discovery and the four jobs went, the order in which the events arrive, how many at once, and which again."""
 
     discovery_starts: int
     went: list[tuple[JobState, int, bool]]
     order: list[int]
+    together: int
     repeats: list[int]
 
 
@@ -245,7 +296,8 @@ def tellings(draw: st.DrawFn) -> Telling:
     went = draw(st.lists(st.tuples(ENDS, st.integers(1, 3), st.booleans()), min_size=4, max_size=4))
     count = starts + 2 + sum(starts + 1 + handed_back for _, starts, handed_back in went)
     order = draw(st.permutations(range(count)))
-    return Telling(starts, went, order, draw(st.lists(st.integers(0, count - 1), max_size=6)))
+    repeats = draw(st.lists(st.integers(0, count - 1), max_size=6))
+    return Telling(starts, went, order, draw(st.integers(1, count)), repeats)
 
 
 @given(tellings())
@@ -257,7 +309,7 @@ def tellings(draw: st.DrawFn) -> Telling:
     suppress_health_check=[HealthCheck.too_slow],
 )
 def test_any_order_of_events_with_repeats_ends_in_the_same_rows(telling: Telling) -> None:
-    async def told(order: list[int]) -> dict[str, Any]:
+    async def told(order: list[int], together: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as directory:
             async with open_api(Path(directory)) as api:
                 story = await begun(api)
@@ -266,9 +318,9 @@ def test_any_order_of_events_with_repeats_ends_in_the_same_rows(telling: Telling
                     story.went(address, state, starts, handed_back=handed_back)
                 story.finish("failed" if any(state is JobState.FAILED for state, _, _ in telling.went) else "succeeded")
                 story.events = [story.events[index] for index in order]
-                return await tell(api, story)
+                return await tell(api, story, together)
 
-    in_order = asyncio.run(told(list(range(len(telling.order)))))
-    shuffled = asyncio.run(told([*telling.order, *telling.repeats]))
+    in_order = asyncio.run(told(list(range(len(telling.order))), 1))
+    shuffled = asyncio.run(told([*telling.order, *telling.repeats], telling.together))
 
     assert shuffled == in_order

@@ -8,7 +8,7 @@ from tests.api.harness import Api, Story, open_api, sample_plan, statuses
 
 from forge_api.service import log
 from forge_api.service.outbox import drain
-from forge_api.service.projector import project_event
+from forge_api.service.projector import project_events
 
 ERROR = {"code": "STEP_FAILED", "message": "no", "component": "elsewhere", "class": "user"}
 
@@ -21,7 +21,7 @@ async def planned(api: Api) -> dict[str, Any]:
     story.discover()
     await story.store(api.bus)
     for event in story.events:
-        await project_event(api.platform, event)
+        await project_events(api.platform, story.run_id, [event])
     return await api.run(run_id)
 
 

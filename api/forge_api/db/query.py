@@ -1,10 +1,10 @@
 """Every SELECT of the API, by name. A `lock` holds the row until the transaction ends (SQLite locks all anyway)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db.tables import (
@@ -158,18 +158,37 @@ async def task(session: AsyncSession, task_id: str) -> Task | None:
     return found
 
 
-async def standing_of_tasks(session: AsyncSession, phase_id: str) -> Sequence[Standing]:
-    """A phase's tasks, those of one status as one."""
-    query = select(Task.status, func.min(Task.started_at), func.max(Task.completed_at))
-    rows = await session.execute(query.where(Task.phase_id == phase_id).group_by(Task.status))
-    return [Standing(*row) for row in rows]
+async def tasks_of_ids(session: AsyncSession, task_ids: Collection[str]) -> Sequence[Task]:
+    return (await session.scalars(select(Task).where(Task.id.in_(task_ids)))).all()
 
 
-async def standing_of_steps(session: AsyncSession, task_id: str) -> Sequence[Standing]:
-    """A task's steps, those of one status as one."""
-    query = select(Step.status, func.min(Step.started_at), func.max(Step.completed_at))
-    rows = await session.execute(query.where(Step.task_id == task_id).group_by(Step.status))
-    return [Standing(*row) for row in rows]
+async def phases_of_ids(session: AsyncSession, phase_ids: Collection[str]) -> Sequence[Phase]:
+    return (await session.scalars(select(Phase).where(Phase.id.in_(phase_ids)))).all()
+
+
+async def steps_of_ids(session: AsyncSession, step_ids: Collection[str]) -> Sequence[Step]:
+    return (await session.scalars(select(Step).where(Step.id.in_(step_ids)))).all()
+
+
+async def standing_of_tasks(session: AsyncSession, phase_ids: Collection[str]) -> Mapping[str, Sequence[Standing]]:
+    """By phase: its tasks, those of one status as one."""
+    columns = (Task.phase_id, Task.status, func.min(Task.started_at), func.max(Task.completed_at))
+    query = select(*columns).where(Task.phase_id.in_(phase_ids)).group_by(Task.phase_id, Task.status)
+    return _standings(await session.execute(query))
+
+
+async def standing_of_steps(session: AsyncSession, task_ids: Collection[str]) -> Mapping[str, Sequence[Standing]]:
+    """By task: its steps, those of one status as one."""
+    columns = (Step.task_id, Step.status, func.min(Step.started_at), func.max(Step.completed_at))
+    query = select(*columns).where(Step.task_id.in_(task_ids)).group_by(Step.task_id, Step.status)
+    return _standings(await session.execute(query))
+
+
+def _standings(rows: Iterable[Row[str, str, datetime | None, datetime | None]]) -> dict[str, list[Standing]]:
+    found: dict[str, list[Standing]] = {}
+    for parent, status, started_at, completed_at in rows:
+        found.setdefault(parent, []).append(Standing(status, started_at, completed_at))
+    return found
 
 
 async def steps_of_task(session: AsyncSession, task_id: str) -> Sequence[Step]:

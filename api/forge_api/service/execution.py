@@ -91,7 +91,7 @@ def _close_steps(task: Task, steps: Sequence[Step], wanted: ChildStatus, *, now:
 
 
 async def _moved(session: AsyncSession, run: Run, step: Step, now: datetime) -> None:
-    await roll_up_from(session, step)
+    await roll_up_from(session, [step])
     advance(run, step, step.status, now)
     if step.status == ChildStatus.FAILED and not RUN.final(run.status):
         run.error = await first_error(session, run.id)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
 from forge_api.db.tables import Run, Step
-from forge_api.service.rows import plan_rows, roll_up, roll_up_from
+from forge_api.service.rows import plan_rows, roll_up_from
 from forge_runtime.bus.port import BadObject, Bus
 from forge_runtime.event import Event, StepAddress
 from forge_runtime.status import RUN, STEP, Change, ChildStatus, RunStatus, reach
@@ -60,22 +60,17 @@ async def project(session: AsyncSession, run: Run, events: Sequence[Event], docu
         run.discovery_output, run.discovery_digest = documents.discovery, discovery_digest
     steps = await _steps_of(session, run.id, events)
     changed = [step for event in events if (step := _project_step(run, steps, event)) is not None]
-    if len(changed) == 1:
-        await roll_up_from(session, changed[0])
-    elif changed:
-        await roll_up(session, run.id)
+    if changed:
+        await roll_up_from(session, changed)
     if any(step.status == ChildStatus.FAILED for step in changed):
         await session.flush()
         run.error = await first_error(session, run.id)
 
 
 async def _steps_of(session: AsyncSession, run_id: str, events: Sequence[Event]) -> dict[str, Step]:
-    """The rows that the events speak of: the one, or all of the run."""
+    """The rows that the events speak of."""
     wanted = {step_id_of(run_id, event.address) for event in events if event.address is not None}
-    if len(wanted) == 1:
-        step = await query.step(session, wanted.pop())
-        return {} if step is None else {step.id: step}
-    return {step.id: step for step in await query.steps(session, run_id)} if wanted else {}
+    return {step.id: step for step in await query.steps_of_ids(session, wanted)} if wanted else {}
 
 
 def _project_step(run: Run, steps: Mapping[str, Step], event: Event) -> Step | None:

@@ -1,7 +1,7 @@
 """A run's rows below it: made from the plan, ended, and rolled up from steps to tasks to phases."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -89,16 +89,19 @@ async def roll_up(session: AsyncSession, run_id: str) -> Sequence[Phase]:
     return phases
 
 
-async def roll_up_from(session: AsyncSession, step: Step) -> None:
-    """The one task and phase above a step: a run of thousands of steps must not be read for each event."""
+async def roll_up_from(session: AsyncSession, steps: Collection[Step]) -> None:
+    """The tasks and phases above some steps: a run of thousands of steps must not be read for each event."""
     await session.flush()
-    task = await query.task(session, step.task_id)
-    assert task is not None
-    follow(TASK, task, await query.standing_of_steps(session, task.id))
+    task_ids = {step.task_id for step in steps}
+    standing = await query.standing_of_steps(session, task_ids)
+    tasks = await query.tasks_of_ids(session, task_ids)
+    for task in tasks:
+        follow(TASK, task, standing[task.id])
     await session.flush()
-    phase = await query.phase(session, task.phase_id)
-    assert phase is not None
-    follow(PHASE, phase, await query.standing_of_tasks(session, phase.id))
+    phase_ids = {task.phase_id for task in tasks}
+    standing = await query.standing_of_tasks(session, phase_ids)
+    for phase in await query.phases_of_ids(session, phase_ids):
+        follow(PHASE, phase, standing[phase.id])
 
 
 def _standing(row: Step | Task) -> Standing:
