@@ -16,6 +16,7 @@ def test_the_wheel_holds_the_packages_with_their_grammars_and_migrations(tmp_pat
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     packages = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert packages == {"forgec", "forge_runtime", "forge_api", "forge_grammar"}
-    assert {"forge_grammar/cue.lark", "forge_grammar/earthfile.lark", "forgec/py.typed"} <= set(names)
+    grammars = {f"forge_grammar/{name}.lark" for name in ("cue", "earthfile")}
+    assert {*grammars, *(f"{name}.json" for name in grammars), "forgec/py.typed"} <= set(names)
     assert any(name.startswith("forge_api/db/migrations/versions/") for name in names)
     assert not [name for name in names if "__pycache__" in name]

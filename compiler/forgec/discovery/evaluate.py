@@ -9,7 +9,7 @@ from itertools import islice
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Source
-from forgec.syntax.cue_lexer import CueLexer
+from forgec.syntax.cue_lexer import lex_cue
 from forgec.syntax.data import StructNode
 from forgec.syntax.parse import parse_file
 from forgec.syntax.unify import evaluate
@@ -26,14 +26,14 @@ def evaluate_builtin(source: Source) -> StructNode:
 def check_package(source: Source, expected: str) -> list[Diagnostic]:
     """A problem where the file is not of this package. Nothing but the clause itself is read, so any engine will do."""
     try:
-        tokens = (token for token in CueLexer(None).lex(source) if token.type not in ("NEWLINE", "ATTRIBUTE"))
+        tokens = (token for token in lex_cue(source) if token.kind not in ("NEWLINE", "ATTRIBUTE"))
         clause = list(islice(tokens, 2))
     except ForgeError:  # what is no CUE at all is for the evaluator to tell
         return []
-    if [token.type for token in clause] != ["PACKAGE", "IDENT"]:
+    if [token.kind for token in clause] != ["PACKAGE", "IDENT"]:
         what, span = "names no package", source.span(0, 0)
-    elif clause[1] != expected:
-        what, span = f'is of package "{clause[1]}"', source.span(clause[1].start_pos or 0, clause[1].end_pos or 0)
+    elif clause[1].text != expected:
+        what, span = f'is of package "{clause[1].text}"', source.span(clause[1].start, clause[1].end)
     else:
         return []
     message = f'{expected}.cue must be of package "{expected}"; this one {what}'

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
 
-from lark import Token
-from lark.visitors import Transformer_NonRecursive
-
 from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Source, Span
 from forgec.syntax import ast
 from forgec.syntax.escape import EscapeError
 from forgec.syntax.literal import number_value, raw_string, string_parts
 from forgec.syntax.problem import OTHER_ENGINE
+from forgec.syntax.token import Token
 
 _FILE_ATTRIBUTES: Final = frozenset({"if", "ignore", "extern", "experiment"})
 """Attributes of a whole file that change what it means."""
@@ -22,16 +20,18 @@ _FILE_ATTRIBUTES: Final = frozenset({"if", "ignore", "extern", "experiment"})
 _REFERENCE = re.compile(r'\s*(?:path\s*=\s*)?"(?P<path>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)"\s*')
 
 
-class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own generics are per tree, not per rule
+class Builder:
     """The items of a method are tokens and what the rules below returned.
 
     Problems are collected and a stand-in returned, so that all of a file are shown; for a declaration that is None.
     """
 
     def __init__(self, source: Source) -> None:
-        super().__init__(visit_tokens=False)
         self.problems: list[Diagnostic] = []
         self._source = source
+
+    def make(self, rule: str, items: list[Any]) -> Any:
+        return getattr(self, rule)(items)
 
     def start(self, items: list[Any]) -> ast.File:
         package = next((item for item in items if isinstance(item, ast.Package)), None)
@@ -45,7 +45,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.File(self._source, package, imports, ast.StructLiteral(declarations, whole))
 
     def package(self, items: list[Token]) -> ast.Package:
-        return ast.Package(str(items[1]), self._span(items[1:]))
+        return ast.Package(items[1].text, self._span(items[1:]))
 
     def imports(self, items: list[Any]) -> tuple[ast.Import, ...]:
         found = []
@@ -67,8 +67,8 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
     def field(self, items: list[Any]) -> ast.Declaration | None:
         first, *rest = items
         presence = ast.Presence.REGULAR
-        if isinstance(rest[0], Token) and rest[0].type != "COLON":
-            presence = ast.Presence.OPTIONAL if rest[0].type == "QUESTION" else ast.Presence.REQUIRED
+        if isinstance(rest[0], Token) and rest[0].kind != "COLON":
+            presence = ast.Presence.OPTIONAL if rest[0].kind == "QUESTION" else ast.Presence.REQUIRED
         attributes = tuple(item for item in rest if isinstance(item, ast.Attribute))
         value = next((item for item in rest if isinstance(item, ast.Expr)), None) or self._reference_value(attributes)
         span = self._span(items)
@@ -106,16 +106,16 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
                 self._unsupported("an alias for a field whose name is not written out", items[:2])
             return None
         span = self._span(items)
-        return ast.Field(field.label, field.presence, field.value, field.attributes, span, str(items[0]))
+        return ast.Field(field.label, field.presence, field.value, field.attributes, span, items[0].text)
 
     def nested(self, items: list[Any]) -> ast.StructLiteral:
         declarations = _declarations(items)
         return ast.StructLiteral(declarations, declarations[0].span if declarations else self._source.span(0, 0))
 
     def name(self, items: list[Token]) -> ast.Label:
-        if items[0] == "_":
+        if items[0].text == "_":
             self._problem(Code.SYNTAX, '"_" is any value and no name', self._span(items), 'write "_" in quotes')
-        return ast.Label(str(items[0]), True, self._span(items))
+        return ast.Label(items[0].text, True, self._span(items))
 
     keyword = name
     import_name = name
@@ -128,7 +128,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.Label(self._text(items)[0], False, self._span(items))
 
     def let(self, items: list[Any]) -> ast.Let:
-        return ast.Let(str(items[1]), items[3], self._span(items))
+        return ast.Let(items[1].text, items[3], self._span(items))
 
     clause_let = let
 
@@ -136,7 +136,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.Embedding(items[0], items[0].span)
 
     def attribute(self, items: list[Token]) -> ast.Attribute:
-        name, _, text = str(items[0]).removeprefix("@").removesuffix(")").partition("(")
+        name, _, text = items[0].text.removeprefix("@").removesuffix(")").partition("(")
         if name in ast.REFERENCE_ATTRIBUTES:
             found = _REFERENCE.fullmatch(text)
             if not found:
@@ -154,7 +154,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.Comprehension(tuple(items[:-1]), items[-1], self._span(items))
 
     def clause_for(self, items: list[Any]) -> ast.For:
-        names = [str(item) for item in items[1:-2] if item.type == "IDENT"]
+        names = [item.text for item in items[1:-2] if item.kind == "IDENT"]
         return ast.For(names[0] if len(names) > 1 else None, names[-1], items[-1], self._span(items))
 
     def clause_if(self, items: list[Any]) -> ast.If:
@@ -186,33 +186,33 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
             if isinstance(operand, ast.Bound):
                 message = f"{operand.span.text} is no value to calculate or compare with"
                 self._problem(Code.WRONG_TYPE, message, operand.span)
-        rest = tuple((str(sign), value) for sign, value in zip(items[1::2], items[2::2], strict=True))
+        rest = tuple((sign.text, value) for sign, value in zip(items[1::2], items[2::2], strict=True))
         return ast.Operation(items[0], rest, self._span(items))
 
     either = both = comparison = addition = multiplication = operation
 
     def prefix(self, items: list[Any]) -> ast.Expr:
-        operator = str(items[0])
+        operator = items[0].text
         operand: ast.Expr = items[1]
         if operator == "-" and isinstance(operand, ast.Literal) and type(operand.value) in (int, Decimal):
             return ast.Literal(-operand.value, self._span(items))  # type: ignore[operator]  # it is a number
         return ast.Prefix(operator, operand, self._span(items))
 
     def bound(self, items: list[Any]) -> ast.Bound:
-        return ast.Bound(str(items[0]), items[1], self._span(items))
+        return ast.Bound(items[0].text, items[1], self._span(items))
 
     def selector(self, items: list[Any]) -> ast.Selector:
         name = cast("ast.Label", items[2])
         return ast.Selector(items[0], name.name, name.span, self._span(items))
 
     def selected(self, items: list[Token]) -> ast.Label:
-        return self.quoted(items) if items[0].type == "STRING" else self.name(items)
+        return self.quoted(items) if items[0].kind == "STRING" else self.name(items)
 
     def index(self, items: list[Any]) -> ast.Index:
         return ast.Index(items[0], items[2], self._span(items))
 
     def slicing(self, items: list[Any]) -> ast.Slice:
-        colon = next(at for at, item in enumerate(items) if isinstance(item, Token) and item.type == "COLON")
+        colon = next(at for at, item in enumerate(items) if isinstance(item, Token) and item.kind == "COLON")
         low, high = items[colon - 1], items[colon + 1]
         ends = [end if isinstance(end, ast.Expr) else None for end in (low, high)]
         return ast.Slice(items[0], ends[0], ends[1], self._span(items))
@@ -226,12 +226,12 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
 
     def reference(self, items: list[Token]) -> ast.Reference | ast.Top:
         span = self._span(items)
-        return ast.Top(span) if items[0] == "_" else ast.Reference(str(items[0]), span)
+        return ast.Top(span) if items[0].text == "_" else ast.Reference(items[0].text, span)
 
     def number(self, items: list[Token]) -> ast.Literal:
         span = self._span(items)
         try:
-            return ast.Literal(number_value(str(items[0])), span)
+            return ast.Literal(number_value(items[0].text), span)
         except ValueError as error:
             self._problem(Code.SYNTAX, str(error), span)
             return ast.Literal(0, span)
@@ -241,7 +241,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
 
     def raw(self, items: list[Token]) -> ast.Literal | ast.Top:
         try:
-            return ast.Literal(raw_string(str(items[0])), self._span(items))
+            return ast.Literal(raw_string(items[0].text), self._span(items))
         except EscapeError as error:
             self._problem(Code.SYNTAX, str(error), self._span(items))
             return ast.Top(self._span(items))
@@ -296,11 +296,11 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
         return ast.ListLiteral(values, openings[0].value or ast.Top(openings[0].span), span)
 
     def value_alias(self, items: list[Any]) -> ast.Named:
-        return ast.Named(str(items[0]), items[2], self._span(items))
+        return ast.Named(items[0].text, items[2], self._span(items))
 
     def _text(self, tokens: Sequence[Token]) -> list[str]:
         try:
-            return string_parts([str(token) for token in tokens])
+            return string_parts([token.text for token in tokens])
         except EscapeError as error:
             span = self._span(tokens)
             if len(tokens) == 1:
@@ -329,9 +329,7 @@ class Builder(Transformer_NonRecursive):  # type: ignore[type-arg]  # lark's own
 
     def _place(self, item: Any) -> Span:
         if isinstance(item, Token):
-            assert item.start_pos is not None
-            assert item.end_pos is not None
-            return self._source.span(item.start_pos, item.end_pos)
+            return self._source.span(item.start, item.end)
         span: Span = item.value.span if isinstance(item, ast.Disjunct) else item.span
         return span
 

@@ -5,19 +5,19 @@ expression delimits. The stack of open brackets, which that needs anyway, also f
 
     "host-\(name).local"   ->  STRING_START "host-\(   IDENT name   STRING_END ).local"
 
-A token's text is exactly the source's text. Line ends become NEWLINE here, and COMMA or nothing in `AutomaticCommas`.
+A token's text is exactly the source's text. Line ends become NEWLINE in `lex_cue`, and COMMA or nothing in
+`lex_with_commas`.
 """
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar, Final, Never
-
-from lark.lexer import Lexer, Token
+from typing import Final, Never
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source
 from forgec.syntax.data import DEPTH_MAX
 from forgec.syntax.escape import CUE_ESCAPES, EscapeError, unescape
+from forgec.syntax.token import Token
 
 KEYWORDS: Final = {
     word: word.upper() for word in ("package", "import", "for", "in", "if", "let", "true", "false", "null")
@@ -50,6 +50,12 @@ _SIGNS: Final = {
     "&": "AMPERSAND", "*": "STAR", "/": "SLASH", "+": "PLUS", "-": "MINUS", "{": "LBRACE", "}": "RBRACE",
     "[": "LSQB", "]": "RSQB", "(": "LPAR", ")": "RPAR",
 }  # fmt: skip
+_ENDING: Final = frozenset(
+    {"IDENT", "NUMBER", "STRING", "RAW", "BYTES", "BOTTOM", "STRING_END", "ATTRIBUTE", "QUESTION", "ELLIPSIS"}
+    | {"RPAR", "RBRACE", "RSQB"}
+    | set(KEYWORDS.values())
+)
+"""What can end a declaration."""
 _CLOSES: Final = {"{": "}", "[": "]", "(": ")"}
 
 # Up to what ends a piece of a string: its quote, an interpolation, or (on one line) the line.
@@ -69,45 +75,29 @@ TOKENS_MAX: Final = 50_000
 """Of one file: parsing this many takes about a second, and the largest configurations have some thousands."""
 
 
-class CueLexer(Lexer):
-    """lark's lexer interface; what is lexed is a Source."""
-
-    def __init__(self, lexer_conf: object) -> None:
-        del lexer_conf  # the terminals are declared only, their patterns are above
-
-    def lex(self, source: Source) -> Iterator[Token]:  # type: ignore[override]  # lark types the classic interface as text
-        return _Scan(source).tokens()
+def lex_cue(source: Source) -> Iterator[Token]:
+    """Raises ForgeError where the text is no token, or a bracket does not fit."""
+    return _Scan(source).tokens()
 
 
-class AutomaticCommas:
+def lex_with_commas(source: Source) -> Iterator[Token]:
     """CUE's one rule for line ends: after a token that can end a declaration, a line end is a comma.
 
-    Not before `)`, where an expression in parentheses may end on a line of its own.
+    Not before `)`, where an expression in parentheses may end on a line of its own. The last line ends with or without
+    a line break.
     """
-
-    always_accept: ClassVar[tuple[str, ...]] = ()
-    _ENDING: ClassVar[frozenset[str]] = frozenset(
-        {"IDENT", "NUMBER", "STRING", "RAW", "BYTES", "BOTTOM", "STRING_END", "ATTRIBUTE", "QUESTION", "ELLIPSIS"}
-        | {"RPAR", "RBRACE", "RSQB"}
-        | set(KEYWORDS.values())
-    )
-
-    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        before: Token | None = None
-        line_ended = False
-        for token in stream:
-            if token.type == "NEWLINE":
-                line_ended = True
-                continue
-            if line_ended and token.type != "RPAR":
-                yield from self._comma_after(before)
-            yield token
-            before, line_ended = token, False
-        yield from self._comma_after(before)  # the last line ends, with or without a line break
-
-    def _comma_after(self, token: Token | None) -> Iterator[Token]:
-        if token is not None and token.type in self._ENDING:
-            yield Token("COMMA", "\n", start_pos=token.end_pos, end_pos=token.end_pos)
+    kind, end = "", 0  # of the token before
+    line_ended = False
+    for token in lex_cue(source):
+        if token.kind == "NEWLINE":
+            line_ended = True
+            continue
+        if line_ended and kind in _ENDING and token.kind != "RPAR":
+            yield Token("COMMA", "\n", end, end)
+        yield token
+        kind, end, line_ended = token.kind, token.end, False
+    if kind in _ENDING:
+        yield Token("COMMA", "\n", end, end)
 
 
 class _Scan:
@@ -155,7 +145,7 @@ class _Scan:
             if count > TOKENS_MAX:
                 message = f"the file has more than {TOKENS_MAX} words and signs"
                 raise fail(Code.TOO_DEEP, message, self._source.span(start, self._at))
-            yield Token(kind, text[start : self._at], start_pos=start, end_pos=self._at)
+            yield Token(kind, text[start : self._at], start, self._at)
         if self._open:
             bracket, start = self._open[-1]
             what = "interpolation of this string" if bracket.startswith('"') else f'"{bracket}"'

@@ -7,21 +7,18 @@ runner can do it, is the runner's business.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from lark import Lark, Transformer
-from lark.exceptions import UnexpectedToken, VisitError
-from lark.lexer import Lexer, Token
-
-from forge_grammar import resource
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
 from forgec.syntax import earthfile_ast as ast
 from forgec.syntax.earthfile_lexer import lex_earthfile, sections
-from forgec.syntax.earthfile_line import Lexeme, split_words
+from forgec.syntax.earthfile_line import split_words
+from forgec.syntax.lalr import Unexpected, parse
+from forgec.syntax.table import table
+from forgec.syntax.token import Token
 
 MISTAKES_MAX: Final = 20
 """Told of one file; a text with more is none of this language."""
@@ -45,44 +42,36 @@ def _mistakes_by_section(source: Source) -> Iterator[Diagnostic]:
             yield from error.diagnostics
 
 
-def _parse(source: Source, lexemes: Iterator[Lexeme]) -> ast.Earthfile:
+def _parse(source: Source, tokens: Iterator[Token]) -> ast.Earthfile:
+    builder = _Builder(source)
     try:
-        tree = _parser().parse(lexemes)  # our lexer takes them as they are
-        earthfile: ast.Earthfile = _Builder(source).transform(tree)
-    except UnexpectedToken as unexpected:
+        earthfile = parse(table("earthfile.lark"), tokens, builder.make)
+    except Unexpected as unexpected:
         raise _syntax_error(source, unexpected) from None
-    except VisitError as wrapped:
-        raise wrapped.orig_exc from None
+    if builder.mistake is not None:
+        raise builder.mistake
+    assert isinstance(earthfile, ast.Earthfile)
     return earthfile
-
-
-class _EarthfileLexer(Lexer):
-    """Hands our tokens to lark."""
-
-    def __init__(self, _lexer_conf: object) -> None:
-        pass
-
-    def lex(self, lexemes: Iterator[Lexeme]) -> Iterator[Token]:  # type: ignore[override]
-        for lexeme in lexemes:
-            yield Token(lexeme.kind, lexeme.text, start_pos=lexeme.start, end_pos=lexeme.end)
-
-
-@cache
-def _parser() -> Lark:
-    return Lark(
-        resource.text("earthfile.lark"), parser="lalr", lexer=_EarthfileLexer, maybe_placeholders=False, strict=True
-    )
 
 
 _T = TypeVar("_T")
 
 
-class _Builder(Transformer[Token, Any]):
+class _Builder:
     """One method a rule; children are tokens and finished nodes, a recipe is a tuple."""
 
     def __init__(self, source: Source) -> None:
-        super().__init__()
+        self.mistake: ForgeError | None = None
         self._source = source
+
+    def make(self, rule: str, children: list[Any]) -> Any:
+        """After a mistake nothing is made any more, but the text is read on: a later mistake of form goes first."""
+        if self.mistake is None:
+            try:
+                return getattr(self, rule)(children)
+            except ForgeError as error:
+                self.mistake = error
+        return None
 
     def start(self, children: list[Any]) -> ast.Earthfile:
         base: ast.Recipe = next(child for child in children if isinstance(child, tuple))
@@ -112,18 +101,18 @@ class _Builder(Transformer[Token, Any]):
 
     def version(self, children: list[Any]) -> str:
         (number,) = _tokens(children, "WORD")
-        if re.fullmatch(r"\d+\.\d+", number) is None:
-            message = f"{number[:20]!r} is no version of the language (write VERSION 0.8)"
+        if re.fullmatch(r"\d+\.\d+", number.text) is None:
+            message = f"{number.text[:20]!r} is no version of the language (write VERSION 0.8)"
             raise fail(Code.EARTHFILE_SYNTAX, message, self._span([number]))
-        return str(number)
+        return number.text
 
     def recipe(self, children: list[Any]) -> ast.Recipe:
         return tuple(children)
 
     def block(self, children: list[Any]) -> ast.Target:
         header = _tokens(children, "HEADER")[0]
-        docs = "".join(_tokens(children, "DOC"))
-        return ast.Target(name=str(header), docs=docs, recipe=children[-1], span=self._span([header]))
+        docs = _text(children, "DOC")
+        return ast.Target(name=header.text, docs=docs, recipe=children[-1], span=self._span([header]))
 
     def from_(self, children: list[Any]) -> ast.From:
         flags, base = self._call(children)
@@ -135,12 +124,12 @@ class _Builder(Transformer[Token, Any]):
         return ast.FromDockerfile(flags=flags, sources=sources, span=self._span(children))
 
     def import_(self, children: list[Any]) -> ast.Import:
-        path, *alias = (str(token) for token in _tokens(children, "WORD"))
+        path, *alias = (token.text for token in _tokens(children, "WORD"))
         name = alias[0] if alias else path.rstrip("/").rpartition("/")[2].partition(":")[0]
         return ast.Import(path=path, alias=name, span=self._span(children))
 
     def workdir(self, children: list[Any]) -> ast.Workdir:
-        return ast.Workdir(path=str(children[1]), span=self._span(children))
+        return ast.Workdir(path=children[1].text, span=self._span(children))
 
     def copy(self, children: list[Any]) -> ast.Copy:
         flags, operands = self._arguments(children)
@@ -150,7 +139,7 @@ class _Builder(Transformer[Token, Any]):
         return ast.Copy(flags=flags, sources=tuple(sources), destination=destination.text, span=self._span(children))
 
     def run(self, children: list[Any]) -> ast.Run:
-        text = "".join(_tokens(children, "TEXT"))
+        text = _text(children, "TEXT")
         return ast.Run(flags=self._flags(children), text=text, span=self._span(children))
 
     def build(self, children: list[Any]) -> ast.Build:
@@ -162,7 +151,7 @@ class _Builder(Transformer[Token, Any]):
         return ast.Do(flags=flags, function=function, span=self._span(children))
 
     def save_artifact(self, children: list[Any]) -> ast.SaveArtifact:
-        words = [str(token) for token in _tokens(children, "WORD")]
+        words = [token.text for token in _tokens(children, "WORD")]
         local = words.pop() if _tokens(children, "LOCAL") else None
         return ast.SaveArtifact(
             flags=self._flags(children),
@@ -173,7 +162,7 @@ class _Builder(Transformer[Token, Any]):
         )
 
     def save_image(self, children: list[Any]) -> ast.SaveImage:
-        names = tuple(str(token) for token in _tokens(children, "WORD"))
+        names = tuple(token.text for token in _tokens(children, "WORD"))
         return ast.SaveImage(flags=self._flags(children), names=names, span=self._span(children))
 
     def arg(self, children: list[Any]) -> ast.Arg:
@@ -184,7 +173,7 @@ class _Builder(Transformer[Token, Any]):
         wanted = {flag.name for flag in flags if flag.value != "false"}
         default = self._value(children) if _tokens(children, "EQUAL") else None
         return ast.Arg(
-            name=str(_tokens(children, "NAME")[0]),
+            name=_text(children, "NAME"),
             default=default,
             required="required" in wanted,
             is_global="global" in wanted,
@@ -192,12 +181,12 @@ class _Builder(Transformer[Token, Any]):
         )
 
     def assign(self, children: list[Any]) -> ast.Assign:
-        name = str(_tokens(children, "NAME")[0])
-        return ast.Assign(keyword=str(children[0]), name=name, value=self._value(children), span=self._span(children))
+        name = _text(children, "NAME")
+        return ast.Assign(keyword=children[0].text, name=name, value=self._value(children), span=self._span(children))
 
     def other(self, children: list[Any]) -> ast.Other:
-        keyword = " ".join(children[0].split())
-        return ast.Other(keyword=keyword, text="".join(_tokens(children, "TEXT")), span=self._span(children))
+        keyword = " ".join(children[0].text.split())
+        return ast.Other(keyword=keyword, text=_text(children, "TEXT"), span=self._span(children))
 
     def else_if(self, children: list[Any]) -> ast.Branch:
         return self._branch(children)
@@ -213,8 +202,8 @@ class _Builder(Transformer[Token, Any]):
     def for_(self, children: list[Any]) -> ast.For:
         return ast.For(
             flags=self._flags(children),
-            name=str(_tokens(children, "NAME")[0]),
-            items=str(_tokens(children, "TEXT")[0]),
+            name=_text(children, "NAME"),
+            items=_text(children, "TEXT"),
             body=_all(children, tuple)[0],
             span=self._span(children),
         )
@@ -223,7 +212,7 @@ class _Builder(Transformer[Token, Any]):
         return ast.Wait(body=_all(children, tuple)[0], span=self._span(children))
 
     def try_(self, children: list[Any]) -> ast.Try:
-        keywords = (token.type for token in _tokens(children, "TRY", "CATCH", "FINALLY"))
+        keywords = (token.kind for token in _tokens(children, "TRY", "CATCH", "FINALLY"))
         parts = dict(zip(keywords, _all(children, tuple), strict=True))
         return ast.Try(
             body=parts["TRY"],
@@ -246,24 +235,24 @@ class _Builder(Transformer[Token, Any]):
     def _branch(self, children: list[Any]) -> ast.Branch:
         return ast.Branch(
             flags=self._flags(children),
-            condition=str(_tokens(children, "TEXT")[0]),
+            condition=_text(children, "TEXT"),
             body=_all(children, tuple)[0],
             span=self._span(children),
         )
 
     def _arguments(self, children: list[Any]) -> tuple[tuple[ast.Flag, ...], tuple[ast.Operand, ...]]:
         """Flags, with the words that are their values, and operands."""
-        keyword = " ".join(children[0].split())
+        keyword = " ".join(children[0].text.split())
         flags: list[ast.Flag] = []
         operands: list[ast.Operand] = []
         waiting = False  # for the value of the last flag
         for token in _tokens(children, "FLAG", "WORD", "GROUP"):
             if waiting:
-                span = self._source.span(flags[-1].span.start, token.end_pos or 0)
-                flags[-1] = replace(flags[-1], value=str(token), span=span)
+                span = self._source.span(flags[-1].span.start, token.end)
+                flags[-1] = replace(flags[-1], value=token.text, span=span)
                 waiting = False
-            elif token.type == "FLAG":
-                flags.append(_flag(str(token), self._span([token])))
+            elif token.kind == "FLAG":
+                flags.append(_flag(token.text, self._span([token])))
                 waiting = flags[-1].value is None and flags[-1].name in _VALUE_FLAGS[keyword]
             else:
                 operands.append(self._operand(token))
@@ -280,27 +269,30 @@ class _Builder(Transformer[Token, Any]):
         before: list[ast.Flag] = []
         operand: ast.Operand | None = None
         args: list[ast.Flag] = []
+        keyword = children[0].text
         for token in children[1:-1]:
             flags = args if operand else before
-            if token.type == "FLAG":
-                flags.append(_flag(str(token), self._span([token])))
+            if token.kind == "FLAG":
+                flags.append(_flag(token.text, self._span([token])))
             elif flags and flags[-1].value is None and (operand or flags[-1].name in _VALUE_FLAGS["BUILD"]):
-                flags[-1] = replace(flags[-1], value=str(token))
+                flags[-1] = replace(flags[-1], value=token.text)
             elif operand is None:
                 operand = self._operand(token)
-            elif token.startswith("-"):
-                args.append(_flag(str(token), self._span([token])))
-            elif "$" in token or children[0] != "FROM":  # it may come to be `--name=value`, or matters when it runs
-                args.append(ast.Flag(name=str(token), value="", span=self._span([token])))
+            elif token.text.startswith("-"):
+                args.append(_flag(token.text, self._span([token])))
+            elif (
+                "$" in token.text or children[0].text != "FROM"
+            ):  # it may come to be `--name=value`, or matters when it runs
+                args.append(ast.Flag(name=token.text, value="", span=self._span([token])))
             else:
-                raise fail(Code.EARTHFILE_SYNTAX, f"{token[:60]!r} does not belong here", self._span([token]))
+                raise fail(Code.EARTHFILE_SYNTAX, f"{token.text[:60]!r} does not belong here", self._span([token]))
         if operand is None:
-            message = f"{children[0]} names no {'image or target' if children[0] == 'FROM' else 'target'}"
+            message = f"{keyword} names no {'image or target' if keyword == 'FROM' else 'target'}"
             raise fail(Code.EARTHFILE_SYNTAX, message, self._span(children))
         return tuple(before), replace(operand, args=operand.args + tuple(args))
 
     def _operand(self, token: Token) -> ast.Operand:
-        return self._parenthesised(str(token), self._span([token]))
+        return self._parenthesised(token.text, self._span([token]))
 
     def _parenthesised(self, text: str, span: Span) -> ast.Operand:
         if not text.startswith("("):
@@ -322,22 +314,19 @@ class _Builder(Transformer[Token, Any]):
         return ast.Operand(text=first, args=tuple(args), span=span)
 
     def _flags(self, children: list[Any]) -> tuple[ast.Flag, ...]:
-        return tuple(_flag(str(token), self._span([token])) for token in _tokens(children, "FLAG"))
+        return tuple(_flag(token.text, self._span([token])) for token in _tokens(children, "FLAG"))
 
     def _value(self, children: list[Any]) -> str:
-        return "".join(_tokens(children, "VALUE"))
+        return _text(children, "VALUE")
 
     def _span(self, children: list[Any]) -> Span:
         """From the first token to the end of its line: the part of a block that names it."""
         tokens = []
         for child in children:
-            if not isinstance(child, Token) or child.type == "EOL":
+            if not isinstance(child, Token) or child.kind == "EOL":
                 break
             tokens.append(child)
-        start, end = tokens[0].start_pos, tokens[-1].end_pos
-        assert start is not None
-        assert end is not None
-        return self._source.span(start, end)
+        return self._source.span(tokens[0].start, tokens[-1].end)
 
 
 def _all(children: list[Any], kind: type[_T]) -> list[_T]:
@@ -345,7 +334,12 @@ def _all(children: list[Any], kind: type[_T]) -> list[_T]:
 
 
 def _tokens(children: list[Any], *kinds: str) -> list[Token]:
-    return [child for child in children if isinstance(child, Token) and child.type in kinds]
+    return [child for child in children if isinstance(child, Token) and child.kind in kinds]
+
+
+def _text(children: list[Any], kind: str) -> str:
+    """Of the one token of this kind; nothing where there is none."""
+    return next((token.text for token in _tokens(children, kind)), "")
 
 
 def _unquoted(text: str) -> str:
@@ -357,19 +351,18 @@ def _flag(word: str, span: Span) -> ast.Flag:
     return ast.Flag(name=name, value=value if equal else None, span=span)
 
 
-def _syntax_error(source: Source, unexpected: UnexpectedToken) -> ForgeError:
-    token: Token = unexpected.token
-    expected = unexpected.accepts or unexpected.expected
-    span = source.span(token.start_pos or 0, token.end_pos or 0)
-    if token.type in ("END", "ELSE", "ELSE_IF", "CATCH", "FINALLY"):
-        message = f"{token} closes no block that is open here"
-    elif token.type == "VERSION":
+def _syntax_error(source: Source, unexpected: Unexpected) -> ForgeError:
+    token = unexpected.token
+    span = source.span(token.start, token.end)
+    if token.kind in ("END", "ELSE", "ELSE_IF", "CATCH", "FINALLY"):
+        message = f"{token.text} closes no block that is open here"
+    elif token.kind == "VERSION":
         message = "VERSION must be the first command, once"
-    elif token.type == "EOL":
-        wanted = sorted(_SPOKEN[kind] for kind in expected if kind in _SPOKEN)
+    elif token.kind == "EOL":
+        wanted = sorted(_SPOKEN[kind] for kind in unexpected.accepted if kind in _SPOKEN)
         message = f"the command ends too early: {' or '.join(wanted)} is missing"
     else:
-        message = f"{token[:60]!r} does not belong here"
+        message = f"{token.text[:60]!r} does not belong here"
     return fail(Code.EARTHFILE_SYNTAX, message, span)
 
 

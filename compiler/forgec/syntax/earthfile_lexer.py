@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from forgec.diagnostic import Code, ForgeError, fail
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span
-from forgec.syntax.earthfile_line import Lexeme, LogicalLine, logical_lines, split_words
+from forgec.syntax.earthfile_line import LogicalLine, logical_lines, split_words
+from forgec.syntax.token import Token
 
 NESTING_MAX: Final = 50
 """Blocks within blocks; deeper than any readable Earthfile, and far from Python's recursion limit."""
@@ -24,28 +27,28 @@ FILE_CHARS_MAX: Final = 256 * 1024
 """Three times the largest Earthfile known (78 kB); the parser needs about 2 s for the densest file of this size."""
 
 
-def lex_earthfile(source: Source, start: int = 0, end: int | None = None) -> Iterator[Lexeme]:
+def lex_earthfile(source: Source, start: int = 0, end: int | None = None) -> Iterator[Token]:
     """All tokens of a file or of a section. Raises ForgeError where a line cannot be cut."""
     if len(source.text) > FILE_CHARS_MAX:
         raise fail(Code.TOO_DEEP, f"Earthfile has more than {FILE_CHARS_MAX} characters", source.span(0, 0))
-    opened: list[Lexeme] = []
+    opened: list[Token] = []
     in_target = False
     for line in logical_lines(source, start, end):
         first = True
-        for lexeme in _lex_line(source, line):
+        for token in _lex_line(source, line):
             if first:
-                in_target = in_target or lexeme.kind in ("DOC", "HEADER")
-                _check_margin(source, line, lexeme, in_target=in_target, in_block=bool(opened))
+                in_target = in_target or token.kind in ("DOC", "HEADER")
+                _check_margin(source, line, token, in_target=in_target, in_block=bool(opened))
                 first = False
-            if lexeme.kind == "HEADER" and opened:
+            if token.kind == "HEADER" and opened:
                 raise _unclosed(source, opened[-1])
-            if lexeme.kind == "END" and opened:
+            if token.kind == "END" and opened:
                 opened.pop()
-            elif lexeme.kind in _OPENING:
-                opened.append(lexeme)
+            elif token.kind in _OPENING:
+                opened.append(token)
                 if len(opened) > NESTING_MAX:
-                    raise fail(Code.TOO_DEEP, f"blocks are nested deeper than {NESTING_MAX}", _span(source, lexeme))
-            yield lexeme
+                    raise fail(Code.TOO_DEEP, f"blocks are nested deeper than {NESTING_MAX}", _span(source, token))
+            yield token
     if opened:
         raise _unclosed(source, opened[-1])
 
@@ -64,20 +67,20 @@ def sections(source: Source) -> Iterator[tuple[int, int]]:
         yield start, len(source.text)
 
 
-def _check_margin(source: Source, line: LogicalLine, lexeme: Lexeme, *, in_target: bool, in_block: bool) -> None:
+def _check_margin(source: Source, line: LogicalLine, token: Token, *, in_target: bool, in_block: bool) -> None:
     """Commands of a target are indented, those before the first target are not: the language tells them apart so."""
-    if lexeme.kind in ("DOC", "HEADER"):
+    if token.kind in ("DOC", "HEADER"):
         return
     if in_target and line.at_margin:
-        message = f"{lexeme.text} stands at the margin: the commands of a target are indented"
+        message = f"{token.text} stands at the margin: the commands of a target are indented"
     elif not in_target and not in_block and not line.at_margin:
-        message = f"{lexeme.text} is indented: commands before the first target stand at the margin"
+        message = f"{token.text} is indented: commands before the first target stand at the margin"
     else:
         return
-    raise fail(Code.EARTHFILE_SYNTAX, message, _span(source, lexeme))
+    raise fail(Code.EARTHFILE_SYNTAX, message, _span(source, token))
 
 
-def _unclosed(source: Source, opening: Lexeme) -> ForgeError:
+def _unclosed(source: Source, opening: Token) -> ForgeError:
     return fail(
         Code.EARTHFILE_SYNTAX,
         f"{' '.join(opening.text.split())} has no END",
@@ -86,16 +89,16 @@ def _unclosed(source: Source, opening: Lexeme) -> ForgeError:
     )
 
 
-def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
-    end = line.lexeme("EOL", len(line.text), len(line.text))
+def _lex_line(source: Source, line: LogicalLine) -> Iterator[Token]:
+    end = line.token("EOL", len(line.text), len(line.text))
     if line.at_margin and (header := _HEADER.fullmatch(line.text)):
-        name = line.lexeme("HEADER", *header.span(1))
+        name = line.token("HEADER", *header.span(1))
         if header.end(1) + 1 < header.end():
             raise fail(
                 Code.EARTHFILE_SYNTAX, f"no space may stand before the colon of {name.text}", _span(source, name)
             )
         if line.docs:
-            yield name._replace(kind="DOC", text=line.docs)
+            yield replace(name, kind="DOC", text=line.docs)
         yield name
         yield end
         return
@@ -106,20 +109,20 @@ def _lex_line(source: Source, line: LogicalLine) -> Iterator[Lexeme]:
     kind, shape = _COMMANDS.get(keyword, (None, None))
     if kind is None or shape is None:
         raise _unknown(source, line, keyword)
-    yield line.lexeme(kind, *match.span())
+    yield line.token(kind, *match.span())
     yield from _LEX_ARGUMENTS[shape](source, line, match.end())
     yield end
 
 
-def _lex_words(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+def _lex_words(_source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
     return _lexed_words(line, start, split_words(line.text[start:]))
 
 
-def _lex_words_grouped(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+def _lex_words_grouped(_source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
     return _lexed_words(line, start, split_words(line.text[start:], grouped_values=True))
 
 
-def _lexed_words(line: LogicalLine, start: int, words: Iterable[tuple[int, int]]) -> Iterator[Lexeme]:
+def _lexed_words(line: LogicalLine, start: int, words: Iterable[tuple[int, int]]) -> Iterator[Token]:
     for first, last in words:
         word = line.text[start + first : start + last]
         if word.startswith("--"):
@@ -128,78 +131,78 @@ def _lexed_words(line: LogicalLine, start: int, words: Iterable[tuple[int, int]]
             kind = "GROUP"
         else:
             kind = "WORD"
-        yield line.lexeme(kind, start + first, start + last)
+        yield line.token(kind, start + first, start + last)
 
 
-def _lex_words_as(source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+def _lex_words_as(source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
     """Words, with `AS` and `AS LOCAL` as keywords."""
     before = ""
-    for lexeme in _lex_words(source, line, start):
-        keyword = lexeme.text == "AS" or (lexeme.text == "LOCAL" and before == "AS")
-        yield lexeme._replace(kind=lexeme.text) if keyword else lexeme
-        before = lexeme.text
+    for token in _lex_words(source, line, start):
+        keyword = token.text == "AS" or (token.text == "LOCAL" and before == "AS")
+        yield replace(token, kind=token.text) if keyword else token
+        before = token.text
 
 
-def _lex_flags(line: LogicalLine, start: int) -> Iterator[Lexeme]:
-    """Leading `--flags`; a bare `--` ends them and is dropped. The last lexeme is the rest, which may be empty."""
+def _lex_flags(line: LogicalLine, start: int) -> Iterator[Token]:
+    """Leading `--flags`; a bare `--` ends them and is dropped. The last token is the rest, which may be empty."""
     rest = len(line.text)
-    waiting: Lexeme | None = None
+    waiting: Token | None = None
     for first, last in split_words(line.text[start:]):
-        lexeme = line.lexeme("FLAG", start + first, start + last)
+        token = line.token("FLAG", start + first, start + last)
         if waiting:
-            yield waiting._replace(text=f"{waiting.text}={lexeme.text}", end=lexeme.end)
+            yield replace(waiting, text=f"{waiting.text}={token.text}", end=token.end)
             waiting = None
-        elif lexeme.text in _VALUE_FLAGS:
-            waiting = lexeme
-        elif lexeme.text.startswith("--") and lexeme.text != "--":
-            yield lexeme
+        elif token.text in _VALUE_FLAGS:
+            waiting = token
+        elif token.text.startswith("--") and token.text != "--":
+            yield token
         else:
-            rest = start + (last if lexeme.text == "--" else first)
+            rest = start + (last if token.text == "--" else first)
             break
     while rest < len(line.text) and line.text[rest].isspace():
         rest += 1
-    yield line.lexeme("TEXT", rest, len(line.text))
+    yield line.token("TEXT", rest, len(line.text))
 
 
-def _lex_shell(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
-    for lexeme in _lex_flags(line, start):
-        if lexeme.text:
-            yield lexeme
+def _lex_shell(_source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
+    for token in _lex_flags(line, start):
+        if token.text:
+            yield token
 
 
-def _lex_loop(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
-    for lexeme in _lex_flags(line, start):
-        if lexeme.kind == "FLAG":
-            yield lexeme
+def _lex_loop(_source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
+    for token in _lex_flags(line, start):
+        if token.kind == "FLAG":
+            yield token
         else:
-            offset = len(line.text) - len(lexeme.text)
+            offset = len(line.text) - len(token.text)
             if match := _LOOP.match(line.text, offset):
-                yield line.lexeme("NAME", *match.span(1))
-                yield line.lexeme("IN", *match.span(2))
+                yield line.token("NAME", *match.span(1))
+                yield line.token("IN", *match.span(2))
                 offset = match.end()
             if offset < len(line.text):
-                yield line.lexeme("TEXT", offset, len(line.text))
+                yield line.token("TEXT", offset, len(line.text))
 
 
-def _lex_assignment(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
-    for lexeme in _lex_flags(line, start):
-        if lexeme.kind == "FLAG":
-            yield lexeme
+def _lex_assignment(_source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
+    for token in _lex_flags(line, start):
+        if token.kind == "FLAG":
+            yield token
             continue
-        offset = len(line.text) - len(lexeme.text)
+        offset = len(line.text) - len(token.text)
         if match := _NAME.match(line.text, offset):
-            yield line.lexeme("NAME", *match.span(1))
+            yield line.token("NAME", *match.span(1))
             if match[2]:
-                yield line.lexeme("EQUAL", *match.span(2))
+                yield line.token("EQUAL", *match.span(2))
             offset = match.end()
         if offset < len(line.text):
-            yield line.lexeme("VALUE", offset, len(line.text))
+            yield line.token("VALUE", offset, len(line.text))
 
 
-def _lex_text(_source: Source, line: LogicalLine, start: int) -> Iterator[Lexeme]:
+def _lex_text(_source: Source, line: LogicalLine, start: int) -> Iterator[Token]:
     rest = line.text[start:].lstrip()
     if rest:
-        yield line.lexeme("TEXT", len(line.text) - len(rest), len(line.text))
+        yield line.token("TEXT", len(line.text) - len(rest), len(line.text))
 
 
 def _unknown(source: Source, line: LogicalLine, word: str) -> ForgeError:
@@ -211,13 +214,13 @@ def _unknown(source: Source, line: LogicalLine, word: str) -> ForgeError:
     return fail(
         Code.EARTHFILE_SYNTAX,
         f'"{word[:40]}" is no Earthfile command',
-        _span(source, line.lexeme("WORD", 0, min(len(word), len(line.text)))),
+        _span(source, line.token("WORD", 0, min(len(word), len(line.text)))),
         help=help_text,
     )
 
 
-def _span(source: Source, lexeme: Lexeme) -> Span:
-    return source.span(lexeme.start, lexeme.end)
+def _span(source: Source, token: Token) -> Span:
+    return source.span(token.start, token.end)
 
 
 _HEADER: Final = re.compile(r"([A-Za-z][A-Za-z0-9._-]*)[ \t]*:")

@@ -8,19 +8,11 @@ file, so that every token has an exact place.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from forgec.diagnostic import Code, fail
 from forgec.source import Source
-
-
-class Lexeme(NamedTuple):
-    """A token: its kind as the grammar names it, its text as written (continuations removed), its place."""
-
-    kind: str
-    text: str
-    start: int
-    end: int
+from forgec.syntax.token import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +24,9 @@ class LogicalLine:
     at_margin: bool
     docs: str
 
-    def lexeme(self, kind: str, start: int, end: int) -> Lexeme:
+    def token(self, kind: str, start: int, end: int) -> Token:
         last = self.offsets[end - 1] + 1 if end > start else self.offsets[start]
-        return Lexeme(kind, self.text[start:end], self.offsets[start], last)
+        return Token(kind, self.text[start:end], self.offsets[start], last)
 
 
 def logical_lines(source: Source, start: int = 0, end: int | None = None) -> Iterator[LogicalLine]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from forgec.diagnostic import Code, ForgeError
 from forgec.source import Source
 from forgec.syntax import ast
-from forgec.syntax.parse import parse_file, parser
+from forgec.syntax.parse import parse_file
 
 
 def parse(text: str) -> ast.File:
@@ -31,10 +31,6 @@ def failures(text: str) -> list[str]:
     with pytest.raises(ForgeError) as caught:
         parse(text)
     return [f"{each.span}: {each.message}" for each in caught.value.diagnostics]
-
-
-def test_the_grammar_has_no_conflict() -> None:
-    assert parser(strict=True)
 
 
 def test_a_line_end_is_a_comma_where_a_declaration_can_end() -> None:
