@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct, field
 
+from forge_runtime.lane import Lane
+
 RESULT_INLINE_BYTES_MAX: Final = 256 * 1024
 """A larger result goes to the object store; NATS refuses messages above 1 MiB, headers included."""
 
@@ -173,7 +175,10 @@ class DeploymentPayload(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One unit of work for one worker. `payload` is the JSON of the type's payload struct."""
+    """One unit of work for one worker. `payload` is the JSON of the type's payload struct.
+
+    `lane` is part of where its message lies, so it never changes once there is a record.
+    """
 
     version: int = 1
     job_id: str
@@ -188,6 +193,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: msgspec.Raw
     plan_digest: str | None = None
     traceparent: str | None = None
+    lane: Lane = Lane.MAIN
 
 
 class ResultReference(Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ class Requeuer:
         """NotRequeued if the job's record or run does not allow it, or its queue is full."""
         record = await self.check(letter)
         job = record.job
-        target = subject.job_subject(job.type, job.run_id, job.job_id)
+        target = subject.subject_of(job)
         decided = await self.ledger.change(job.run_id, job.job_id, revive)
         if isinstance(decided, Refused):
             raise NotRequeued(_refusal(decided.record))

@@ -1,6 +1,7 @@
 """Every NATS name of the platform, in one table; nobody else formats a stream, subject, consumer or key.
 
     pipeline.<pool>.<run>.<job>      work queues, one message a subject     -> <pool>-consumer -> workers
+    pipeline.<pool>.<run>.<job>.<lane>   the same, for jobs of another lane than the main one
     forge.events.<run>.<kind>        what happened, for the API             -> api-projector
     forge.dead.<pool>.<run>.<job>    jobs that were given up, the newest letter of each
     forge.logs.<run>.<job>           live log lines, core NATS, lossy
@@ -14,9 +15,10 @@ publishing it once. Messages carry no `Nats-Msg-Id`: its window would swallow a 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from forge_runtime.job import JobType
+from forge_runtime.job import Job, JobType
+from forge_runtime.lane import Lane
 
 DAY_S: Final = 24 * 3600
 
@@ -48,16 +50,29 @@ class NoSuchPool(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkQueue:
-    """A pool's stream and its one durable pull consumer."""
+    """A pool's stream, and a durable pull consumer for each of its lanes; `consumer` is the main lane's."""
 
     pool: str
     stream: str
     consumer: str
     messages_max: int
+    lanes: tuple[Lane, ...] = (Lane.MAIN, Lane.FIRST, Lane.EARLY)
+    """The main one comes first: before it is narrowed to its own jobs, a server refuses the others' consumers."""
 
     @property
     def filter(self) -> str:
         return f"pipeline.{self.pool}.>"
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        return tuple(map(self.lane_consumer, self.lanes))
+
+    def lane_consumer(self, lane: Lane) -> str:
+        return self.consumer if lane is Lane.MAIN else f"{self.consumer}-{lane}"
+
+    def lane_filter(self, lane: Lane) -> str:
+        """Disjoint between lanes: a work queue gives each message to one consumer."""
+        return _lane_subject(f"pipeline.{self.pool}.*.*", lane)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +102,13 @@ class Follower:
 
 
 QUEUES: Final = (
-    WorkQueue(pool="discovery", stream="pipeline-discovery", consumer="discovery-consumer", messages_max=1000),
+    WorkQueue(
+        pool="discovery",
+        stream="pipeline-discovery",
+        consumer="discovery-consumer",
+        messages_max=1000,
+        lanes=(Lane.MAIN,),  # a run has one job here
+    ),
     WorkQueue(pool="tasks", stream="pipeline-tasks", consumer="ci-consumer", messages_max=5000),
     WorkQueue(pool="artifacts", stream="pipeline-artifacts", consumer="artifact-consumer", messages_max=1000),
     WorkQueue(pool="releases", stream="pipeline-releases", consumer="release-consumer", messages_max=1000),
@@ -134,8 +155,28 @@ def queue_of(job_type: JobType) -> WorkQueue:
     return next(queue for queue in QUEUES if queue.pool == pool)
 
 
-def job_subject(job_type: JobType, run_id: str, job_id: str) -> str:
-    return f"pipeline.{_POOL[job_type]}.{run_id}.{job_id}"
+def job_subject(job_type: JobType, run_id: str, job_id: str, lane: Lane = Lane.MAIN) -> str:
+    queue = queue_of(job_type)
+    assert lane in queue.lanes, f"nobody looks into the lane {lane} of {queue.pool}"
+    return _lane_subject(f"pipeline.{queue.pool}.{run_id}.{job_id}", lane)
+
+
+def subject_of(job: Job) -> str:
+    """Where the job's message lies; of a job that has a record, the record's job says so."""
+    return job_subject(job.type, job.run_id, job.job_id, job.lane)
+
+
+class JobSubject(NamedTuple):
+    pool: str
+    run_id: str
+    job_id: str
+    lane: Lane
+
+
+def read_job_subject(subject: str) -> JobSubject:
+    """The parts of a work queue's subject."""
+    _, pool, run_id, job_id, *lane = subject.split(".")
+    return JobSubject(pool, run_id, job_id, Lane(*lane) if lane else Lane.MAIN)
 
 
 def queues_of(pools: Iterable[str]) -> tuple[WorkQueue, ...]:
@@ -199,3 +240,7 @@ def cancel_key(run_id: str) -> str:
 
 
 CANCEL_KEYS: Final = "cancel.>"
+
+
+def _lane_subject(plain: str, lane: Lane) -> str:
+    return plain if lane is Lane.MAIN else f"{plain}.{lane}"

@@ -55,7 +55,7 @@ class Submitter:
             async with self._turn:
                 record = await self.ledger.open(job)
                 if record.state is JobState.QUEUED:
-                    await self._publish(job, give_up_at)
+                    await self._publish(record.job, give_up_at)
             if record.state.terminal:
                 _log.info("job had ended before", extra={"job_id": job.job_id, "state": record.state})
                 return record
@@ -65,7 +65,7 @@ class Submitter:
         return ended
 
     async def _publish(self, job: Job, give_up_at: float) -> None:
-        target = subject.job_subject(job.type, job.run_id, job.job_id)
+        target = subject.subject_of(job)
         failures = 0
         while True:
             try:

@@ -112,7 +112,7 @@ class Sweeper:
 
     async def _end_stranded(self, message: Delivery) -> None:
         """The message goes last: whoever dies before finds it again, and the record ended."""
-        pool, run_id, job_id = message.subject.split(".")[-3:]
+        pool, run_id, job_id, _ = subject.read_job_subject(message.subject)
         reason = f"its message was handed out {message.deliveries} times and never acknowledged"
         try:
             decided = await self.ledger.change(
@@ -143,7 +143,7 @@ class Sweeper:
     async def _republish(self, record: JobRecord) -> None:
         """Anew where it is gone, or passed over; while somebody may still get it, the queue refuses another."""
         job = record.job
-        queue, target = subject.queue_of(job.type), subject.job_subject(job.type, job.run_id, job.job_id)
+        queue, target = subject.queue_of(job.type), subject.subject_of(job)
         published = await self.ledger.bus.publish_job(target, encode(job))
         if not published and await self.ledger.bus.passed_over(queue, target):
             # Dying in between does no harm: the next round finds the message gone.

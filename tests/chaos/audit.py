@@ -130,10 +130,11 @@ async def _judge_queues(bus: JetStreamBus, found: Audit) -> None:
         found.left += state.messages
         if state.messages:
             found.findings.append(f"stream {queue.stream} still holds {state.messages} messages")
-        consumer = await jetstream.consumer_info(queue.stream, queue.consumer)
-        if consumer.num_ack_pending or consumer.num_pending:
-            waiting = f"{consumer.num_pending} wait, {consumer.num_ack_pending} are not acknowledged"
-            found.findings.append(f"consumer {queue.consumer}: {waiting}")
+        for name in queue.consumers:
+            consumer = await jetstream.consumer_info(queue.stream, name)
+            if consumer.num_ack_pending or consumer.num_pending:
+                waiting = f"{consumer.num_pending} wait, {consumer.num_ack_pending} are not acknowledged"
+                found.findings.append(f"consumer {name}: {waiting}")
     buried = await read_stream(bus.connection, subject.DEAD_LETTERS_STREAM)
     letters = {stored.subject.split(".")[-1] for stored in buried}
     if len(letters) != found.given_up:

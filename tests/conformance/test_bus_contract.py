@@ -9,6 +9,7 @@ from tests.conformance.conftest import Connections
 
 from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, Hint, QueueFull, TooLarge
 from forge_runtime.job import JobType
+from forge_runtime.lane import Lane
 from forge_runtime.subject import (
     CANCEL_KEYS,
     cancel_key,
@@ -51,6 +52,30 @@ async def test_a_job_reaches_only_its_own_pool(connections: Connections) -> None
         assert await worker.pull(DISCOVERY, 0.2) is None
 
 
+async def test_a_job_reaches_who_looks_into_its_lane(connections: Connections) -> None:
+    async with connections() as (dispatcher, worker):
+        jobs = {lane: job_subject(JobType.CI, "run-1", f"job-{lane}", lane) for lane in CI.lanes}
+        for job in jobs.values():
+            await dispatcher.publish_job(job, b"")
+
+        found = {lane: await worker.pull(CI, 10, lane) for lane in CI.lanes}
+
+        assert {lane: delivery.subject for lane, delivery in found.items() if delivery} == jobs
+        assert [await worker.pull(CI, 0, lane) for lane in CI.lanes] == [None] * len(CI.lanes)
+
+
+async def test_a_pull_without_patience_finds_what_lies_there_now(connections: Connections) -> None:
+    async with connections() as (dispatcher, worker):
+        before = await worker.pull(CI, 0)
+        await dispatcher.publish_job(JOB, b"payload")
+        then = await worker.pull(CI, 0)
+        after = await worker.pull(CI, 0)
+
+        assert (before, after) == (None, None)
+        assert then is not None
+        assert then.data == b"payload"
+
+
 async def test_each_of_several_pullers_gets_its_own_job(connections: Connections) -> None:
     async with connections() as (dispatcher, worker):
         waiting = [asyncio.create_task(bus.pull(CI, 10)) for bus in (worker, worker, dispatcher)]
@@ -77,8 +102,8 @@ async def test_publishing_a_job_twice_is_publishing_it_once(connections: Connect
 async def test_depth_of_a_queue_tells_what_waits_from_what_is_handed_out(connections: Connections) -> None:
     async with connections() as (dispatcher, worker):
         before = await dispatcher.queue_depth(CI)
-        for number in range(3):
-            await dispatcher.publish_job(job_subject(JobType.CI, "run-1", f"job-{number}"), b"")
+        for number, lane in enumerate(CI.lanes):
+            await dispatcher.publish_job(job_subject(JobType.CI, "run-1", f"job-{number}", lane), b"")
         held = await worker.pull(CI, 10)
         while_held = await dispatcher.queue_depth(CI)
         assert held is not None
@@ -151,8 +176,9 @@ async def test_purging_a_run_leaves_the_others(connections: Connections) -> None
     async with connections() as (dispatcher, worker):
         for run, job in [("run-1", "a"), ("run-1", "b"), ("run-2", "a")]:
             await dispatcher.publish_job(job_subject(JobType.CI, run, job), run.encode())
+        await dispatcher.publish_job(job_subject(JobType.CI, "run-1", "c", Lane.FIRST), b"")
 
-        assert await dispatcher.purge(CI, run_subjects(CI, "run-1")) == 2
+        assert await dispatcher.purge(CI, run_subjects(CI, "run-1")) == 3
         assert await dispatcher.purge(CI, run_subjects(CI, "run-1")) == 0
         left = await worker.pull(CI, 10)
         assert left is not None

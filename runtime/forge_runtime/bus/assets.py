@@ -4,7 +4,7 @@ A bucket is a stream with the shape that NATS tools know as one. What is not nam
 limits, descriptions) is the operator's, and neither compared nor changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,14 +53,14 @@ def wanted_assets(replicas: int | None = None) -> tuple[Asset, ...]:
     }
     return (
         *(Asset(stream=name, fields={**fields, **chosen}) for name, fields in streams.items()),
-        *(_consumer(queue) for queue in QUEUES),
+        *(consumer for queue in QUEUES for consumer in _consumers(queue)),
         *(_follower(follower) for follower in FOLLOWERS),
     )
 
 
-def queue_assets(queue: WorkQueue) -> tuple[Asset, Asset]:
-    """What a worker of this queue needs: the stream and its consumer."""
-    return Asset(stream=queue.stream, fields=_queue(queue)), _consumer(queue)
+def queue_assets(queue: WorkQueue) -> tuple[Asset, ...]:
+    """What a worker of this queue needs: the stream and its consumers."""
+    return Asset(stream=queue.stream, fields=_queue(queue)), *_consumers(queue)
 
 
 def _queue(queue: WorkQueue) -> dict[str, Any]:
@@ -76,14 +76,16 @@ def _queue(queue: WorkQueue) -> dict[str, Any]:
     }
 
 
-def _consumer(queue: WorkQueue) -> Asset:
-    fields = {
-        "filter_subject": queue.filter,
-        "ack_policy": AckPolicy.EXPLICIT,
-        "ack_wait": ACK_WAIT_S,
-        "max_deliver": MAX_DELIVER,
-    }
-    return Asset(stream=queue.stream, consumer=queue.consumer, fields=fields)
+def _consumers(queue: WorkQueue) -> Iterator[Asset]:
+    """One for each lane, in the order in which a server can make them."""
+    for lane in queue.lanes:
+        fields = {
+            "filter_subject": queue.lane_filter(lane),
+            "ack_policy": AckPolicy.EXPLICIT,
+            "ack_wait": ACK_WAIT_S,
+            "max_deliver": MAX_DELIVER,
+        }
+        yield Asset(stream=queue.stream, consumer=queue.lane_consumer(lane), fields=fields)
 
 
 def _follower(follower: Follower) -> Asset:

@@ -29,6 +29,7 @@ from forge_runtime.bus.port import (
 from forge_runtime.bus.puller import EXPIRES_S, Puller
 from forge_runtime.bus.records import KeyValueRecords
 from forge_runtime.bus.stranded import read_stranded
+from forge_runtime.lane import Lane
 from forge_runtime.settings import BusSettings
 from forge_runtime.subject import (
     ACK_WAIT_S,
@@ -40,6 +41,7 @@ from forge_runtime.subject import (
     RUNS_BUCKET,
     SWEEPER,
     WorkQueue,
+    read_job_subject,
 )
 
 _EVENTS_PAUSE_S: Final = 1.0
@@ -91,13 +93,15 @@ class JetStreamBus:
 
     async def queue_depth(self, queue: WorkQueue) -> QueueDepth:
         async with self.connection.limit(f"look how deep {queue.stream} is"):
-            consumer = await self.connection.jetstream.consumer_info(queue.stream, queue.consumer)
+            lanes = [await self.connection.jetstream.consumer_info(queue.stream, name) for name in queue.consumers]
         return QueueDepth(
-            pending=consumer.num_pending or 0, in_flight=consumer.num_ack_pending or 0, limit=queue.messages_max
+            pending=sum(lane.num_pending or 0 for lane in lanes),
+            in_flight=sum(lane.num_ack_pending or 0 for lane in lanes),
+            limit=queue.messages_max,
         )
 
-    async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
-        return await self._puller(queue.stream, queue.consumer).pull(timeout_s)
+    async def pull(self, queue: WorkQueue, timeout_s: float, lane: Lane = Lane.MAIN) -> Delivery | None:
+        return await self._puller(queue.stream, queue.lane_consumer(lane)).pull(timeout_s)
 
     async def pull_stranded(self, timeout_s: float) -> Delivery | None:
         loop = asyncio.get_running_loop()
@@ -128,7 +132,8 @@ class JetStreamBus:
                 message = await jetstream.get_last_msg(queue.stream, subject)
             except nats.js.errors.NotFoundError:
                 return False
-            consumer = await jetstream.consumer_info(queue.stream, queue.consumer)
+            lane = read_job_subject(subject).lane
+            consumer = await jetstream.consumer_info(queue.stream, queue.lane_consumer(lane))
         floor = consumer.ack_floor.stream_seq if consumer.ack_floor is not None else 0
         return int(message.seq or 0) <= floor
 

@@ -31,6 +31,7 @@ from forge_runtime.bus.port import (
     check_digest,
 )
 from forge_runtime.dead_letter import Cause, DeadLetter, decode_cause, encode_cause
+from forge_runtime.lane import Lane
 from forge_runtime.subject import (
     EVENTS_FILTER,
     EVENTS_STREAM,
@@ -125,9 +126,9 @@ class MemoryBus:
         pending, in_flight = self.server.queues[queue.stream].depth()
         return QueueDepth(pending=pending, in_flight=in_flight, limit=queue.messages_max)
 
-    async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
+    async def pull(self, queue: WorkQueue, timeout_s: float, lane: Lane = Lane.MAIN) -> Delivery | None:
         self._require_open()
-        return await self.server.queues[queue.stream].pull(timeout_s)
+        return await self.server.queues[queue.stream].pull(timeout_s, queue.lane_filter(lane))
 
     async def pull_stranded(self, timeout_s: float) -> Delivery | None:
         self._require_open()

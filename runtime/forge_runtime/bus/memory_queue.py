@@ -81,23 +81,24 @@ class MemoryQueue:
     def wake(self) -> None:
         self._changed.set()
 
-    async def pull(self, timeout_s: float) -> "HeldMessage | None":
+    async def pull(self, timeout_s: float, pattern: str = ">") -> "HeldMessage | None":
+        """The first message whose subject fits and that may be handed out, or None after `timeout_s`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        while (held := self._take()) is None:
+        while (held := self._take(pattern)) is None:
             left = deadline - loop.time()
             if left <= 0:
                 return None
             self._changed.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, self._next_due_s())):
+                async with asyncio.timeout(min(left, self._next_due_s(pattern))):
                     await self._changed.wait()
         return held
 
-    def _take(self) -> "HeldMessage | None":
+    def _take(self, pattern: str) -> "HeldMessage | None":
         now = self._clock()
         for number, message in self._messages.items():
-            if message.due > now or message.stranded:
+            if message.due > now or message.stranded or not fits(pattern, message.subject):
                 continue
             if not self._may_deliver(message):
                 message.stranded = True
@@ -108,8 +109,12 @@ class MemoryQueue:
             return HeldMessage(self, number, message)
         return None
 
-    def _next_due_s(self) -> float:
-        due = [message.due for message in self._messages.values() if self._may_deliver(message)]
+    def _next_due_s(self, pattern: str) -> float:
+        due = [
+            message.due
+            for message in self._messages.values()
+            if self._may_deliver(message) and fits(pattern, message.subject)
+        ]
         return max(0.001, min(due) - self._clock()) if due else _FOREVER_S
 
     def _may_deliver(self, message: QueuedMessage) -> bool:

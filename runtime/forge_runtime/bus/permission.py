@@ -143,11 +143,9 @@ def _take_jobs(queues: Sequence[WorkQueue]) -> Duty:
     """After a look whether the queue is as this version needs it."""
     needed: list[str] = []
     for queue in queues:
-        needed += [
-            _ask("STREAM.INFO", queue.stream),
-            _ask("CONSUMER.INFO", queue.stream, queue.consumer),
-            *_consume(queue.stream, queue.consumer),
-        ]
+        needed.append(_ask("STREAM.INFO", queue.stream))
+        for consumer in queue.consumers:
+            needed += [_ask("CONSUMER.INFO", queue.stream, consumer), *_consume(queue.stream, consumer)]
     return Duty(title="take jobs of its pools", publish=tuple(needed))
 
 

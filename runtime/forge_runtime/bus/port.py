@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from forge_runtime.dead_letter import Cause, DeadLetter
+from forge_runtime.lane import Lane
 from forge_runtime.subject import WorkQueue
 
 
@@ -167,8 +168,11 @@ class Bus(Protocol):
 
     async def queue_depth(self, queue: WorkQueue) -> "QueueDepth": ...
 
-    async def pull(self, queue: WorkQueue, timeout_s: float) -> Delivery | None:
-        """One message, or None after `timeout_s`. Cancelling a pull never swallows a message."""
+    async def pull(self, queue: WorkQueue, timeout_s: float, lane: Lane = Lane.MAIN) -> Delivery | None:
+        """One message of a lane, or None after `timeout_s`; with 0, one that lies there now.
+
+        Cancelling a pull never swallows a message.
+        """
         ...
 
     async def pull_stranded(self, timeout_s: float) -> Delivery | None:

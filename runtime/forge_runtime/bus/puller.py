@@ -95,7 +95,7 @@ class Puller:
         self._endings: set[asyncio.Task[None]] = set()
 
     async def pull(self, timeout_s: float) -> PulledMessage | None:
-        """One message, or None after `timeout_s`.
+        """One message, or None after `timeout_s`; with 0, one that lies there now.
 
         BusUnavailable when the consumer does not answer, is gone or refuses; raised after a pause that grows up to
         5 s, so that a caller who simply pulls again does not spin. Being disconnected is no failure: it is waited out.
@@ -103,17 +103,14 @@ class Puller:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         try:
+            if timeout_s == 0:
+                return self._message(await self._ask(0)) if await self._connection.wait_connected(0) else None
             while (left := deadline - loop.time()) > 0:
                 if not await self._connection.wait_connected(left):
                     continue
-                answer = await self._ask(min(max(deadline - loop.time(), _EXPIRES_MIN_S), EXPIRES_S))
-                if answer is None:
-                    continue
-                if _status(answer) is not None and _status(answer) not in _EXPIRED:
-                    raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
-                self._failures = 0
-                if answer.reply.startswith(_ACK_PREFIX):
-                    return PulledMessage(self._connection, answer)
+                message = self._message(await self._ask(min(max(deadline - loop.time(), _EXPIRES_MIN_S), EXPIRES_S)))
+                if message is not None:
+                    return message
         except BusUnavailable:
             await self._pause(deadline - loop.time())
             raise
@@ -124,13 +121,29 @@ class Puller:
         if self._endings:
             await asyncio.wait(self._endings, timeout=OPERATION_LIMIT_S)
 
+    def _message(self, answer: Msg | None) -> PulledMessage | None:
+        """The answer, if it is a message; BusUnavailable if it is a refusal."""
+        if answer is None:
+            return None
+        if _status(answer) is not None and _status(answer) not in _EXPIRED:
+            raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
+        self._failures = 0
+        return PulledMessage(self._connection, answer) if answer.reply.startswith(_ACK_PREFIX) else None
+
     async def _ask(self, expires_s: float) -> Msg | None:
-        """The answer to one request that ends it: a message or a status; None if there was silence."""
+        """The answer to one request that ends it: a message or a status; None if there was silence.
+
+        With 0 the server answers at once.
+        """
         inbox = _Inbox()
         client = self._connection.client
         subscription: Subscription | None = None
         answer: Msg | None = None
-        request: dict[str, Any] = {"batch": 1, "expires": int(expires_s * _NANOSECONDS)}
+        request: dict[str, Any] = {"batch": 1}
+        if expires_s > 0:
+            request["expires"] = int(expires_s * _NANOSECONDS)
+        else:
+            request["no_wait"] = True
         silence_s = expires_s + _ANSWER_S
         if expires_s >= 2 * _HEARTBEAT_S:  # the server refuses a heartbeat above half of the expiry
             request["idle_heartbeat"] = int(_HEARTBEAT_S * _NANOSECONDS)

@@ -21,7 +21,8 @@ from forge_runtime.bus.provision import (
     verify,
 )
 from forge_runtime.job import JobType
-from forge_runtime.subject import DAY_S, DEAD_LETTERS_STREAM, FOLLOWERS, LOG_STREAMS, QUEUES, queue_of
+from forge_runtime.lane import Lane
+from forge_runtime.subject import DAY_S, DEAD_LETTERS_STREAM, FOLLOWERS, LOG_STREAMS, QUEUES, job_subject, queue_of
 
 CI = queue_of(JobType.CI)
 
@@ -35,7 +36,7 @@ async def test_a_bare_server_gets_everything_and_the_second_time_nothing(nats_se
     assert {change.kind for change in first} == {Kind.CREATE}
     made = {change.asset.title for change in first}
     for queue in QUEUES:
-        assert {f"stream {queue.stream}", f"consumer {queue.consumer} of {queue.stream}"} < made
+        assert {f"stream {queue.stream}", *(f"consumer {name} of {queue.stream}" for name in queue.consumers)} < made
         await verify(bus, queue)
     for name in ("KV_forge-jobs", "KV_forge-runs", "OBJ_forge-plans", *(stream.name for stream in LOG_STREAMS)):
         assert f"stream {name}" in made
@@ -74,6 +75,32 @@ async def test_a_field_that_differs_is_set_and_reported(open_bus: OpenBus) -> No
             "update stream pipeline-tasks: max_msgs is 7, not 5000",
             "update consumer ci-consumer of pipeline-tasks: ack_wait is 600.0, not 30.0",
         ]
+        await verify(bus, CI)
+
+
+async def test_a_queue_whose_one_consumer_takes_every_lane_is_split_without_losing_a_job(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        await _one_consumer_for_all(bus)
+        jobs = [job_subject(JobType.CI, "run-1", f"job-{number}") for number in range(3)]
+        for job in jobs:
+            await bus.publish_job(job, b"")
+        held = await bus.pull(CI, 10)
+        changes = await plan(bus)
+        await provision(bus)
+        await bus.publish_job(job_subject(JobType.CI, "run-2", "job-1", Lane.FIRST), b"")
+        assert held is not None
+        await held.ack()
+
+        left = [await bus.pull(CI, 10), await bus.pull(CI, 10), await bus.pull(CI, 0)]
+        first = await bus.pull(CI, 10, Lane.FIRST)
+
+        assert [str(change) for change in changes] == [
+            "update consumer ci-consumer of pipeline-tasks: filter_subject is pipeline.tasks.>, not pipeline.tasks.*.*",
+            "create consumer ci-consumer-first of pipeline-tasks",
+            "create consumer ci-consumer-early of pipeline-tasks",
+        ]
+        assert [each and each.subject for each in left] == [*jobs[1:], None]
+        assert first is not None
         await verify(bus, CI)
 
 
@@ -208,15 +235,15 @@ async def test_a_stream_without_messages_may_be_narrowed() -> None:
 
 
 async def test_consumers_of_a_replaced_stream_are_made_anew() -> None:
-    stream, consumer = queue_assets(CI)
+    stream, *consumers = queue_assets(CI)
     live = {
         stream.title: Live(config=StreamConfig(**{**stream.fields, "storage": StorageType.MEMORY})),
-        consumer.title: Live(config=ConsumerConfig(**consumer.fields)),
+        **{consumer.title: Live(config=ConsumerConfig(**consumer.fields)) for consumer in consumers},
     }
 
-    changes = plan_changes(live, [stream, consumer], now=0.0)
+    changes = plan_changes(live, [stream, *consumers], now=0.0)
 
-    assert [change.kind for change in changes] == [Kind.REPLACE, Kind.CREATE]
+    assert [change.kind for change in changes] == [Kind.REPLACE, *(Kind.CREATE for _ in consumers)]
 
 
 async def _old_queue(bus: JetStreamBus) -> None:
@@ -224,6 +251,15 @@ async def _old_queue(bus: JetStreamBus) -> None:
     config = StreamConfig(name=CI.stream, subjects=[CI.filter], retention=RetentionPolicy.LIMITS)
     await bus.connection.jetstream.add_stream(config)
     await bus.connection.jetstream.publish("pipeline.tasks.run.job", b"{}")
+
+
+async def _one_consumer_for_all(bus: JetStreamBus) -> None:
+    """The tasks queue as it was before there were lanes."""
+    jetstream = bus.connection.jetstream
+    for name in CI.consumers[1:]:
+        await jetstream.delete_consumer(CI.stream, name)
+    config = (await jetstream.consumer_info(CI.stream, CI.consumer)).config
+    await jetstream.add_consumer(CI.stream, dataclasses.replace(config, filter_subject=CI.filter))
 
 
 async def _held(bus: JetStreamBus, stream: str) -> int:
