@@ -1,12 +1,12 @@
 """Prometheus metrics of jobs and of workers. Repository, project and run are in log lines and traces, never labels.
 
-The registry is the caller's: a process has one, and nothing here is global.
+A process has one registry, and hands it on; nothing here is global.
 """
 
 from contextlib import AbstractContextManager
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from forge_runtime.job import JobRecord, JobState
@@ -21,6 +21,13 @@ WAIT_BUCKETS_S: Final = (0.01, 0.05, 0.25, 1, 5, 15, 30, 60, 120, 300, 600, 1800
 
 NO_CLASS: Final = "none"
 """The label `class` of a job that has no error."""
+
+
+def new_registry() -> CollectorRegistry:
+    """With what the operating system says of this process: CPU time, memory, open files."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
 
 
 class JobMetrics:

@@ -41,13 +41,25 @@ def read_bus_settings(environ: Mapping[str, str], user: str = "forge") -> BusSet
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; port 0 is any that is free."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """Where a worker keeps things and how it runs steps. Everything that is not in the store lies below `data_dir`.
 
     `runner` is auto, host or earthly; `engine` local or argo (the host runner is refused on a cluster).
     `allow_file_clone` lets jobs name repositories of this machine. `grace_s` is what running work gets when the
-    worker is told to stop.
+    worker is told to stop. `metrics` is where metrics and health are served, if anywhere; each worker of a machine
+    needs an address of its own.
     """
 
     data_dir: Path
@@ -56,10 +68,12 @@ class WorkerSettings:
     buildkit_host: str | None = None
     allow_file_clone: bool = False
     grace_s: float = 10.0
+    metrics: Address | None = None
 
 
 def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
-    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1) and _GRACE_S, all optional."""
+    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1), _GRACE_S and _METRICS_ADDRESS
+    (host:port), all optional."""
     runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
     if runner not in get_args(RunnerSetting):
         raise BadSettings(f"FORGE_RUNNER is {runner!r}: it must be one of {', '.join(get_args(RunnerSetting))}")
@@ -70,7 +84,18 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         buildkit_host=environ.get("FORGE_BUILDKIT_HOST", "").strip() or None,
         allow_file_clone=environ.get("FORGE_ALLOW_FILE_CLONE", "") == "1",
         grace_s=_seconds(environ, "FORGE_GRACE_S", 10.0),
+        metrics=_address(environ, "FORGE_METRICS_ADDRESS"),
     )
+
+
+def _address(environ: Mapping[str, str], name: str) -> Address | None:
+    text = environ.get(name, "").strip()
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise BadSettings(f"{name} is {text!r}: it must be host:port, for example 127.0.0.1:9400 (port 0: any)")
+    return Address(host.strip("[]"), int(port))
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

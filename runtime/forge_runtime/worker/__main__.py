@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -24,6 +25,7 @@ from forge_runtime.folder import remove_folder
 from forge_runtime.git.cache import GitCache
 from forge_runtime.job import JobType
 from forge_runtime.ledger import Ledger
+from forge_runtime.metrics import WorkerMetrics, exposition, new_registry
 from forge_runtime.outage import ride_out
 from forge_runtime.process import kill_stale_groups
 from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
@@ -41,6 +43,7 @@ from forge_runtime.worker.discovery import DiscoveryHandler
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.handler import Handler
 from forge_runtime.worker.loop import Worker
+from forge_runtime.worker.probe import Vitals, probes
 
 POOLS: Final = {"discovery": JobType.DISCOVERY, "tasks": JobType.CI}
 
@@ -93,7 +96,9 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
     groups = own / "groups"
     killed = kill_stale_groups(groups)
     await asyncio.to_thread(remove_folder, own / "scratch")
-    cache = GitCache(settings.data_dir / "git", allow_file=settings.allow_file_clone)
+    registry = new_registry()
+    metrics = WorkerMetrics(registry)
+    cache = GitCache(settings.data_dir / "git", allow_file=settings.allow_file_clone, meter=metrics)
     surroundings = RunnerSurroundings(engine=settings.engine, buildkit_host=settings.buildkit_host, groups=groups)
     runner = choose_runner(settings.runner, surroundings)
     stop = asyncio.Event()
@@ -105,11 +110,18 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    bus = await connect(bus_settings, on_closed=on_closed)
-    try:
+    vitals = Vitals(scratch=own / "scratch", stop=stop)
+    async with AsyncExitStack() as cleanup:
+        if settings.metrics is not None:
+            url = await cleanup.enter_async_context(probes(settings.metrics, vitals, partial(exposition, registry)))
+            _log.info("metrics and health", extra={"url": url, "worker": arguments.name})
+        bus = await connect(bus_settings, on_closed=on_closed)
+        cleanup.push_async_callback(bus.close)
+        vitals.connected = lambda: bus.connection.connected
         queues = [subject.queue_of(POOLS[pool]) for pool in arguments.pools]
         for queue in queues:
             await ride_out(partial(verify, bus, queue), limit_s=VERIFY_S)
+        vitals.verified = True
         handlers: dict[JobType, Handler] = {
             JobType.DISCOVERY: DiscoveryHandler(cache),
             JobType.CI: CiHandler(cache, runner),
@@ -117,18 +129,17 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         bench = Bench(
             worker=arguments.name,
             bus=bus,
-            ledger=Ledger(bus, PATIENCE_S),
+            ledger=Ledger(bus, PATIENCE_S, observers=(metrics,)),
             watch=Watch((bus.runs, subject.CANCEL_KEYS)),
             blob=DirectoryBlob(settings.data_dir / "objects"),
             handlers=handlers,
             scratch=own / "scratch",
+            meter=metrics,
         )
         worker = Worker(bench=bench, queues=queues, slots=arguments.slots, grace_s=settings.grace_s)
         facts = {"pools": ",".join(arguments.pools), "slots": arguments.slots, "runner": runner.name}
         _log.info("worker ready", extra={**facts, "worker": arguments.name, "stale_groups": killed or None})
         await worker.serve(stop)
-    finally:
-        await bus.close()
     _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
     return 75 if closed else 0
 
