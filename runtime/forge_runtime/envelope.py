@@ -30,6 +30,7 @@ from forge_runtime.job import (
     utc_text,
 )
 from forge_runtime.run import RunRecord
+from forge_runtime.trace import parse_traceparent, span_id_of, trace_id_of
 from forgec import ids
 from forgec.plan.model import PlanStep, ReleaseProject, Task
 
@@ -121,8 +122,10 @@ class Envelope:
                 f'step "{address.step}" of project "{address.project}" in phase "{address.phase}": its job would carry '
                 f"{len(encoded)} bytes, {PAYLOAD_BYTES_MAX} are allowed; shorten its arguments and publishers"
             )
+        job_id = ids.job_id(run.run_id, address.phase, address.project, address.step)
+        above = parse_traceparent(run.traceparent)
         return Job(
-            job_id=ids.job_id(run.run_id, address.phase, address.project, address.step),
+            job_id=job_id,
             type=job_type,
             run_id=run.run_id,
             repository=run.repository,
@@ -133,8 +136,24 @@ class Envelope:
             limits=limits,
             payload=Raw(encoded),
             plan_digest=self.plan_digest,
-            traceparent=run.traceparent,
+            traceparent=None if above is None else str(above.child(span_id_of(job_id))),
         )
+
+
+def log_fields_of(job: Job) -> dict[str, str | None]:
+    """What every log line about the job says; msgspec.ValidationError where the payload is not its type's."""
+    address = address_of(job)
+    return {
+        "run_id": job.run_id,
+        "job_id": job.job_id,
+        "job_type": job.type,
+        "repository": job.repository,
+        "commit_sha": job.commit_sha,
+        "phase": address.phase,
+        "project": address.project,
+        "step": address.step,
+        "trace_id": trace_id_of(job.traceparent),
+    }
 
 
 def running_event(record: JobRecord) -> Event:

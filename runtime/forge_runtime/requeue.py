@@ -36,7 +36,7 @@ class Requeuer:
             raise NotRequeued(_refusal(decided.record))
         bus, patience_s = self.ledger.bus, self.ledger.patience_s
         try:
-            await ride_out(lambda: bus.publish_job(target, encode(job)), limit_s=patience_s)
+            await ride_out(lambda: bus.publish_job(target, encode(job), job.traceparent), limit_s=patience_s)
         except QueueFull as full:
             raise NotRequeued(f"{full}; do it again when there is room") from None
         await ride_out(lambda: bus.dead_letters.drop(letter.sequence), limit_s=patience_s)

@@ -70,7 +70,8 @@ class Submitter:
         while True:
             try:
                 queued = await ride_out(
-                    lambda: self.ledger.bus.publish_job(target, encode(job)), limit_s=self.ledger.patience_s
+                    lambda: self.ledger.bus.publish_job(target, encode(job), job.traceparent),
+                    limit_s=self.ledger.patience_s,
                 )
             except QueueFull:
                 delay_s = backoff_s(failures, random.random())  # noqa: S311 - spreads load, guards nothing

@@ -144,10 +144,10 @@ class Sweeper:
         """Anew where it is gone, or passed over; while somebody may still get it, the queue refuses another."""
         job = record.job
         queue, target = subject.queue_of(job.type), subject.subject_of(job)
-        published = await self.ledger.bus.publish_job(target, encode(job))
+        published = await self.ledger.bus.publish_job(target, encode(job), job.traceparent)
         if not published and await self.ledger.bus.passed_over(queue, target):
             # Dying in between does no harm: the next round finds the message gone.
             await self.ledger.bus.purge(queue, target)
-            published = await self.ledger.bus.publish_job(target, encode(job))
+            published = await self.ledger.bus.publish_job(target, encode(job), job.traceparent)
         if published:
             _log.warning("job's message was gone", extra={"run_id": job.run_id, "job_id": job.job_id})
