@@ -3,7 +3,6 @@
 For whoever compiles again to compare (golden workflows, `forgec verify`); the stages themselves are in `pipeline`.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -33,8 +32,7 @@ class Options(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=T
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compiled:
+class Compiled(Struct, frozen=True, kw_only=True):
     """`workflow` is the manifest as YAML."""
 
     plan: Plan

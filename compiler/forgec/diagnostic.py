@@ -6,7 +6,8 @@ cannot go on. A broken invariant is a bug and raises like any other Python error
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from forgec.source import Span
 
@@ -141,16 +142,14 @@ class Code(enum.Enum):
         return self.value[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(Struct, frozen=True):
     """Another place that contributed, and how ("first declared here")."""
 
     span: Span
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One finding. `message` says what and why, `help` what to do now; `project` names whose it is."""
 
     code: Code

@@ -5,24 +5,24 @@ One convention for every place the project reports: offsets count code points fr
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(Struct, frozen=True):
     """A place a person can find: 1-based line, 1-based column in code points."""
 
     line: int
     column: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
+class Source(Struct, frozen=True, eq=False):
     """A text and the name it is known by (a path relative to the repository, or `<stdin>`)."""
 
     name: str
-    text: str = field(repr=False)
-    _starts: tuple[int, ...] = field(init=False, repr=False)
+    text: str
+    _starts: tuple[int, ...] = ()  # of the lines
 
     def __post_init__(self) -> None:
         starts = [0]
@@ -30,7 +30,10 @@ class Source:
         while at >= 0:
             starts.append(at + 1)
             at = self.text.find("\n", at + 1)
-        object.__setattr__(self, "_starts", tuple(starts))
+        force_setattr(self, "_starts", tuple(starts))
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
 
     def position(self, offset: int) -> Position:
         """Line and column of an offset; an offset past the end is the end."""
@@ -48,8 +51,7 @@ class Source:
         return Span(self, start, end)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """The code points `start` to `end` (excluded) of a source."""
 
     source: Source

@@ -16,9 +16,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from forgec.adapter.cue_place import place_values
 from forgec.adapter.cue_report import read_complaints

@@ -6,8 +6,9 @@ that has a use for 1 (as `diff` has) says with `error_exit` what findings end it
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 DONE: Final = 0
 FOUND: Final = 1
@@ -17,8 +18,7 @@ INTERRUPTED: Final = 128 + 2
 BROKEN_PIPE: Final = 128 + 13
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """`run` gives the exit code; what it cannot do it raises as a ForgeError.
 
     `arguments.usage` is the command's own parser, for `error` on what argparse cannot see; `arguments.report` takes

@@ -2,9 +2,10 @@
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from forgec.cli.argument import path
 from forgec.cli.command import DONE, FOUND, USAGE, Command

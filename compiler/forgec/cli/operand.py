@@ -8,9 +8,11 @@ rev:NAME              a revision, also where a path of that name exists
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from forgec.cli.argument import STREAM
 from forgec.cli.input import evaluator_of, read_file, shown, trigger_of

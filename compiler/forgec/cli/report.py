@@ -9,8 +9,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from forgec.cli.output import write
 from forgec.diagnostic import Diagnostic, ForgeError, Severity, has_errors, ordered

@@ -6,9 +6,11 @@ effect, which is a mistake but no failure. An ARG that is `--required` and empty
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.recipe import BASE, Edge, Recipe, RecipeId, Recipes
@@ -30,8 +32,7 @@ ADVICE_REACH_MAX: Final = 50
 CYCLE_SHOWN_MAX: Final = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """A required ARG that nobody on `way` passes. `sure`: it fails whatever the environment holds."""
 
     name: str
@@ -48,8 +49,7 @@ class Need:
         return Severity.ERROR if self.sure else Severity.WARNING
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
+class _Visit(Struct, frozen=True):
     """A recipe that is being settled: the call that led to it, and its own calls that are still to follow."""
 
     recipe: Recipe

@@ -4,10 +4,10 @@ The evaluator leaves `{"@repo": "phases.test.timeout"}` and `{"@artifact": "web.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.discovery.model import Artifact, Publisher, Repository
@@ -65,8 +65,7 @@ def check_artifact_values(
         yield from _check_property(name, artifacts[name], path.removeprefix(f"{name}."), publishers, span)
 
 
-@dataclass(slots=True)
-class _Filling:
+class _Filling(Struct):
     repository: object
     itself: bool
     problems: list[Diagnostic] = field(default_factory=list)

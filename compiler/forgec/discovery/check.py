@@ -6,10 +6,10 @@ What is doubtful but no mistake joins the document's warnings.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors, ordered
 from forgec.discovery.model import (

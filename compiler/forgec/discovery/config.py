@@ -1,6 +1,5 @@
 """`.forge/repo.cue` and `.forge/project.cue`: text to configuration, with the place of every field."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
@@ -64,8 +63,7 @@ class ProjectConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     deployment: Deployment = Deployment()
 
 
-@dataclass(frozen=True, slots=True)
-class Configured(Generic[_C]):
+class Configured(Struct, Generic[_C], frozen=True):
     """A configuration, the tree it was decoded from (for the places of fields), and what its rules complain of."""
 
     config: _C

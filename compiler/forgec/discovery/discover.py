@@ -11,11 +11,12 @@ Symbolic links and submodules are not followed. Other content of a `.forge` dire
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors
 from forgec.discovery.attribute import check_artifact_values
@@ -78,8 +79,7 @@ def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     return Survey(repo.config, repo.node, tuple(projects), files, tuple(findings))
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """A tree's configuration, evaluated and without errors; an event makes it a document."""
 
     repository: Repository
@@ -116,8 +116,7 @@ class Survey:
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class FoundProject:
+class FoundProject(Struct, frozen=True):
     """A project's directory and what its file says."""
 
     path: str

@@ -4,11 +4,13 @@ import functools
 import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Severity
 from forgec.discovery.files import ForgeFiles, shown
@@ -28,8 +30,7 @@ KNOWN_VERSION: Final = (0, 8)
 """The newest version of the language that the parser knows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoEarthfile:
+class NoEarthfile(Struct, frozen=True, kw_only=True):
     """`certain`: nobody else would find or read it either. `findings` tell what is wrong with a file that is there."""
 
     reason: str

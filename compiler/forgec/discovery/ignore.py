@@ -10,8 +10,9 @@ match, since whatever follows a later place also follows the first, after a long
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 
 class IgnoreRules:
@@ -58,8 +59,7 @@ def _excludes(above: Sequence[tuple[int, Sequence["_Rule"]]], name: bytes, is_di
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
+class _Rule(Struct, frozen=True, kw_only=True):
     """`anchored` patterns hold for the path from the ignore file's directory, others for the last name alone."""
 
     pattern: re.Pattern[bytes]

@@ -6,8 +6,9 @@ later stages, which know names and no texts, get their places here.
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.diagnostic import Diagnostic
 from forgec.discovery.model import Discovery, DocumentWarning
@@ -16,8 +17,7 @@ from forgec.source import Span
 from forgec.syntax.data import ListNode, Node, ScalarNode, StructNode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Roots:
+class Roots(Struct, frozen=True, kw_only=True):
     """The trees that were read: of phases in `repository`, of all else in the project's own.
 
     `phases` is the way to a project's phases in its tree: a list of steps in a document, steps by name in a file.
@@ -76,8 +76,7 @@ NO_PLACES: Final = Places()
 """Of a document that was not read from a text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Located:
+class Located(Struct, frozen=True, kw_only=True):
     """What `read_document` and `discover` give, with places.
 
     `findings` are warnings about the text that was read; `carried` those that the document told of itself, whose text

@@ -11,9 +11,11 @@ is not there is reported at the call, with the way that leads to it from a step.
 import posixpath
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.earthfiles import Earthfiles, NoEarthfile
@@ -30,8 +32,7 @@ HOPS_MAX: Final = 3
 """Calls that a finding shows at each end of the way from the step: more nobody follows with the eye."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeId:
+class RecipeId(Struct, frozen=True):
     """A target, a function or the base recipe of the Earthfile in a directory."""
 
     directory: str
@@ -41,8 +42,7 @@ class RecipeId:
         return f"+{self.name}" if self.directory == "." else f"{self.directory}+{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(Struct, frozen=True, kw_only=True):
     """A call that leads to a recipe. `inherits`: what the caller was given is given to the callee as well.
 
     `call` is None where the language calls without a word: the base recipe.
@@ -55,8 +55,7 @@ class Edge:
     call: Call | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Recipe:
+class Recipe(Struct, kw_only=True):
     """`caller` is the call that first led here, None for a step's own target; so many `depth` calls from the step.
 
     `first_hops` are the first places of the way, beginning with what the step asks for.

@@ -2,7 +2,8 @@
 
 import posixpath
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.nearest import did_you_mean
@@ -10,8 +11,7 @@ from forgec.syntax import earthfile_ast as ast
 from forgec.syntax.earthfile_call import walk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Here:
+class Here(Struct, frozen=True, kw_only=True):
     """A directory of the tree. `same_file`: the reference names no file, so its own is meant."""
 
     directory: str
@@ -19,22 +19,19 @@ class Here:
     imported: ast.Import | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True, kw_only=True):
     repository: str
     same_file: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
+class Unknown(Struct, frozen=True, kw_only=True):
     """It depends on what variables come to, or on which directories match."""
 
     message: str
     same_file: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Matching:
+class Matching(Struct, frozen=True, kw_only=True):
     """Every directory whose path matches, segment by segment."""
 
     pattern: str

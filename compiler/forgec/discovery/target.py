@@ -4,8 +4,10 @@ Only what is certain is an error. What may yet turn out well when it runs, and w
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.argument import Arguments, reserved
@@ -18,8 +20,7 @@ from forgec.syntax.data import Node
 from forgec.syntax.earthfile_builtin import BUILT_IN_ARGS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetUse:
+class TargetUse(Struct, frozen=True, kw_only=True):
     """A step or a producer: its target and arguments, and the node that holds both."""
 
     target: str

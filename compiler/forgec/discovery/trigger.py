@@ -9,7 +9,6 @@
 A released project with deployment resources is deployed as well; to which environments is not the repository's to say.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -20,8 +19,7 @@ PATTERN_LENGTH_MAX: Final = 256
 _PATTERN_MEMORY_BYTES_MAX: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
+class Trigger(Struct, frozen=True, kw_only=True):
     """The commit and what it is known by. A push has a branch or a tag."""
 
     commit_sha: str | None = None
@@ -45,8 +43,7 @@ class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Whether an event releases a project, and `why`, in words that end a sentence about the project."""
 
     reason: ReleaseReason | None

@@ -5,10 +5,10 @@ from several places is counted each time, and one that starts itself ends the co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from forgec.lint.manifest import Call, Manifest, Template, mapping, text
 
@@ -22,8 +22,7 @@ ITEMS_MAX: Final = 100_000
 """Of a sequence; a list that is written out ends with the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Struct, frozen=True):
     nodes: int
     pods: int
 

@@ -1,7 +1,8 @@
 """What a rule says of a manifest, before anybody knows where in which text that is."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Severity
 
@@ -9,8 +10,7 @@ Path = tuple[str | int, ...]
 """Keys and indexes from the root of a Workflow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`at_key`: what is wrong is the key at the end of the path, or that it is there, and not its value."""
 
     code: Code

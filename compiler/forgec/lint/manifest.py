@@ -5,8 +5,9 @@ type is for `shape` to say, once.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
 
 from forgec.lint.finding import Path
 
@@ -21,8 +22,7 @@ KINDS: Final = (*GROUP_KINDS, *POD_KINDS, "suspend", "http", "plugin")
 """The keys of which a template has exactly one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """A step, or a task of a DAG: what starts a template."""
 
     path: Path
@@ -46,8 +46,7 @@ class Call:
         return mapping(self.body.get("arguments"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class Template(Struct, frozen=True, kw_only=True):
     """`groups` are those of steps: the outer list one after another, the calls of an inner one together."""
 
     path: Path
@@ -97,13 +96,12 @@ class Template:
         yield from objects(inner, (*self.path, "containerSet", "containers"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """`templates` are those of the list; `all_templates` has the ones inside of steps and tasks as well."""
 
     body: Mapping[str, Any]
     templates: tuple[Template, ...]
-    by_name: Mapping[str, Template] = field(repr=False)
+    by_name: Mapping[str, Template]
 
     @property
     def metadata(self) -> Mapping[str, Any]:

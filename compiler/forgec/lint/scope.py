@@ -9,8 +9,10 @@ Argo's validator allows a little more, such as a step that runs at the same time
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from forgec.lint.dag import ancestors
 from forgec.lint.manifest import Call, Manifest, Template, mapping, objects, sequence, text
@@ -42,8 +44,7 @@ Left = frozenset[str] | None
 """What a step or task leaves to others: what may stand behind `steps.<its name>.`; None for anything."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Struct, frozen=True, kw_only=True):
     """`prefixes`: everything that begins so.
 
     `left` has every step or task of the template by the beginning of its tags, in order; bit n of `seen` says that the

@@ -1,8 +1,9 @@
 """The lint of a file that somebody wrote: every Workflow in it, by all rules, with the place of every finding."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Diagnostic, Severity, ordered
 from forgec.discovery.place import find, place
@@ -19,8 +20,7 @@ API_GROUP: Final = "argoproj.io"
 KIND: Final = "Workflow"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Linted:
+class Linted(Struct, frozen=True, kw_only=True):
     """What was found in a file, and how many of its documents are Workflows."""
 
     diagnostics: Sequence[Diagnostic]

@@ -7,10 +7,10 @@ refused, and so are merge keys.
 """
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
+from msgspec import Struct, field
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
@@ -51,8 +51,7 @@ def parse_yaml(source: Source) -> list[Node]:
     return builder.documents
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A list or an object that is being read; `key` is set between a key and its value.
 
     `size` counts the values so far, `depth` the levels below, both with aliases followed.

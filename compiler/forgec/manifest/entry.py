@@ -16,9 +16,10 @@ entry start together, so nothing else changes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.plan.model import GROUPS_MAX, Plan
 
@@ -33,8 +34,7 @@ LIST_BYTES_MAX: Final = 65_536
 """Of a list's text in a static manifest: half of the 128 KiB from which on Argo no longer passes a text on as it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """`items` are the unit ids that the entry starts a node each for; None where it is a single node without a list.
 
     `cuts` are the places in `items` where a further step begins.

@@ -17,8 +17,9 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec import ids
 from forgec.diagnostic import Code, Diagnostic, ForgeError
@@ -85,8 +86,7 @@ _PLAN_LABEL_LENGTH: Final = 12  # hex digits; a label's value ends at 63, the di
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestOptions:
+class ManifestOptions(Struct, frozen=True, kw_only=True):
     """What a manifest says of the platform and of its run; the defaults fit the platform's own manifests.
 
     `credentials_path` is where the dispatcher reads its NATS credentials. With `credentials_secret` the directory of

@@ -9,10 +9,10 @@ An estimate: of nodes and pods the sizes are measured averages, and each dispatc
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.manifest import argo
@@ -33,8 +33,7 @@ _LIST_COPIES: Final = 2  # of discovery's lists: outputs of the Retry node and o
 _LIST_PACKING: Final = 4  # how often smaller both copies together are, packed, than one is as it is; at least
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class Size(Struct, frozen=True, kw_only=True):
     """`list_bytes`: the lists of unit ids together, `parameter_bytes`: the longest; `handed_out`: by discovery."""
 
     manifest_bytes: int

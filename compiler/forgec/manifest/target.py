@@ -9,8 +9,9 @@ the target decides what is refused, and what the lint says of a workflow that so
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 VERSIONS: Final = ("3.6", "3.7", "4.0", "4.1")
 """Oldest first."""
@@ -18,8 +19,7 @@ VERSIONS: Final = ("3.6", "3.7", "4.0", "4.1")
 TARGET_DEFAULT: Final = "4.1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caps:
+class Caps(Struct, frozen=True, kw_only=True):
     """The longest lists that the version's definitions take; None where it counts nothing. `steps` has no cap."""
 
     templates: int | None = None
@@ -28,8 +28,7 @@ class Caps:
     prometheus_metrics: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionedField:
+class VersionedField(Struct, frozen=True, kw_only=True):
     """A field that not every version has.
 
     `holders` are the keys under which an object with this field stands: a template stands under `templates`,
@@ -47,8 +46,7 @@ class VersionedField:
         return VERSIONS.index(self.since) <= at and (self.gone is None or at < VERSIONS.index(self.gone))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A version of Argo as a manifest meets it."""
 
     version: str

@@ -1,8 +1,9 @@
 """The alternatives of a disjunction: which of them fit, which say the same, and which are defaults."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem

@@ -5,8 +5,10 @@ Nodes compare by identity, since the same text at two places is two things.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from forgec.source import Source, Span
 from forgec.syntax.number import Exact
@@ -26,42 +28,36 @@ class Presence(enum.IntEnum):
     REGULAR = 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Literal:
+class Literal(Struct, frozen=True, eq=False):
     value: Exact
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Top:
+class Top(Struct, frozen=True, eq=False):
     """`_`: any value."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Bottom:
+class Bottom(Struct, frozen=True, eq=False):
     """`_|_`: no value, an error on purpose."""
 
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Interpolation:
+class Interpolation(Struct, frozen=True, eq=False):
     """`"text \\(expression) text"`; the parts alternate as written."""
 
     parts: "tuple[str | Expr, ...]"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reference:
+class Reference(Struct, frozen=True, eq=False):
     name: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Selector:
+class Selector(Struct, frozen=True, eq=False):
     """`base.name`"""
 
     base: "Expr"
@@ -70,8 +66,7 @@ class Selector:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Index:
+class Index(Struct, frozen=True, eq=False):
     """`base[index]`"""
 
     base: "Expr"
@@ -79,8 +74,7 @@ class Index:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Slice:
+class Slice(Struct, frozen=True, eq=False):
     """`base[low:high]`, both ends optional."""
 
     base: "Expr"
@@ -89,8 +83,7 @@ class Slice:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Bound:
+class Bound(Struct, frozen=True, eq=False):
     """`>=1`, `!="x"`, `=~"pattern"`: the values that compare so with the operand."""
 
     operator: str
@@ -98,8 +91,7 @@ class Bound:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prefix:
+class Prefix(Struct, frozen=True, eq=False):
     """`-x`, `+x`, `!x`"""
 
     operator: str
@@ -107,8 +99,7 @@ class Prefix:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Operation:
+class Operation(Struct, frozen=True, eq=False):
     """`first + x - y`: operators of one rank (`* /`, `+ -`, comparisons, `&&`, `||`), from left to right."""
 
     first: "Expr"
@@ -116,8 +107,7 @@ class Operation:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
+class Call(Struct, frozen=True, eq=False):
     """`function(argument, ...)`"""
 
     function: "Expr"
@@ -125,30 +115,26 @@ class Call:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Conjunction:
+class Conjunction(Struct, frozen=True, eq=False):
     """`a & b & c`"""
 
     terms: "tuple[Expr, ...]"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Disjunct:
+class Disjunct(Struct, frozen=True, eq=False):
     value: "Expr"
     default: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Disjunction:
+class Disjunction(Struct, frozen=True, eq=False):
     """`a | *b | c`"""
 
     terms: tuple[Disjunct, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ListLiteral:
+class ListLiteral(Struct, frozen=True, eq=False):
     """`[a, for x in y {z}, ...T]`; `rest` is T (`_` where it is not written), or nothing for a list of fixed length."""
 
     items: "tuple[Expr | Comprehension, ...]"
@@ -156,8 +142,7 @@ class ListLiteral:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Named:
+class Named(Struct, frozen=True, eq=False):
     """`X=value`: inside the value X is the field that has it."""
 
     name: str
@@ -165,8 +150,7 @@ class Named:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Attribute:
+class Attribute(Struct, frozen=True, eq=False):
     """`@name(text)`, kept and without influence on values. `text` of a reference attribute is what it refers to."""
 
     name: str
@@ -174,8 +158,7 @@ class Attribute:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Label:
+class Label(Struct, frozen=True, eq=False):
     """A field's name; only one written as an identifier can be referred to by its name alone."""
 
     name: str
@@ -192,8 +175,7 @@ class Label:
         return not (self.is_identifier and self.name.startswith(("#", "_")))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Field:
+class Field(Struct, frozen=True, eq=False):
     """`label: value`; `alias` is X of `X=label: value`, a second name for the field."""
 
     label: Label
@@ -204,8 +186,7 @@ class Field:
     alias: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Computed:
+class Computed(Struct, frozen=True, eq=False):
     """`"\\(expression)": value` or `(expression): value`: a field whose name has to be evaluated."""
 
     name: "Expr"
@@ -214,8 +195,7 @@ class Computed:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pattern:
+class Pattern(Struct, frozen=True, eq=False):
     """`[pattern]: value`: every field whose name matches agrees with the value; `[X=pattern]` calls that name X."""
 
     pattern: "Expr"
@@ -224,29 +204,25 @@ class Pattern:
     alias: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Let:
+class Let(Struct, frozen=True, eq=False):
     name: str
     value: "Expr"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Opening:
+class Opening(Struct, frozen=True, eq=False):
     """`...` in a struct: fields beyond the declared ones are allowed. `value`, T of `...T`, only inside lists."""
 
     value: "Expr | None"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Embedding:
+class Embedding(Struct, frozen=True, eq=False):
     value: "Expr"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class For:
+class For(Struct, frozen=True, eq=False):
     """`for value in source` or `for key, value in source`"""
 
     key: str | None
@@ -255,8 +231,7 @@ class For:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class If:
+class If(Struct, frozen=True, eq=False):
     condition: "Expr"
     span: Span
 
@@ -264,8 +239,7 @@ class If:
 Clause = For | If | Let
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comprehension:
+class Comprehension(Struct, frozen=True, eq=False):
     """`for x in y if z {body}`: the body as often as the clauses say, in a struct or in a list."""
 
     clauses: tuple[Clause, ...]
@@ -273,8 +247,7 @@ class Comprehension:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Import:
+class Import(Struct, frozen=True, eq=False):
     """`import name "path"`; without a name it is the path's."""
 
     path: str
@@ -287,13 +260,12 @@ Definition = Field | Let
 """What a name in a struct literal can stand for."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StructLiteral:
+class StructLiteral(Struct, frozen=True, eq=False):
     """`{...}`, or a file without its package clause. `names`: what the expressions inside can refer to by name."""
 
     declarations: tuple[Declaration, ...]
     span: Span
-    names: Mapping[str, Definition] = field(init=False)
+    names: Mapping[str, Definition] = {}  # from the declarations
 
     def __post_init__(self) -> None:
         names: dict[str, Definition] = {}
@@ -306,7 +278,7 @@ class StructLiteral:
                         names[alias] = declaration
                 case Let(name=name):
                     names[name] = declaration
-        object.__setattr__(self, "names", names)
+        force_setattr(self, "names", names)
 
 
 Expr = (
@@ -330,14 +302,12 @@ Expr = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Package:
+class Package(Struct, frozen=True, eq=False):
     name: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class File:
+class File(Struct, frozen=True, eq=False):
     """A file is a struct literal without braces, after an optional package clause and imports."""
 
     source: Source

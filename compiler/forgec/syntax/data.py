@@ -4,8 +4,9 @@ Every value and every key knows where it was written, so an error found by a lat
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.source import Span
 
@@ -18,28 +19,24 @@ INTEGER_MAX: Final = 2**53
 Scalar = bool | int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ScalarNode:
+class ScalarNode(Struct, frozen=True):
     value: Scalar
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class ListNode:
+class ListNode(Struct, frozen=True):
     items: "tuple[Node, ...]"
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class FieldNode:
+class FieldNode(Struct, frozen=True):
     """A value and the place of the key it stands under."""
 
     key_span: Span
     value: "Node"
 
 
-@dataclass(frozen=True, slots=True)
-class StructNode:
+class StructNode(Struct, frozen=True):
     """An object; the fields keep the order of the text."""
 
     fields: Mapping[str, FieldNode]

@@ -6,10 +6,11 @@ runner can do it, is the runner's business.
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span

@@ -4,14 +4,14 @@ Words stay as written, with quotes, `$name` and `$(...)`: what they come to is k
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from forgec.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(Struct, frozen=True, kw_only=True):
     """`--name` or `--name=value`; the name without its dashes, the value as written."""
 
     name: str
@@ -19,8 +19,7 @@ class Flag:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operand:
+class Operand(Struct, frozen=True, kw_only=True):
     """A word, or the first word of a `(+target/path --key=value)` with the rest as `args`."""
 
     text: str
@@ -28,8 +27,7 @@ class Operand:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class From:
+class From(Struct, frozen=True, kw_only=True):
     """`base` is an image or a target."""
 
     flags: tuple[Flag, ...]
@@ -37,8 +35,7 @@ class From:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FromDockerfile:
+class FromDockerfile(Struct, frozen=True, kw_only=True):
     """`sources` are the context and the value of `-f`: paths or artifacts."""
 
     flags: tuple[Flag, ...]
@@ -46,22 +43,19 @@ class FromDockerfile:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workdir:
+class Workdir(Struct, frozen=True, kw_only=True):
     path: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class Copy(Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     sources: tuple[Operand, ...]
     destination: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """`text` is for a shell, or a JSON list of arguments."""
 
     flags: tuple[Flag, ...]
@@ -69,8 +63,7 @@ class Run:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg:
+class Arg(Struct, frozen=True, kw_only=True):
     """`default` is None where none is written."""
 
     name: str
@@ -80,8 +73,7 @@ class Arg:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assign:
+class Assign(Struct, frozen=True, kw_only=True):
     """ENV, LET or SET, told apart by `keyword`."""
 
     keyword: str
@@ -90,29 +82,25 @@ class Assign:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
+class Build(Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     target: Operand
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Do:
+class Do(Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     function: Operand
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Import:
+class Import(Struct, frozen=True, kw_only=True):
     path: str
     alias: str
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveArtifact:
+class SaveArtifact(Struct, frozen=True, kw_only=True):
     """`local` is the path after AS LOCAL."""
 
     flags: tuple[Flag, ...]
@@ -122,30 +110,26 @@ class SaveArtifact:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveImage:
+class SaveImage(Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     names: tuple[str, ...]
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
+class Branch(Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     condition: str
     body: "Recipe"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class If:
+class If(Struct, frozen=True, kw_only=True):
     branches: tuple[Branch, ...]
     otherwise: "Recipe"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class For:
+class For(Struct, frozen=True, kw_only=True):
     flags: tuple[Flag, ...]
     name: str
     items: str
@@ -153,22 +137,19 @@ class For:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
+class Wait(Struct, frozen=True, kw_only=True):
     body: "Recipe"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Try:
+class Try(Struct, frozen=True, kw_only=True):
     body: "Recipe"
     caught: "Recipe"
     finally_: "Recipe"
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WithDocker:
+class WithDocker(Struct, frozen=True, kw_only=True):
     """`loads` are the targets whose images are there for the commands inside."""
 
     flags: tuple[Flag, ...]
@@ -177,8 +158,7 @@ class WithDocker:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Other:
+class Other(Struct, frozen=True, kw_only=True):
     """Any further command of the language (ENTRYPOINT, LOCALLY, CACHE, ...)."""
 
     keyword: str
@@ -209,8 +189,7 @@ Command: TypeAlias = (
 Recipe: TypeAlias = tuple[Command, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A target or a function; `docs` is the comment above its header, `span` the header."""
 
     name: str
@@ -219,8 +198,7 @@ class Target:
     span: Span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earthfile:
+class Earthfile(Struct, frozen=True, kw_only=True):
     """`base` is the recipe before the first header; `imports` maps an alias to the path it stands for."""
 
     source: Source
@@ -235,8 +213,7 @@ class Earthfile:
         return tuple(int(part) for part in (self.version or "0").split(".") if part.isdigit()) >= (major, minor)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Struct, frozen=True, kw_only=True):
     """What a command asks of a target: `project` is "" for the same file, a path, an import's alias or a remote URL.
 
     `path` is set for an artifact. `dynamic` ones contain `$` or a wildcard, and are known only when they run.

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """A reference with what is passed along. `certain` calls happen whenever their recipe runs to its end.
 
     Of `args` one whose name contains `$` may come to be any. `pass_args` adds all that the caller has.

@@ -7,16 +7,16 @@ file, so that every token has an exact place.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, fail
 from forgec.source import Source
 from forgec.syntax.token import Token
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalLine:
+class LogicalLine(Struct, frozen=True):
     """`offsets[i]` is where `text[i]` stands in the file; the extra last one is the line's end."""
 
     text: str

@@ -6,8 +6,9 @@ Quotes and escapes are gone in the pieces: `"a $b"'$c'` is the literal `a `, the
 import enum
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.syntax.earthfile_line import unit_end
 
@@ -18,8 +19,7 @@ class PieceKind(enum.StrEnum):
     SHELL = "shell"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """`text` is the literal, the variable's name, or the script inside `$(...)`."""
 
     kind: PieceKind

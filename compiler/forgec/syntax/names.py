@@ -6,8 +6,9 @@ written as identifiers have a name in this sense. An import, a `let` or an alias
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
@@ -25,8 +26,7 @@ _OUTSIDE: Final = frozenset({"bytes", "rune", "float32", "float64", "matchN", "m
 """Predeclared in CUE, and not in the dialect."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Binding:
+class _Binding(Struct, frozen=True, eq=False):
     """A name that has to be used, since it is there for nothing else."""
 
     what: str

@@ -7,9 +7,10 @@ only; what is inside them is unified field by field elsewhere. Pure: no places, 
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
+
+from msgspec import Struct
 
 from forgec.syntax.number import Exact
 from forgec.syntax.pattern import compiled, matches
@@ -38,8 +39,7 @@ _NAMES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
+class Atom(Struct, frozen=True):
     """Exactly one scalar. (A wrapper, so that "no atom" and `null` differ.)"""
 
     value: Exact
@@ -49,8 +49,7 @@ class Atom:
         return kind_of(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """Values that compare with the operand as the operator says: `>= 1`, `!= "x"`, `=~ "^a"`."""
 
     operator: str
@@ -90,8 +89,7 @@ class Limit:
         return f"{self.operator}{show(self.operand)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True, eq=False):
     """Values that a function of a standard package is true of: `strings.MinRunes(3)`, `list.UniqueItems()`.
 
     `identity` is the function with the values of its arguments, `text` the call as written. What has an atom is tested
@@ -100,9 +98,9 @@ class Check:
     """
 
     identity: str
-    text: str = field(compare=False)
+    text: str
     kinds: Kind
-    test: Callable[[Any], bool] = field(compare=False)
+    test: Callable[[Any], bool]
     counts: bool
     grows: bool
 
@@ -110,12 +108,17 @@ class Check:
         """Whether a value of a fitting kind satisfies it."""
         return self.test(value)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Check) and self.identity == other.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
     def __str__(self) -> str:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Basic:
+class Basic(Struct, frozen=True):
     """The values of some kinds, or one atom of them, within limits."""
 
     kinds: Kind

@@ -14,9 +14,11 @@ import re
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from forge_runtime.folder import remove_folder
 from forge_runtime.process import Program, run_process

@@ -6,8 +6,9 @@ end soon.
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from forgec.syntax.value import TooLarge
 
@@ -41,8 +42,7 @@ Order = Callable[[Item, Item], bool]
 """Whether the first of two items comes before the second."""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """`apply` takes one value a parameter and gives a plain value or a list of items.
 
     `is_check`: it gives true or false, and without its first argument it stands for the values that it is true of.
