@@ -7,10 +7,11 @@ from forgec.syntax.vertex import State, Vertex
 def check_closed(vertex: Vertex) -> None:
     """Refuse the fields that something which closes the vertex does not declare."""
     refused: set[str] = set()
-    marks = [(each, each.closings | each.beside) for each in vertex.structs]
-    closings = {closing for _, own in marks for closing in own}
+    closings = {closing for each in vertex.structs for closing in each.closings}
     for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
-        literals = [part for each, own in marks if closing in own for part in (each.expr, *each.hosts)]
+        closed = [each for each in vertex.structs if closing in each.closings]
+        parts = closing.parts.union(*(each.parts for each in closed))
+        literals = [each.expr for each in (*closed, *(each for each in vertex.structs if each.beside & parts))]
         declarations = [
             declaration
             for literal in literals
@@ -35,7 +36,7 @@ def is_shut(vertex: Vertex) -> bool:
     if any(isinstance(each, ast.Opening) for literal in literals for each in literal.declarations):
         return False
     is_defined = any(each.label.startswith(("#", "_#")) for each in (vertex, *vertex.ancestors()))
-    return is_defined or any(each.closings | each.beside for each in vertex.structs)
+    return is_defined or any(each.closings for each in vertex.structs)
 
 
 def names_definition(expr: ast.Expr) -> bool:
@@ -45,7 +46,3 @@ def names_definition(expr: ast.Expr) -> bool:
             return True
         expr = expr.base
     return isinstance(expr, ast.Reference) and expr.name.startswith(("#", "_#"))
-
-
-def embeds_definition(declaration: ast.Declaration) -> bool:
-    return isinstance(declaration, ast.Embedding) and names_definition(declaration.value)

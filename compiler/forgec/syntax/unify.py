@@ -28,7 +28,7 @@ from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
 from forgec.syntax.budget import Budget
-from forgec.syntax.closing import check_closed, embeds_definition, names_definition
+from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
 from forgec.syntax.data import StructNode
 from forgec.syntax.export import Export
@@ -37,7 +37,7 @@ from forgec.syntax.items import make_items
 from forgec.syntax.names import check_names, check_packages
 from forgec.syntax.problem import Unknown, note_unknown
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
-from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Scope, State, Vertex
+from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Part, Scope, State, Vertex
 
 
 def evaluate(files: Sequence[ast.File]) -> StructNode:
@@ -186,14 +186,14 @@ class _Evaluator:
         target.is_taken = True
         closings = conjunct.closings
         if names_definition(conjunct.expr):
-            closings |= {conjunct.closing or Closing(conjunct.expr.span)}
+            closings |= {Closing(conjunct.expr.span, conjunct.parts)}
         return [
             replace(
                 each,
                 closings=each.closings | closings,
-                hosts=each.hosts + conjunct.hosts,
                 trail=each.trail | conjunct.trail,
                 within=conjunct.within,
+                parts=each.parts | conjunct.parts,
                 beside=each.beside | conjunct.beside,
             )
             for each in target.conjuncts
@@ -201,10 +201,10 @@ class _Evaluator:
 
     def _add_struct(self, vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) -> list[Conjunct]:
         """Give the literal's fields to the vertex's; what it embeds is given back."""
-        vertex.structs.append(conjunct)
         scope = Scope(vertex, conjunct.scope, names=literal.names)
-        closings = {each: Closing(each.span) for each in literal.declarations if embeds_definition(each)}
-        inner = conjunct.next_to(closings.values())
+        parts = {each: Part() for each in literal.declarations if isinstance(each, ast.Embedding | ast.Comprehension)}
+        inner = conjunct.next_to(parts.values())
+        vertex.structs.append(inner)
         embedded = []
         is_struct, is_more = False, False
         for declaration in literal.declarations:
@@ -219,14 +219,13 @@ class _Evaluator:
                 case ast.Pattern():
                     vertex.patterns.append((declaration, inner, scope))
                 case ast.Embedding(value=value):
-                    own = closings.get(declaration)
-                    others = conjunct.next_to(each for each in closings.values() if each is not own)
-                    hosts = (*conjunct.hosts, literal)
-                    embedded.append(replace(others, expr=value, scope=scope, hosts=hosts, closing=own))
-                case ast.Comprehension() | ast.Computed():
+                    embedded.append(replace(inner.as_part(parts[declaration]), expr=value, scope=scope))
+                case ast.Computed():
                     vertex.deferred.append(Deferred(declaration, inner, scope))
-                    is_struct |= isinstance(declaration, ast.Computed)
-                    is_more |= isinstance(declaration, ast.Comprehension)
+                    is_struct = True
+                case ast.Comprehension():
+                    vertex.deferred.append(Deferred(declaration, inner.as_part(parts[declaration]), scope))
+                    is_more = True
         if is_struct or not (embedded or is_more):  # else it is what it embeds, which need not be a struct
             vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
         return embedded
@@ -314,14 +313,13 @@ class _Evaluator:
                 self._add(child, conjunct.inside(declaration.value, scope), expr.span)
                 return []
             case ast.Comprehension(body=body) as comprehension:
-                hosts = (*conjunct.hosts, literal)
                 absent = set(vertex.absent)
                 found = scopes(self._expressions, comprehension, scope)
                 if not found:
                     self._check_body(vertex, body, vertex.absent.keys() - absent)
                 if not found and not vertex.facts:
                     vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
-                return [replace(conjunct, expr=body, scope=each, hosts=hosts) for each in found]
+                return [replace(conjunct, expr=body, scope=each) for each in found]
 
     def _check_body(self, vertex: Vertex, body: ast.Expr, absent: Set[str]) -> None:
         """A field of a body that is not wanted because there is no such field might be there if it were."""

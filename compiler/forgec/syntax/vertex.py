@@ -20,16 +20,24 @@ from forgec.syntax.value import ANY, Basic, Kind
 T = TypeVar("T")
 
 
+class Part:
+    """One of the values that make up a struct beside its fields: an embedding, or what a comprehension adds."""
+
+    __slots__ = ()
+
+
 class Closing:
     """One use of a definition. What it marks may only hold the fields that its own conjuncts declare.
 
-    `deep`: so may what is below; a call of `close` speaks of one level.
+    `parts`: where it is used as a part of a struct, what stands beside these parts is allowed, too. `deep`: all this
+    holds below as well; a call of `close` speaks of one level.
     """
 
-    __slots__ = ("deep", "span")
+    __slots__ = ("deep", "parts", "span")
 
-    def __init__(self, span: Span, *, deep: bool = True) -> None:
+    def __init__(self, span: Span, parts: frozenset[Part] = frozenset(), *, deep: bool = True) -> None:
         self.span = span
+        self.parts = parts
         self.deep = deep
 
 
@@ -53,35 +61,37 @@ class Scope:
 class Conjunct:
     """An expression that a vertex must agree with, and the scope of its names.
 
-    `hosts` are the literals that embed it: their fields are allowed beside its own. `trail` holds the literals inside
-    which it came about, each with its scope: one that comes again inside itself has no end. `within` is the number of
-    the disjunction, among those of the vertex, that it is an alternative of. `closing` is the mark for what it refers
-    to, where that was made in advance. `beside` are the marks of definitions embedded next to it, or to a literal
-    around it: what it declares is allowed with them, and nothing else is.
+    `trail` holds the literals inside which it came about, each with its scope: one that comes again inside itself has no
+    end. `within` is the number of the disjunction, among those of the vertex, that it is an alternative of. `parts` are
+    those that it belongs to, of the structs that the vertex is or is in; `beside` are the other parts of these structs:
+    where they are closed, what this conjunct declares is allowed all the same.
     """
 
     expr: ast.Expr
     scope: Scope
     closings: frozenset[Closing] = frozenset()
-    hosts: tuple[ast.StructLiteral, ...] = ()
     trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
     within: int | None = None
-    closing: Closing | None = None
-    beside: frozenset[Closing] = frozenset()
+    parts: frozenset[Part] = frozenset()
+    beside: frozenset[Part] = frozenset()
 
     def of(self, expr: ast.Expr) -> "Conjunct":
         """A part of the expression in the same role: a term of `a & b`, an alternative."""
         return replace(self, expr=expr)
 
-    def next_to(self, closings: Iterable[Closing]) -> "Conjunct":
-        """The same beside more definitions that are embedded."""
-        beside = self.beside.union(closings)
+    def next_to(self, parts: Iterable[Part]) -> "Conjunct":
+        """The same beside more parts."""
+        beside = self.beside.union(parts)
         return self if beside == self.beside else replace(self, beside=beside)
+
+    def as_part(self, part: Part) -> "Conjunct":
+        """The same as a part of the struct that it is beside."""
+        return replace(self, parts=self.parts | {part}, beside=self.beside - {part})
 
     def inside(self, expr: ast.Expr, scope: Scope) -> "Conjunct":
         """A part of the literal that this conjunct is: a field's value or an item."""
-        deep, beside = (frozenset(each for each in marks if each.deep) for marks in (self.closings, self.beside))
-        return Conjunct(expr, scope, deep, trail=self.trail | {self.key}, beside=beside)
+        deep = frozenset(each for each in self.closings if each.deep)
+        return Conjunct(expr, scope, deep, trail=self.trail | {self.key}, parts=self.parts, beside=self.beside)
 
     @property
     def key(self) -> "tuple[ast.Expr, Scope]":
