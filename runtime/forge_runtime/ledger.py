@@ -53,7 +53,7 @@ class Ledger:
             raise NoRecord(f"run {run_id} has no record in {subject.RUNS_BUCKET}: it is written before a run starts")
         return decode_run(entry.value)
 
-    async def open(self, job: Job) -> JobRecord:
+    async def open(self, job: Job) -> Standing:
         """The job's record, made now if it has none."""
         return await ride_out(lambda: self._open(job), limit_s=self.patience_s)
 
@@ -120,17 +120,17 @@ class Ledger:
     async def publish_end(self, record: JobRecord) -> None:
         await self.publish(ended_event(record, self.clock()))
 
-    async def _open(self, job: Job) -> JobRecord:
+    async def _open(self, job: Job) -> Standing:
         key = subject.job_key(job.run_id, job.job_id)
         record = JobRecord(state=JobState.QUEUED, job=job, submitted_at=self.clock())
         try:
-            await self.bus.jobs.create(key, encode(record))
+            revision = await self.bus.jobs.create(key, encode(record))
         except Conflict:
             standing = await self._standing(key)
             if standing is None:  # a replica that answers reads may lag behind the one that took the write
                 raise BusUnavailable(f"{key} exists and cannot be read yet") from None
-            return standing.record
-        return record
+            return standing
+        return Standing(record, revision)
 
     async def _standing(self, key: str) -> Standing | None:
         entry = await self.bus.jobs.get(key)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from forge_runtime.blob import Blob
 
@@ -53,7 +53,7 @@ class StepLog:
     ) -> None:
         """`spool` is a file that is not there yet; `secrets` are values that no line may show."""
         self._spool = spool
-        self._file = spool.open("xb")
+        self._file: IO[bytes] | None = None
         self._send = send
         self._masks = _masks(secrets)
         self._clock = clock
@@ -77,6 +77,8 @@ class StepLog:
         if self._size + len(record) > self._bytes_max:
             self._full = True
             record = self._record(f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
+        if self._file is None:
+            self._file = self._spool.open("xb")
         self._file.write(record)
         self._size += len(record)
         if len(self._batch) + len(record) > BATCH_BYTES_MAX:
@@ -85,13 +87,19 @@ class StepLog:
         if self._timer is None or self._timer.done():
             self._timer = asyncio.create_task(self._flush_soon())
 
+    @property
+    def empty(self) -> bool:
+        """Nothing was written, and there is nothing to store."""
+        return self._file is None
+
     def tail(self, count: int) -> tuple[str, ...]:
         """The last lines, masked and without times, also those that a full log no longer kept."""
         return tuple(self._tail)[-count:]
 
     async def finish(self, blob: Blob, key: str) -> None:
         """Send what is left, store the object and remove the spool. Raises BlobUnavailable; then the spool stays, and
-        this may be called again."""
+        this may be called again. Not for an empty log."""
+        assert self._file is not None
         if self._timer:
             if not self._sending.locked():  # it sleeps; in the middle of a batch it is waited for
                 self._timer.cancel()

@@ -53,7 +53,7 @@ class Submitter:
         give_up_at = time.monotonic() + limit_s
         with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _tells_an_end) as hearing:
             async with self._turn:
-                record = await self.ledger.open(job)
+                record = (await self.ledger.open(job)).record
                 if record.state is JobState.QUEUED:
                     await self._publish(record.job, give_up_at)
             if record.state.terminal:

@@ -3,7 +3,7 @@
     message -> claim --refused--> ended before: event and ack again | held by another: hand back
                  |
                  v leased
-               work ......... beats renew the lease and the message's ack wait
+               work ......... meanwhile the event that it began; beats renew the lease and the message's ack wait
                  | first of: work done | lease lost | run cancelled | worker drains
                  v
     record -> (cancel flag) -> event -> ack      each repeated through outages, none skipped
@@ -19,12 +19,12 @@ import random
 import secrets
 import time
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from forge_runtime import lease, subject
+from forge_runtime import lease
 from forge_runtime.blob import BlobUnavailable
 from forge_runtime.bus.port import BusUnavailable, Delivery
 from forge_runtime.dead_letter import Cause, Reason
@@ -42,7 +42,7 @@ from forge_runtime.job import (
     utc_text,
 )
 from forge_runtime.lease import Holder, Refusal, Refused
-from forge_runtime.ledger import NoRecord
+from forge_runtime.ledger import Decision, Ledger, NoRecord, Standing
 from forge_runtime.outage import ride_out
 from forge_runtime.retry import Retry, after_failure
 from forge_runtime.run import CancelFlag
@@ -51,7 +51,8 @@ from forge_runtime.subject import WorkQueue
 from forge_runtime.tasks import end_tasks
 from forge_runtime.telemetry import log_fields
 from forge_runtime.trace import trace_id_of
-from forge_runtime.worker.execution import Bench, execute, log_key_of
+from forge_runtime.worker.execution import Bench, Execution
+from forge_runtime.worker.flags import Raised
 from forge_runtime.worker.handler import Outcome
 from forgec.plan.digest import digest_of
 
@@ -71,6 +72,8 @@ class Attempt:
         self._queue = queue
         self._delivery = delivery
         self._component = f"worker.{queue.pool}"
+        self._known: Standing
+        self._told: asyncio.Task[None]
         self._holder = Holder(worker=bench.worker, nonce=secrets.token_hex(8), component=self._component)
 
     async def run(self) -> None:
@@ -85,15 +88,16 @@ class Attempt:
         with log_fields(**fields):
             if self._delivery.deliveries > 1:
                 self._bench.meter.redelivered(self._queue.pool)
-            try:
-                record = await self._claim(job)
-            except NoRecord as missing:  # just made, and not readable yet where we read
-                _log.warning("no record yet", extra={"why": str(missing)})
-                await self._hand_back(BEAT_RETRY_S)
-                return
-            if record is not None:
-                with log_fields(attempt=record.starts):
-                    await self._hold(record)
+            async with self._bench.flags.following(job.run_id) as raised:
+                try:
+                    claimed = await self._claim(job, raised)
+                except NoRecord as missing:  # just made, and not readable yet where we read
+                    _log.warning("no record yet", extra={"why": str(missing)})
+                    await self._hand_back(BEAT_RETRY_S)
+                    return
+                if claimed is not None:
+                    with log_fields(attempt=claimed.record.starts):
+                        await self._hold(claimed, raised)
 
     def _fields(self, job: Job) -> dict[str, object]:
         """What every log line of the attempt says; msgspec.ValidationError where the payload is not its type's."""
@@ -113,20 +117,17 @@ class Attempt:
             "trace_id": trace_id_of(job.traceparent),
         }
 
-    async def _claim(self, job: Job) -> JobRecord | None:
+    async def _claim(self, job: Job, raised: Raised) -> Standing | None:
         """The leased record; None where there is nothing for us to do."""
-        await self._ledger.open(job)
-        flag = await self._ledger.flag(job.run_id)
-        decided = await self._ledger.change(
-            job.run_id,
-            job.job_id,
-            lambda record, now: (
-                lease.claim(record, self._holder, now)
-                if flag is None
-                else lease.cancel(record, cancelled_error(flag, self._component, now), now)
-            ),
-        )
-        record = decided.record if isinstance(decided, Refused) else decided
+
+        def decide(record: JobRecord, now: float) -> JobRecord | Refused:
+            if raised.done():
+                return lease.cancel(record, cancelled_error(raised.result(), self._component, now), now)
+            return lease.claim(record, self._holder, now)
+
+        known = await self._ledger.standing(job.run_id, job.job_id) or await self._ledger.open(job)
+        decided = await self._ledger.amend(known, decide)
+        record = decided.record
         if record.state.terminal:
             _log.info("nothing to do", extra={"state": record.state})
             await self._announce(record)
@@ -136,8 +137,7 @@ class Attempt:
             _log.info("held by another worker", extra={"holder": record.worker, "delay_s": round(left_s, 1)})
             await self._hand_back(left_s)
             return None
-        await self._ledger.publish_running(record)
-        return record
+        return decided
 
     def _left_s(self, record: JobRecord) -> float:
         """Until another worker's lease ends, but a lease's length a delivery at most.
@@ -148,29 +148,33 @@ class Attempt:
         left_s = (record.lease_until or 0.0) - self._ledger.clock()
         return max(BEAT_RETRY_S, min(left_s, record.job.limits.heartbeat_s * self._delivery.deliveries))
 
-    async def _hold(self, record: JobRecord) -> None:
+    async def _hold(self, claimed: Standing, raised: Raised) -> None:
         """Work, and whatever ends it."""
         _log.info("job started")
-        work = asyncio.create_task(execute(self._bench, record, self._component))
+        record = claimed.record
+        self._known = claimed
+        execution = Execution(self._bench, record, self._component)
+        work = asyncio.create_task(execution.run())
+        self._told = asyncio.create_task(self._ledger.publish_running(record))
         beats = asyncio.create_task(self._beat(record))
-        flagged = asyncio.create_task(self._flag(record.job.run_id))
         drained = asyncio.create_task(self._bench.drain.wait())
+        ends: set[asyncio.Future[Any]] = {work, beats, raised, drained}
         try:
-            await asyncio.wait({work, beats, flagged, drained}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
-                await self._conclude(record, work.result())
+                await self._conclude(execution, work.result())
             elif beats.done():
                 await end_tasks(work)
                 self._bench.meter.lease_lost(self._queue.pool)
                 _log.warning("lease lost, work stopped; nothing is recorded", extra={"error.code": "LEASE_LOST"})
-            elif flagged.done():
+            elif raised.done():
                 await end_tasks(work)
-                await self._complete(record, self._cancelled(flagged.result()))
+                await self._complete(execution, self._cancelled(raised.result()))
             else:
                 await end_tasks(work)
-                await self._requeue(record, after_s=0.0, counted=False)
+                await self._requeue(after_s=0.0, counted=False)
         finally:
-            await end_tasks(work, beats, flagged, drained)
+            await end_tasks(work, self._told, beats, drained)
 
     async def _beat(self, record: JobRecord) -> None:
         """Renew lease and ack wait, three times a lease; returns when the lease is another's or has run out."""
@@ -182,7 +186,7 @@ class Attempt:
             began = time.monotonic()
             try:
                 async with asyncio.timeout(lease_end - began):
-                    renewed = await self._renew(record)
+                    renewed = await self._renew()
             except (BusUnavailable, TimeoutError):
                 if time.monotonic() >= lease_end:
                     return
@@ -193,56 +197,46 @@ class Attempt:
             lease_end = began + lease_s
             pause_s = lease_s / lease.BEATS_PER_LEASE
 
-    async def _renew(self, record: JobRecord) -> JobRecord | Refused:
+    async def _renew(self) -> Standing | Refused:
         with suppress(BusUnavailable):  # the lease is what counts; a message that comes early finds the job held
             await self._delivery.progress()
         # Without the ledger's patience: its growing pauses could sleep through the end of the lease.
-        return await self._once.change(
-            record.job.run_id, record.job.job_id, lambda standing, now: lease.renew(standing, self._holder, now)
-        )
+        return await self._amend(self._once, lambda standing, now: lease.renew(standing, self._holder, now))
 
-    async def _flag(self, run_id: str) -> CancelFlag:
-        """The run's flag, once it is raised."""
+    async def _amend(self, ledger: Ledger, decide: Decision) -> Standing | Refused:
+        decided = await ledger.amend(self._known, decide)
+        if isinstance(decided, Standing):
+            self._known = decided
+        return decided
 
-        async def read() -> CancelFlag | None:
-            with suppress(BusUnavailable):
-                return await self._ledger.flag(run_id)
-            return None
-
-        while True:
-            flag = await self._bench.watch.until(subject.cancel_key(run_id), read, subject.DAY_S)
-            if flag is not None:
-                return flag
-
-    async def _conclude(self, record: JobRecord, outcome: Outcome) -> None:
+    async def _conclude(self, execution: Execution, outcome: Outcome) -> None:
         """Record the outcome, or try again what another try may cure."""
         error = outcome.error
         if outcome.status is JobState.FAILED and error is not None:
             jitter = random.random()  # noqa: S311 - spreads load, guards nothing
-            match after_failure(error.error_class, record.starts, jitter, lease.STARTS_MAX):
+            match after_failure(error.error_class, execution.record.starts, jitter, lease.STARTS_MAX):
                 case Retry(after_s):
                     _log.warning("infrastructure failed, handing back", extra={"why": error.message})
-                    await self._requeue(record, after_s=after_s, counted=True)
+                    await self._requeue(after_s=after_s, counted=True)
                     return
         try:
-            await self._complete(record, outcome)
+            await self._complete(execution, outcome)
         except BlobUnavailable as unavailable:
             message = f"the result cannot be stored: {unavailable}"
             error = new_error("INTERNAL", "infra", message, component=self._component, now=self._ledger.clock())
-            await self._conclude(record, Outcome(status=JobState.FAILED, error=error))
+            await self._conclude(execution, Outcome(status=JobState.FAILED, error=error))
 
-    async def _complete(self, record: JobRecord, outcome: Outcome) -> None:
-        result = await self._result(record, outcome)
-        decided = await self._ledger.change(
-            record.job.run_id, record.job.job_id, lambda standing, _: lease.complete(standing, self._holder, result)
-        )
+    async def _complete(self, execution: Execution, outcome: Outcome) -> None:
+        result = await self._result(execution, outcome)
+        decided = await self._amend(self._ledger, lambda standing, _: lease.complete(standing, self._holder, result))
         if isinstance(decided, Refused) and decided.reason is Refusal.NOT_HOLDER:
             self._bench.meter.lease_lost(self._queue.pool)
             _log.warning("fenced out: another worker holds the job", extra={"error.code": "LEASE_LOST"})
             return
-        ended = decided.record if isinstance(decided, Refused) else decided
+        ended = decided.record
         error = outcome.error
         _log.info("job ended", extra={"state": ended.state, "error.code": error.code if error else None})
+        await self._told
         await self._announce(ended)
 
     async def _announce(self, record: JobRecord) -> None:
@@ -250,16 +244,15 @@ class Attempt:
         await self._ledger.announce(record, self._bench.worker, self._delivery.data)
         await self._ack()
 
-    async def _requeue(self, record: JobRecord, *, after_s: float, counted: bool) -> None:
-        decided = await self._ledger.change(
-            record.job.run_id,
-            record.job.job_id,
-            lambda standing, now: lease.requeue(standing, self._holder, now, counted=counted),
+    async def _requeue(self, *, after_s: float, counted: bool) -> None:
+        decided = await self._amend(
+            self._ledger, lambda standing, now: lease.requeue(standing, self._holder, now, counted=counted)
         )
         if isinstance(decided, Refused):
             _log.warning("not handed back", extra={"why": decided.reason})
             return
         _log.info("job handed back", extra={"delay_s": round(after_s, 1), "counted": counted})
+        await self._told
         await self._hand_back(after_s)
 
     async def _hand_back(self, after_s: float) -> None:
@@ -284,7 +277,8 @@ class Attempt:
         await self._ledger.bury(self._queue.pool, run_id, job_id, self._delivery.data, cause)
         await self._ack()
 
-    async def _result(self, record: JobRecord, outcome: Outcome) -> JobResult:
+    async def _result(self, execution: Execution, outcome: Outcome) -> JobResult:
+        record = execution.record
         assert record.started_at is not None
         trace_id = trace_id_of(record.job.traceparent)
         error = None if outcome.error is None else replace(outcome.error, trace_id=trace_id)
@@ -305,7 +299,7 @@ class Attempt:
             started_at=utc_text(record.started_at),
             completed_at=utc_text(self._ledger.clock()),
             exit_code=outcome.exit_code,
-            log_key=log_key_of(record),
+            log_key=execution.log_key,
         )
 
     async def _store(self, job: Job, data: bytes) -> ResultReference:

@@ -18,8 +18,10 @@ from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog, log_key
 from forge_runtime.meter import Meter, Unmetered
 from forge_runtime.outage import ride_out
+from forge_runtime.span import Trace, Tracer, Untraced, attempt_context
 from forge_runtime.submit import START_ALLOWANCE_S
 from forge_runtime.watch import Watch
+from forge_runtime.worker.flags import Flags
 from forge_runtime.worker.handler import Handler, JobContext, Outcome, failed
 
 LOG_STORE_S: Final = 60.0
@@ -40,29 +42,67 @@ class Bench:
     handlers: Mapping[JobType, Handler]
     scratch: Path
     meter: Meter = field(default_factory=Unmetered)
+    tracer: Tracer = field(default_factory=Untraced)
     drain: asyncio.Event = field(default_factory=asyncio.Event)
+    flags: Flags = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", Flags(self.ledger, self.watch))
 
 
-async def execute(bench: Bench, record: JobRecord, component: str) -> Outcome:
-    """The handler's outcome within the job's limits; what it raises becomes an error of ours."""
-    folder = bench.scratch / f"{record.job.job_id}-{record.attempt_nonce}"
-    try:
-        async with _folder(folder), _kept_log(bench, record, folder / "log") as log:
-            context = JobContext(
-                worker=bench.worker,
-                component=component,
-                attempt=record.starts,
-                scratch=folder / "files",
-                documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
-                log=log,
-                clock=bench.ledger.clock,
-            )
-            context.scratch.mkdir()
-            return await _handle(bench.handlers[record.job.type], record.job, context)
-    except OSError as error:
-        message = f"worker {bench.worker} could not make the job's directory: {error}"
-        infra = new_error("INTERNAL", "infra", message, component=component, now=bench.ledger.clock())
-        return Outcome(status=JobState.FAILED, error=infra)
+@dataclass(slots=True)
+class Execution:
+    """One attempt's work. `log_key` is where its log is kept, once it has ended; None of one that printed nothing."""
+
+    bench: Bench
+    record: JobRecord
+    component: str
+    log_key: str | None = field(init=False, default=None)
+
+    async def run(self) -> Outcome:
+        """The handler's outcome within the job's limits; what it raises becomes an error of ours."""
+        bench, record = self.bench, self.record
+        folder = bench.scratch / f"{record.job.job_id}-{record.attempt_nonce}"
+        try:
+            async with _folder(folder), self._kept_log(folder / "log") as log:
+                context = JobContext(
+                    worker=bench.worker,
+                    component=self.component,
+                    attempt=record.starts,
+                    scratch=folder / "files",
+                    documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
+                    log=log,
+                    clock=bench.ledger.clock,
+                    trace=Trace(attempt_context(record), bench.tracer, bench.ledger.clock),
+                )
+                context.scratch.mkdir()
+                return await _handle(bench.handlers[record.job.type], record.job, context)
+        except OSError as error:
+            message = f"worker {bench.worker} could not make the job's directory: {error}"
+            infra = new_error("INTERNAL", "infra", message, component=self.component, now=bench.ledger.clock())
+            return Outcome(status=JobState.FAILED, error=infra)
+
+    @asynccontextmanager
+    async def _kept_log(self, spool: Path) -> AsyncIterator[StepLog]:
+        """The attempt's log; stored before the job ends, so that whoever hears of the end can read it."""
+        bench, job = self.bench, self.record.job
+        live_subject = subject.log_subject(job.run_id, job.job_id)
+
+        async def send(offset: int, data: bytes) -> None:
+            with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored
+                await bench.bus.publish_line(live_subject, data, offset)
+
+        log = StepLog(spool, send)
+        try:
+            yield log
+        finally:
+            if not log.empty:
+                self.log_key = _log_key_of(self.record)
+                try:
+                    async with asyncio.timeout(LOG_STORE_S):
+                        await log.finish(bench.blob, self.log_key)
+                except (BlobUnavailable, OSError) as error:  # what the work came to counts more than its log
+                    _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
 
 
 async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
@@ -82,7 +122,7 @@ async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
         return failed("INTERNAL", "internal", f"the worker failed: {type(error).__name__}: {error}", context)
 
 
-def log_key_of(record: JobRecord) -> str:
+def _log_key_of(record: JobRecord) -> str:
     """Where the log of the record's present attempt lies in the object store."""
     address = address_of(record.job)
     return log_key(record.job.run_id, address.phase, address.project, address.step, record.starts)
@@ -95,27 +135,18 @@ async def _folder(path: Path) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(remove_folder, path)
+        if not _remove_empty(path):
+            await asyncio.to_thread(remove_folder, path)
 
 
-@asynccontextmanager
-async def _kept_log(bench: Bench, record: JobRecord, spool: Path) -> AsyncIterator[StepLog]:
-    """The attempt's log; stored before the job ends, so that whoever hears of the end can read it."""
-    live_subject = subject.log_subject(record.job.run_id, record.job.job_id)
-
-    async def send(offset: int, data: bytes) -> None:
-        with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored
-            await bench.bus.publish_line(live_subject, data, offset)
-
-    log = StepLog(spool, send)
+def _remove_empty(path: Path) -> bool:
+    """At once what work leaves that left nothing: the directory, and in it the empty one of its files."""
     try:
-        yield log
-    finally:
-        try:
-            async with asyncio.timeout(LOG_STORE_S):
-                await log.finish(bench.blob, log_key_of(record))
-        except (BlobUnavailable, OSError) as error:  # what the work came to counts more than its log
-            _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
+        (path / "files").rmdir()
+        path.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

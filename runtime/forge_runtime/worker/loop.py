@@ -41,7 +41,7 @@ class Worker:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain."""
-        async with self.bench.watch:
+        async with self.bench.watch, self.bench.flags:
             slots = [asyncio.create_task(self._slot(stop)) for _ in range(self.slots)]
             try:
                 await stop.wait()
