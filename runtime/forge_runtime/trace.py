@@ -26,7 +26,10 @@ _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceContext:
-    """A span by its trace and its own id, in hexadecimal; as text, a `traceparent` of version 00."""
+    """A span by its trace and its own id, in hexadecimal; as text, a `traceparent` of version 00.
+
+    `flags` are 01 where whoever began the trace wants its spans kept, else 00.
+    """
 
     trace_id: str
     span_id: str
@@ -34,11 +37,6 @@ class TraceContext:
 
     def __str__(self) -> str:
         return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
-
-    @property
-    def sampled(self) -> bool:
-        """Whether whoever began the trace wants its spans kept."""
-        return bool(int(self.flags, 16) & 1)
 
     def child(self, span_id: str) -> "TraceContext":
         return replace(self, span_id=span_id)

@@ -15,6 +15,8 @@ from forge_runtime.git.cache import GitCache
 from forge_runtime.job import DiscoveryData, Job, JobState
 from forge_runtime.log import StepLog
 from forge_runtime.runner.host import HostRunner
+from forge_runtime.span import Trace
+from forge_runtime.trace import parse_traceparent, trace_id_of
 from forge_runtime.worker.ci import TAIL_LINES, CiHandler
 from forge_runtime.worker.discovery import DiscoveryHandler
 from forge_runtime.worker.handler import JobContext, Outcome
@@ -68,6 +70,7 @@ class Bench:
             documents=self.documents,
             log=log,
             clock=lambda: 0.0,
+            trace=Trace(parse_traceparent(self.run.traceparent)),
         )
         blob = DirectoryBlob(self.folder / "blob")
         await log.finish(blob, "log")
@@ -102,8 +105,13 @@ async def test_step_sees_what_it_belongs_to(tmp_path: Path) -> None:
         "FORGE_PHASE=test",
         "FORGE_PROJECT=web",
         f"FORGE_RUN_ID={bench.run.run_id}",
-        f"TRACEPARENT={bench.run.traceparent}",
+        printed[-1],
     ]
+    assert bench.run.traceparent is not None
+    step = parse_traceparent(printed[-1].removeprefix("TRACEPARENT="))
+    assert step is not None
+    assert step.trace_id == trace_id_of(bench.run.traceparent)
+    assert step.span_id not in bench.run.traceparent
 
 
 async def test_failed_step_tells_its_command_and_its_last_lines(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from forge_runtime.git.cache import GitCache
 from forge_runtime.job import JobType
 from forge_runtime.ledger import Ledger
 from forge_runtime.metrics import WorkerMetrics, exposition, new_registry
+from forge_runtime.otlp import exporting
 from forge_runtime.outage import ride_out
 from forge_runtime.process import kill_stale_groups
 from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
@@ -36,6 +37,7 @@ from forge_runtime.settings import (
     read_bus_settings,
     read_worker_settings,
 )
+from forge_runtime.span import JobSpans, Tracer
 from forge_runtime.telemetry import configure_logging
 from forge_runtime.watch import Watch
 from forge_runtime.worker.ci import CiHandler
@@ -67,7 +69,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     configure_logging("worker")
     try:
         bus = replace(read_bus_settings(environ), name=arguments.name)
-        return asyncio.run(serve(arguments, bus, read_worker_settings(environ)))
+        settings = read_worker_settings(environ)
+        with exporting("forge-worker", arguments.name, environ) as tracer:
+            return asyncio.run(serve(arguments, bus, settings, tracer))
     except (BadSettings, RunnerRefused, Misprovisioned) as error:
         _log.error("cannot start", extra={"why": str(error)})
         return 78
@@ -90,7 +94,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return Arguments(pools=pools, slots=line.slots, name=line.name)
 
 
-async def serve(arguments: Arguments, bus_settings: BusSettings, settings: WorkerSettings) -> int:
+async def serve(arguments: Arguments, bus_settings: BusSettings, settings: WorkerSettings, tracer: Tracer) -> int:
     """0 when told to stop, 75 when the bus closed the connection for good."""
     own = settings.data_dir / "workers" / arguments.name
     groups = own / "groups"
@@ -129,12 +133,13 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         bench = Bench(
             worker=arguments.name,
             bus=bus,
-            ledger=Ledger(bus, PATIENCE_S, observers=(metrics,)),
+            ledger=Ledger(bus, PATIENCE_S, observers=(metrics, JobSpans(tracer))),
             watch=Watch((bus.runs, subject.CANCEL_KEYS)),
             blob=DirectoryBlob(settings.data_dir / "objects"),
             handlers=handlers,
             scratch=own / "scratch",
             meter=metrics,
+            tracer=tracer,
         )
         worker = Worker(bench=bench, queues=queues, slots=arguments.slots, grace_s=settings.grace_s)
         facts = {"pools": ",".join(arguments.pools), "slots": arguments.slots, "runner": runner.name}

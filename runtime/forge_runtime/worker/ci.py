@@ -1,6 +1,8 @@
 """CI jobs: one Earthfile target of one project, on a checkout of the run's commit."""
 
 import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 from msgspec.json import decode
 from msgspec.structs import replace
@@ -9,6 +11,7 @@ from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError
 from forge_runtime.job import CiPayload, Job, JobState
 from forge_runtime.runner.port import StepOutcome, StepRequest, StepRunner
+from forge_runtime.trace import TraceContext
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure
 
 TAIL_LINES = 20
@@ -30,25 +33,36 @@ class CiHandler:
             return failed("SECRET_UNRESOLVED", "config", message, context)
         ended: StepOutcome | None = None
         try:
-            async with self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace") as workspace:
-                scratch = context.scratch / "step"
-                scratch.mkdir()
-                request = StepRequest(
-                    workspace=workspace,
-                    project_path=payload.project_path,
-                    target=payload.step.target,
-                    args=payload.step.args,
-                    scratch=scratch,
-                    timeout_s=job.limits.start_to_close_s,
-                    environment=_environment(job, payload),
-                )
-                ended = await self._runner.run(request, context.log.write)
+            async with AsyncExitStack() as cleanup:
+                checkout = self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace")
+                with context.trace.span("git checkout"):
+                    workspace = await cleanup.enter_async_context(checkout)
+                ended = await self._run(job, payload, workspace, context)
         except GitError as error:
             if ended is None:
                 await context.log.write(str(error))
                 return git_failure(error, context)
             _log.warning("checkout not removed", extra={"why": str(error)})  # the step's end stands
         return _outcome(ended, payload, context)
+
+    async def _run(self, job: Job, payload: CiPayload, workspace: Path, context: JobContext) -> StepOutcome:
+        step = payload.step
+        scratch = context.scratch / "step"
+        scratch.mkdir()
+        names = {"forge.phase": payload.phase, "forge.project": payload.project, "forge.step": step.name}
+        with context.trace.span("step", **names) as span:
+            request = StepRequest(
+                workspace=workspace,
+                project_path=payload.project_path,
+                target=step.target,
+                args=step.args,
+                scratch=scratch,
+                timeout_s=job.limits.start_to_close_s,
+                environment=_environment(job, payload, span.context),
+            )
+            ended = await self._runner.run(request, context.log.write)
+            span.error = None if ended.error is None else f"{ended.error.code}: {ended.error.message}"
+        return ended
 
 
 def _needed_secret(payload: CiPayload) -> str | None:
@@ -59,14 +73,15 @@ def _needed_secret(payload: CiPayload) -> str | None:
     return None
 
 
-def _environment(job: Job, payload: CiPayload) -> dict[str, str]:
+def _environment(job: Job, payload: CiPayload, trace: TraceContext | None) -> dict[str, str]:
+    """What a step may know of itself; its own spans, if it makes any, go below `trace`."""
     environment = {
         "FORGE_RUN_ID": job.run_id,
         "FORGE_PROJECT": payload.project,
         "FORGE_PHASE": payload.phase,
         "FORGE_COMMIT": job.commit_sha,
     }
-    return environment | ({"TRACEPARENT": job.traceparent} if job.traceparent else {})
+    return environment | ({"TRACEPARENT": str(trace)} if trace is not None else {})
 
 
 def _outcome(ended: StepOutcome, payload: CiPayload, context: JobContext) -> Outcome:

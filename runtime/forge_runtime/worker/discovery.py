@@ -41,8 +41,10 @@ class DiscoveryHandler:
         payload = msgspec.json.decode(job.payload, type=DiscoveryPayload)
         await context.log.write(f"discovering {job.repository} at {job.commit_sha}")
         try:
-            repository = await self._cache.repository(job.clone_url, job.commit_sha)
-            discovery, plan = await asyncio.to_thread(_compile, repository, job, payload)
+            with context.trace.span("git fetch"):
+                repository = await self._cache.repository(job.clone_url, job.commit_sha)
+            with context.trace.span("compile"):
+                discovery, plan = await asyncio.to_thread(_compile, repository, job, payload)
         except GitError as error:
             await context.log.write(str(error))
             return git_failure(error, context)

@@ -5,7 +5,7 @@ its children before it returns; what it raises is a bug, what it expects to go w
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 from forge_runtime.git.command import GitError
 from forge_runtime.job import ErrorRecord, Job, JobState, new_error
 from forge_runtime.log import StepLog
+from forge_runtime.span import Trace
 
 
 class Documents(Protocol):
@@ -37,6 +38,7 @@ class JobContext:
     documents: Documents
     log: StepLog
     clock: Callable[[], float]
+    trace: Trace = field(default_factory=Trace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
