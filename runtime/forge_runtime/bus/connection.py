@@ -11,18 +11,19 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
-from forge_runtime.bus.port import BusUnavailable, TooLarge
-from forge_runtime.settings import BusSettings
+from forge_runtime.bus.client import BusClient
+from forge_runtime.bus.credentials import Credentials, read_credentials
+from forge_runtime.bus.port import BusUnavailable, NotAllowed, TooLarge
+from forge_runtime.settings import BadSettings, BusSettings
+from forge_runtime.subject import inbox_prefix
 
 CONNECT_LIMIT_S: Final = 10.0
 """For the first connection only; afterwards the client reconnects for ever."""
@@ -32,8 +33,6 @@ OPERATION_LIMIT_S: Final = 5.0
 _HEADROOM_BYTES: Final = 1024
 """A server closes the connection of whoever passes its payload limit, headers included: stay well below."""
 
-_CREDENTIALS_MARK: Final = "-----BEGIN NATS USER JWT-----"
-
 _log = logging.getLogger(__name__)
 
 
@@ -42,20 +41,26 @@ class Connection:
 
     def __init__(self, url: str, on_closed: Callable[[str], None] | None) -> None:
         self.url: Final = url
-        self.client: Final = Client()
+        self.client: Final = BusClient()
         self.jetstream: Final[JetStreamContext] = self.client.jetstream(timeout=OPERATION_LIMIT_S)
         self.lost: Final[set[Callable[[], None]]] = set()
         """Called when the connection drops: whoever waits for a message that can no longer come."""
         self._on_closed = on_closed
+        self._user = ""
+        self._credentials = Credentials({})
         self._closing = False
         self._last_error = "no answer"
         self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._up = asyncio.Event()
 
     async def open(self, settings: BusSettings) -> None:
-        """BusUnavailable after 10 s, or at once when the server refuses the credentials."""
-        options = _credentials(settings.credentials)
-        attempt = asyncio.create_task(self._connect(settings, options))
+        """BusUnavailable after 10 s, or at once when server and credentials do not go together."""
+        self._user = settings.user
+        try:
+            self._credentials = read_credentials(settings.credentials, settings.url)
+        except BadSettings as error:
+            raise BusUnavailable(f"cannot connect to {self.url}: {error}") from error
+        attempt = asyncio.create_task(self._connect(settings))
         either: set[asyncio.Future[Any]] = {attempt, self._refusal}
         try:
             await asyncio.wait(either, timeout=CONNECT_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -68,7 +73,7 @@ class Connection:
             except ImportError as error:
                 raise BusUnavailable(f"cannot connect to {self.url}: .creds files need nats-py[nkeys]") from error
             except (nats.errors.Error, OSError) as error:
-                raise BusUnavailable(f"cannot connect to {self.url}: {_reason(error)}") from error
+                raise BusUnavailable(f"cannot connect to {self.url}: {self._reason(error)}") from error
         except BaseException:
             self._closing = True
             attempt.cancel()
@@ -102,22 +107,44 @@ class Connection:
     async def limit(self, operation: str, limit_s: float = OPERATION_LIMIT_S) -> AsyncIterator[None]:
         """Turn what nats-py raises inside, or our own limit, into BusUnavailable that names the operation.
 
-        An answer that has a meaning of its own (a lost compare-and-set, a full queue) is caught further in.
+        An answer that has a meaning of its own (a lost compare-and-set, a full queue) is caught further in. NotAllowed,
+        at once, if the server refuses something that was sent inside.
 
         A cancellation that comes in the same turn of the loop as an answer is dropped by `asyncio.wait_for`, on which
         nats-py builds, before Python 3.12: the task would go on as if nobody had asked it to end. It is raised here.
         """
         task = asyncio.current_task()
         cancellations = task.cancelling() if task else 0
+        deadline = asyncio.timeout(limit_s)
+
+        def end() -> None:
+            if not deadline.expired():
+                deadline.reschedule(asyncio.get_running_loop().time())
+
+        refusal: str | None = None
         try:
-            async with asyncio.timeout(limit_s):
-                yield
+            async with deadline:
+                with self.client.during(end) as sent:
+                    try:
+                        yield
+                    finally:
+                        refusal = sent.refused
             if task and task.cancelling() > cancellations:
                 raise asyncio.CancelledError
+            if refusal is not None:
+                raise self.not_allowed(operation, refusal)
         except (nats.errors.BadSubjectError, nats.errors.BadHeaderError, nats.js.errors.InvalidKeyError) as error:
             raise ValueError(f"{operation}: {_reason(error)}") from error
         except (nats.errors.Error, TimeoutError, OSError) as error:
+            if refusal is not None:
+                raise self.not_allowed(operation, refusal) from error
             raise BusUnavailable(f"{operation}: {self._explain(error, limit_s)}") from error
+
+    def not_allowed(self, operation: str, refusal: str) -> NotAllowed:
+        return NotAllowed(
+            f"{operation}: {self.url} does not allow user {self._user} to {refusal}; "
+            "use the credentials of this service, or give the server the permissions that this version prints"
+        )
 
     async def barrier(self) -> None:
         """Return when the server has handled everything sent so far; use it inside `limit`.
@@ -163,13 +190,11 @@ class Connection:
             return "nobody answers there; is the stream, consumer or bucket provisioned?"
         return _reason(error)
 
-    async def _connect(self, settings: BusSettings, options: dict[str, Any]) -> None:
-        service = settings.name.partition("-")[0]
+    async def _connect(self, settings: BusSettings) -> None:
         await self.client.connect(
             settings.url.split(","),
             name=settings.name,
-            # Replies to one service cannot be read by another one, if the server's permissions say so.
-            inbox_prefix=f"_INBOX_{service}",
+            inbox_prefix=inbox_prefix(settings.user),
             # A dead peer is noticed after 20-30 s; the client's own default is four minutes and more.
             ping_interval=10,
             max_outstanding_pings=2,
@@ -179,25 +204,41 @@ class Connection:
             disconnected_cb=self._note_lost,
             reconnected_cb=self._note_up,
             closed_cb=self._note_closed,
-            **options,
+            **self._credentials.options,
         )
         self._up.set()
 
     async def _note_error(self, error: Exception) -> None:
-        self._last_error = _reason(error)
-        if "authorization" in self._last_error.lower() and not self._refusal.done():
+        self._last_error = self._reason(error)
+        if self.client.take_refusal(error):
+            return  # whoever was refused tells it
+        hopeless = "authorization" in self._last_error.lower() or self._last_error != _reason(error)
+        if hopeless and not self._refusal.done():
             self._refusal.set_result(self._last_error)
         if self._up.is_set():  # until then the caller of `open` hears of it, and while it is lost once is enough
             _log.warning("bus %s: %s", self.url, self._last_error)
 
     async def _note_lost(self) -> None:
         self._up.clear()
+        self._renew_certificate()
         for wake in tuple(self.lost):
             wake()
 
     async def _note_up(self) -> None:
         self._up.set()
         _log.info("bus %s: connected again", self.url)
+
+    def _renew_certificate(self) -> None:
+        """Certificates are replaced before they end, and a process may outlive several."""
+        if self._credentials.tls is not None:
+            try:
+                self.client.options["tls"] = self._credentials.tls.context()
+            except BadSettings as error:
+                _log.warning("bus %s: going on with the certificate as it was: %s", self.url, error)
+
+    def _reason(self, error: Exception) -> str:
+        tls = self._credentials.tls
+        return (tls.explain(error) if tls is not None else None) or _reason(error)
 
     async def _note_closed(self) -> None:
         if self._closing:
@@ -217,18 +258,6 @@ def public_url(url: str) -> str:
 def _without_credentials(server: str) -> str:
     scheme, separator, rest = server.strip().rpartition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-
-def _credentials(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        content = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BusUnavailable(f"cannot read the bus credentials in {path}: {type(error).__name__}") from error
-    if not content:
-        raise BusUnavailable(f"the bus credentials in {path} are empty")
-    return {"user_credentials": str(path)} if content.startswith(_CREDENTIALS_MARK) else {"token": content}
 
 
 def _reason(error: Exception) -> str:

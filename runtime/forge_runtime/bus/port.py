@@ -20,6 +20,10 @@ class BusUnavailable(Exception):
     """The bus did not answer in time, or the connection is gone; retry later, or end with exit code 75."""
 
 
+class NotAllowed(BusUnavailable):
+    """The server's permissions forbid it; that may be mended while we run, but not by asking again soon."""
+
+
 class Conflict(Exception):
     """A compare-and-set lost: the key exists already, or its revision is another one."""
 

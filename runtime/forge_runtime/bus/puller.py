@@ -150,10 +150,13 @@ class Puller:
             silence_s = _SILENCE_S
         self._connection.lost.add(inbox.interrupt)
         try:
-            async with self._connection.limit(self._name):
-                subscription = await client.subscribe(client.new_inbox(), cb=inbox.put)
-                await client.publish(self._request, json.dumps(request).encode(), reply=subscription.subject)
-            answer = await inbox.answer(silence_s)
+            with client.during(inbox.interrupt) as sent:
+                async with self._connection.limit(self._name):
+                    subscription = await client.subscribe(client.new_inbox(), cb=inbox.put)
+                    await client.publish(self._request, json.dumps(request).encode(), reply=subscription.subject)
+                answer = await inbox.answer(silence_s)
+                if answer is None and sent.refused is not None:
+                    raise self._connection.not_allowed(self._name, sent.refused)
             # No await between here and the caller: a cancellation can no longer part us from a message in hand.
             return answer
         finally:
