@@ -6,9 +6,11 @@ and lacks its first argument gives the set of values that it is true of.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Span
@@ -36,8 +38,7 @@ PREDECLARED_FUNCTIONS: Final = frozenset({"len", "close", "and", "or", "error"})
 _ORDERS: Final = {"Ascending": "<", "Descending": ">"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(Struct, frozen=True):
     """An item of a list as it stands."""
 
     vertex: Vertex

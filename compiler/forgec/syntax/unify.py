@@ -21,7 +21,8 @@ strings are limited.
 
 from collections import deque
 from collections.abc import Sequence, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span

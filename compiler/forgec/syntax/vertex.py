@@ -9,8 +9,10 @@ http: #Step & {timeout: "2m"}                             vertex http, conjuncts
 import enum
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from forgec.diagnostic import Diagnostic
 from forgec.source import Span
@@ -41,8 +43,7 @@ class Closing:
         self.deep = deep
 
 
-@dataclass(slots=True, eq=False)
-class Scope:
+class Scope(Struct, eq=False):
     """Where names are looked up: a struct literal in the vertex it contributes to, or what a clause or alias names."""
 
     vertex: "Vertex"
@@ -57,12 +58,11 @@ class Scope:
         return Scope(self.vertex, self, bound=bound)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Conjunct:
+class Conjunct(Struct, frozen=True, eq=False):
     """An expression that a vertex must agree with, and the scope of its names.
 
-    `trail` holds the literals inside which it came about, each with its scope: one that comes again inside itself has no
-    end. `within` is the number of the disjunction, among those of the vertex, that it is an alternative of. `parts` are
+    `trail` holds the literals in which it came about, each with its scope: one that comes again inside itself has no
+    no end. `within` is the number of the disjunction, among those of the vertex, that it is an alternative of. `parts` are
     those that it belongs to, of the structs that the vertex is or is in; `beside` are the other parts of these structs:
     where they are closed, what this conjunct declares is allowed all the same.
     """
@@ -98,8 +98,7 @@ class Conjunct:
         return (self.expr, self.scope)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(Struct, frozen=True):
     """What one conjunct says about a vertex's kind, value or limits."""
 
     basic: Basic
@@ -110,16 +109,14 @@ class Fact:
         return self.conjunct.expr.span
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A place where a field is declared."""
 
     span: Span
     closings: frozenset[Closing]
 
 
-@dataclass(frozen=True, slots=True)
-class Deferred:
+class Deferred(Struct, frozen=True):
     """A declaration whose fields are known only when those beside it are, with the literal that it is in."""
 
     declaration: ast.Computed | ast.Comprehension
@@ -133,8 +130,7 @@ class State(enum.Enum):
     EXPANDED = enum.auto()
 
 
-@dataclass(slots=True, eq=False)
-class Vertex:
+class Vertex(Struct, eq=False):
     """A field, list item, let or intermediate value. Filled by its parent, then expanded once, on demand."""
 
     parent: "Vertex | None"
