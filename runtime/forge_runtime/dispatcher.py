@@ -2,7 +2,8 @@
 
     discover --run forge-<uuid>                            submit the discovery job, write its unit ids as outputs
     run      --run forge-<uuid> --plan DIGEST --unit UNIT  a unit: tasks together, waves in order, steps together;
-                                                           or one step of a task, after the waves before it
+                                                           or one step of a task, after the waves before it;
+                                                           or projects to release (flow.py)
     finish   --run forge-<uuid> --status WORD              settle what has not ended, tell the API that nothing runs
 
 It keeps nothing: killed and started again, or running twice at once, it finds the same jobs by their ids and comes to
@@ -19,20 +20,21 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, TooLarge
-from forge_runtime.envelope import Envelope
+from forge_runtime.envelope import Envelope, PayloadTooLarge
 from forge_runtime.event import Event, EventKind
-from forge_runtime.job import DiscoveryData, Job, JobRecord, JobState, JobType, utc_text
+from forge_runtime.flow import BadResult, Part, begun, bring_to_end, data_of, discovery_part, parts_of
+from forge_runtime.job import DiscoveryData, JobRecord, JobState, JobType, utc_text
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord
@@ -45,7 +47,7 @@ from forge_runtime.trace import trace_id_of
 from forge_runtime.watch import Watch, watch_run
 from forgec import ids
 from forgec.plan.digest import read_plan
-from forgec.plan.model import GROUPS_MAX, Dispatch, Plan
+from forgec.plan.model import GROUPS_MAX, Plan
 
 COMPONENT: Final = "dispatcher"
 PATIENCE_S: Final = 60.0
@@ -53,9 +55,6 @@ PATIENCE_S: Final = 60.0
 
 PLAN_READ_S: Final = 30.0
 OUTPUT_DIR_DEFAULT: Final = "/tmp/forge"  # noqa: S108 - the pod's own, and where the workflow reads outputs
-
-Tasks = Sequence[Sequence[Sequence[Job]]]
-"""Tasks that go on together, each a list of waves that come one after another, each a list of jobs."""
 
 _log = logging.getLogger(__name__)
 
@@ -149,26 +148,26 @@ class Dispatcher:
         except OSError as error:
             _log.error("cannot write outputs", extra={"why": str(error), "directory": str(self.output_dir)})
             return Exit.INFRASTRUCTURE
-        except (BadConfiguration, NoRecord, TooLarge, msgspec.ValidationError) as error:
+        except (BadConfiguration, BadResult, NoRecord, PayloadTooLarge, TooLarge, msgspec.ValidationError) as error:
             _log.error("cannot go on", extra={"why": str(error)})
             return Exit.CONFIGURATION
 
     async def _discover(self) -> Exit:
         run = await self._ledger.run(self.run_id)
-        job = Envelope(run, self._ledger.clock()).discovery_job()
-        code = await self._carry(run, [[[job]]], [[[job]]])
+        code = await self._carry(run, [discovery_part(Envelope(run, self._ledger.clock()))])
         if code is Exit.SUCCEEDED:
-            record = await self._ledger.read(self.run_id, job.job_id)
-            write_outputs(_discovery_data(record), self.output_dir)
+            record = await self._ledger.read(self.run_id, ids.discovery_job_id(self.run_id))
+            if record is None:
+                raise NoRecord(f"the discovery job of run {self.run_id} succeeded, and has no record any more")
+            write_outputs(data_of(record, DiscoveryData), self.output_dir)
         return code
 
     async def _run(self, digest: str, unit_id: str) -> Exit:
         run = await self._ledger.run(self.run_id)
-        plan = await self._plan(digest)
-        part = _find_dispatch(plan, digest, unit_id)
-        tasks = jobs_of(part, Envelope(run, self._ledger.clock(), digest))
-        own = [waves[-1:] for waves in tasks] if part.last_wave_only else tasks
-        return await self._carry(run, tasks, own)
+        parts = parts_of(await self._plan(digest), unit_id, Envelope(run, self._ledger.clock(), digest))
+        if parts is None:
+            raise BadConfiguration(f'plan {digest} has no unit "{unit_id}"')
+        return await self._carry(run, parts)
 
     async def _finish(self, word: str, plan_digest: str | None) -> Exit:
         records = await self._ledger.records(self.run_id)
@@ -194,28 +193,25 @@ class Dispatcher:
         _log.info("run finished", extra={"status": word, "jobs": len(records), "settled": len(open_jobs)})
         return Exit.SUCCEEDED
 
-    async def _carry(self, run: RunRecord, tasks: Tasks, own: Tasks) -> Exit:
-        """Bring tasks to their end, or settle those of its own when the run must end before.
-
-        A unit of one step is not alone with the waves before its own. It brings them to their end like everybody whose
-        step comes after them, and leaves their failure and their settling to the units that were started for them.
-        """
-        jobs = [job for waves in own for wave in waves for job in wave]
+    async def _carry(self, run: RunRecord, parts: Sequence[Part]) -> Exit:
+        """Bring the parts to their end, or settle the jobs of them when the run must end before."""
         async with watch_run(self.bus, self.run_id) as watch:
-            _log.info("jobs to bring to their end", extra={"jobs": len(jobs), "trace_id": trace_id_of(run.traceparent)})
+            trace_id = trace_id_of(run.traceparent)
+            _log.info("work to bring to its end", extra={"parts": len(parts), "trace_id": trace_id})
             if await self._ledger.flag(self.run_id) is None:
-                code = await self._await_jobs(watch, run, tasks)
+                code = await self._await_jobs(watch, run, parts)
                 if code is not None:
                     return code
+            jobs = await begun(parts, self._ledger)
             records = await self._settle(watch, [job.job_id for job in jobs], {job.type for job in jobs})
         return _stopped(records)
 
-    async def _await_jobs(self, watch: Watch, run: RunRecord, tasks: Tasks) -> Exit | None:
+    async def _await_jobs(self, watch: Watch, run: RunRecord, parts: Sequence[Part]) -> Exit | None:
         """How it ended; None where what is left must be settled, and the run's flag says why."""
         submitter = Submitter(self._ledger, watch)
         left_s = run.deadline_at - self._ledger.clock()
         flag_key = subject.cancel_key(self.run_id)
-        work = asyncio.create_task(_tasks(submitter, tasks))
+        work = asyncio.create_task(bring_to_end(parts, submitter))
         flagged = asyncio.create_task(watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s))
         terminated = asyncio.create_task(self.terminated.wait())
         try:
@@ -223,7 +219,7 @@ class Dispatcher:
             if work.done():
                 bad = work.result()
                 if bad is None:
-                    _log.info("all jobs succeeded")
+                    _log.info("all jobs ended, none stops the run")
                     return Exit.SUCCEEDED
                 if bad.state is not JobState.CANCELLED:
                     await self._raise_flag(CancelReason.FAILED, bad.job.job_id)
@@ -260,13 +256,6 @@ class Dispatcher:
         if data is None:
             raise BadConfiguration(f"plan {digest} is not in the plan store: it is put there by the discovery job")
         return read_plan(data)
-
-
-def jobs_of(part: Dispatch, envelope: Envelope) -> Tasks:
-    """The jobs that a unit's dispatcher brings to their end."""
-    return [
-        [[envelope.ci_job(part.phase, task, step) for step in wave.steps] for wave in task.waves] for task in part.tasks
-    ]
 
 
 def write_outputs(data: DiscoveryData, directory: Path) -> None:
@@ -310,66 +299,17 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
         return await dispatcher.perform(command)
 
 
-async def _tasks(submitter: Submitter, tasks: Tasks) -> JobRecord | None:
-    """All tasks together; the record of the first job that ended without success."""
-
-    async def task(waves: Sequence[Sequence[Job]]) -> JobRecord | None:
-        for wave in waves:
-            if (bad := await _first_bad(map(step, wave))) is not None:
-                return bad
-        return None
-
-    async def step(job: Job) -> JobRecord | None:
-        record = await submitter.bring_to_end(job)
-        _log.info("job ended", extra={"job_id": job.job_id, "state": record.state, "error.code": _error_code(record)})
-        return None if record.state is JobState.SUCCEEDED else record
-
-    return await _first_bad(map(task, tasks))
-
-
-async def _first_bad(work: Iterable[Coroutine[Any, Any, JobRecord | None]]) -> JobRecord | None:
-    """Wait for all, or until one found a job that did not succeed; then the others stop."""
-    tasks = [asyncio.create_task(part) for part in work]
-    try:
-        for ended in asyncio.as_completed(tasks):
-            if (bad := await ended) is not None:
-                return bad
-        return None
-    finally:
-        await end_tasks(*tasks)
-
-
 def _stopped(records: Iterable[JobRecord]) -> Exit:
     """A unit that holds a failure says so even if it heard of the flag first; so each failure is told once."""
-    failed = any(record.state in (JobState.FAILED, JobState.EXPIRED) for record in records)
-    return Exit.FAILED if failed else Exit.STOPPED
-
-
-def _find_dispatch(plan: Plan, digest: str, unit_id: str) -> Dispatch:
-    if unit_id in plan.release_ids:
-        raise BadConfiguration(f'unit "{unit_id}" releases projects: this version does not release')
-    found = plan.dispatch(unit_id)
-    if found is None:
-        raise BadConfiguration(f'plan {digest} has no unit "{unit_id}"')
-    return found
-
-
-def _discovery_data(record: JobRecord | None) -> DiscoveryData:
-    if record is None or record.result is None or record.result.data is None:
-        raise BadConfiguration("the discovery job succeeded without a result")
-    return msgspec.convert(record.result.data, DiscoveryData)
+    return Exit.FAILED if any(record.fails_run for record in records) else Exit.STOPPED
 
 
 def _planned(records: Iterable[JobRecord]) -> str | None:
     """The plan of a run that was discovered."""
     for record in records:
         if record.job.type is JobType.DISCOVERY and record.state is JobState.SUCCEEDED:
-            return _discovery_data(record).plan_digest
+            return data_of(record, DiscoveryData).plan_digest
     return None
-
-
-def _error_code(record: JobRecord) -> str | None:
-    return record.result.error.code if record.result is not None and record.result.error is not None else None
 
 
 def _json(unit_ids: Sequence[str]) -> str:

@@ -9,20 +9,17 @@ from msgspec.structs import replace
 from tests.chaos.schedule import LEASE_S
 
 from forge_runtime import dispatcher
-from forge_runtime.dispatcher import Tasks
 from forge_runtime.envelope import Envelope
-from forgec.plan.model import Dispatch
+from forge_runtime.job import Job
+from forgec.plan.model import PlanStep, Task
 
-_jobs_of = dispatcher.jobs_of
 
-
-def jobs_with_a_short_lease(part: Dispatch, envelope: Envelope) -> Tasks:
-    return [
-        [[replace(job, limits=replace(job.limits, heartbeat_s=LEASE_S)) for job in wave] for wave in task]
-        for task in _jobs_of(part, envelope)
-    ]
+class ShortLeases(Envelope):
+    def ci_job(self, phase: str, task: Task, step: PlanStep) -> Job:
+        job = super().ci_job(phase, task, step)
+        return replace(job, limits=replace(job.limits, heartbeat_s=LEASE_S))
 
 
 if __name__ == "__main__":
-    dispatcher.jobs_of = jobs_with_a_short_lease
+    dispatcher.Envelope = ShortLeases
     sys.exit(dispatcher.main())

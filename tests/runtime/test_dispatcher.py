@@ -251,7 +251,7 @@ async def test_plan_that_is_not_stored_is_a_configuration_error(open_workshop: O
         assert await shop.dispatch() is Exit.CONFIGURATION
 
 
-@pytest.mark.parametrize("unit", ["g09-test-s001", "g01-test-s001-01", "release-s001"])
+@pytest.mark.parametrize("unit", ["g09-test-s001", "g01-test-s001-01", "release-s002"])
 async def test_unit_that_cannot_be_run_is_a_configuration_error(open_workshop: OpenWorkshop, unit: str) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         assert await shop.dispatch(unit=unit) is Exit.CONFIGURATION

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,8 +20,19 @@ from tests.compiler.documents import complete, document, project
 from tests.compiler.manifest.interpreter import Started, started
 from tests.runtime.samples import run_record
 
-from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT, BadConfiguration, jobs_of, parse_command, write_outputs
+from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT, BadConfiguration, parse_command, write_outputs
 from forge_runtime.envelope import Envelope
+from forge_runtime.flow import Part, parts_of
+from forge_runtime.job import (
+    Job,
+    JobRecord,
+    JobResult,
+    JobState,
+    JobType,
+    ReleaseData,
+    ReleasePayload,
+    RequestedDeployment,
+)
 from forge_runtime.worker.discovery import handed_out
 from forgec import ids, pipeline
 from forgec.diagnostic import Code, ForgeError
@@ -46,7 +58,7 @@ class When:
 
 
 Order = Mapping[str, When]
-"""By job id; deployments, whose number only a release knows, are one job here."""
+"""By job id."""
 
 
 @st.composite
@@ -181,30 +193,37 @@ def order(pods: Iterable[Started], plan: Plan) -> Order:
         command = parse_command(pod.argv[1:])
         assert (command.leaf, command.run_id, command.plan) == ("run", RUN.run_id, digest)
         assert command.unit is not None
-        waves_of_tasks, last_wave_only = carried(command.unit, stored, digest)
-        for waves in waves_of_tasks:
+        for part in parts_of(stored, command.unit, Envelope(RUN, 0.0, digest)) or ():
             before: frozenset[str] = frozenset()
+            waves = waves_of(part)
             for wave in waves:
                 for job in wave:
                     when = When(stage=stages[pod.entry], after=before)
                     assert found.setdefault(job, when) == when
                 before |= frozenset(wave)
-            answered += [job for wave in (waves[-1:] if last_wave_only else waves) for job in wave]
+            answered += [job for wave in waves[part.own_from :] for job in wave]
     assert sorted(answered) == sorted(found), "each job is answered for by one dispatcher"
     return found
 
 
-def carried(unit_id: str, plan: Plan, digest: str) -> tuple[list[list[list[str]]], bool]:
-    """The jobs of a unit, tasks of waves, and whether its dispatcher answers for the last wave alone."""
-    for unit in plan.release:
-        if unit.id == unit_id:
-            return [
-                [release_jobs(project.project, stage) for stage in project.stages] for project in unit.projects
-            ], False
-    part = plan.dispatch(unit_id)
-    assert part is not None, unit_id
-    tasks = jobs_of(part, Envelope(RUN, 0.0, digest))
-    return [[[job.job_id for job in wave] for wave in waves] for waves in tasks], part.last_wave_only
+def waves_of(part: Part) -> list[list[str]]:
+    """The jobs of a part, when each of them succeeds."""
+    ended: list[list[JobRecord]] = []
+    while (wave := part.next_wave(ended)) is not None:
+        ended.append([succeeded(job) for job in wave])
+    return [[record.job.job_id for record in wave] for wave in ended if wave]
+
+
+def succeeded(job: Job) -> JobRecord:
+    """A release that may be deployed is to be deployed to one environment."""
+    data = None
+    if job.type is JobType.RELEASE:
+        deploy = msgspec.json.decode(job.payload, type=ReleasePayload).deploy
+        requested = [RequestedDeployment(id="1", environment="dev")] if deploy else []
+        release = ReleaseData(release_id="1", release_number=1, oci_uri="", oci_digest="", deployments=tuple(requested))
+        data = msgspec.to_builtins(release)
+    result = JobResult(job_id=job.job_id, status=JobState.SUCCEEDED, data=data)
+    return JobRecord(state=JobState.SUCCEEDED, job=job, submitted_at=0.0, result=result)
 
 
 def release_jobs(project: str, steps: Iterable[str]) -> list[str]:
@@ -225,7 +244,7 @@ def wanted(found: Discovery) -> Order:
         if each.release_triggered:
             artifacts = release_jobs(each.name, [f"artifact:{name}" for name in each.artifacts])
             release = release_jobs(each.name, ["release"])
-            deployments = release_jobs(each.name, ["deploy"] if each.deployment_triggered else [])
+            deployments = release_jobs(each.name, ["deploy:dev"] if each.deployment_triggered else [])
             stage = len(working)
             jobs |= {job: When(stage=stage, after=frozenset()) for job in artifacts}
             jobs |= {job: When(stage=stage, after=frozenset(artifacts)) for job in release}
