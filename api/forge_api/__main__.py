@@ -27,9 +27,12 @@ from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import Bus
 from forge_runtime.bus.provision import provision
 from forge_runtime.engine.local import LocalEngine
+from forge_runtime.otlp import exporting
 from forge_runtime.settings import BusSettings
+from forge_runtime.span import Tracer
 from forge_runtime.telemetry import configure_logging
 
+NAME: Final = "api-0"
 SHUTDOWN_S: Final = 5
 
 _log = logging.getLogger(__name__)
@@ -38,12 +41,18 @@ _log = logging.getLogger(__name__)
 def main() -> int:
     configure_logging("api")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        settings = read_settings(os.environ)
-        app = _local_app(settings)
-    except SettingsInvalid as error:
-        print(f"forge_api: {error}", file=sys.stderr)
-        return 2
+    with exporting("forge-api", NAME, os.environ) as tracer:
+        try:
+            settings = read_settings(os.environ)
+            app = _local_app(settings, tracer)
+        except SettingsInvalid as error:
+            print(f"forge_api: {error}", file=sys.stderr)
+            return 2
+        _serve(app, settings)
+    return 0
+
+
+def _serve(app: FastAPI, settings: ApiSettings) -> None:
     _log.info("API starts on http://%s:%d", settings.host, settings.port)
     uvicorn.run(
         app,
@@ -55,13 +64,12 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    return 0
 
 
-def _local_app(settings: ApiSettings) -> FastAPI:
+def _local_app(settings: ApiSettings, tracer: Tracer) -> FastAPI:
     """NATS, the local engine with its dispatchers, SQLite and a directory of objects."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    bus_settings = BusSettings(url=settings.nats_url, credentials=settings.nats_credentials, name="api-0")
+    bus_settings = BusSettings(url=settings.nats_url, credentials=settings.nats_credentials, name=NAME)
 
     async def connect_bus() -> Bus:
         bus = await connect(bus_settings, on_closed=_end)
@@ -89,6 +97,7 @@ def _local_app(settings: ApiSettings) -> FastAPI:
         now=lambda: datetime.now(UTC),
         random=secrets.token_bytes,
         running=running,
+        tracer=tracer,
     )
     return create_app(settings, ports)
 

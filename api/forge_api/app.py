@@ -1,38 +1,40 @@
 """The application: every part wired to every other, and nothing global.
 
-request -> Gate (id, token, media type, size) -> route -> service -> database and outbox
-background: bus connection -> outbox, projector, reconciler, sweeper, each restarted when it fails
+request -> Observation (id, trace, measure) -> Gate (token, media type, size) -> route -> service -> database and outbox
+background: bus connection -> outbox, projector, reconciler, sweeper, queue watch, each restarted when it fails
 """
 
 import asyncio
 import logging
 import random
-import re
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forge_api.auth.token import LocalToken, read_token
 from forge_api.db.session import Database
-from forge_api.problem import REQUEST_ID_HEADER, Problem, install_problems, problem_response
-from forge_api.routes import health, repositories, runs, steps
+from forge_api.metrics import ApiMetrics
+from forge_api.observation import Observation
+from forge_api.problem import Problem, install_problems, problem_response
+from forge_api.routes import health, metrics, repositories, runs, steps
+from forge_api.service.ended import teller
 from forge_api.service.outbox import run_outbox
 from forge_api.service.platform import AWAY, Platform, Ports
 from forge_api.service.projector import run_projector
+from forge_api.service.queues import run_queue_watch
 from forge_api.service.reconcile import run_reconciler, run_sweeper
 from forge_api.settings import BODY_BYTES_MAX, ApiSettings
 from forge_runtime.retry import backoff_s
 from forge_runtime.tasks import end_tasks
 
-BACKGROUND: Final = (run_outbox, run_projector, run_reconciler, run_sweeper)
+BACKGROUND: Final = (run_outbox, run_projector, run_reconciler, run_sweeper, run_queue_watch)
+OPEN_PATHS: Final = health.OPEN_PATHS | {metrics.PATH}
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,9 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
     """The API over these ports; SettingsInvalid where a token in a file would not be safe."""
     settings.check()
     token = read_token(settings.token_file)
-    platform = Platform(settings=settings, database=Database(settings.database_url), ports=ports)
+    counted = ApiMetrics()
+    database = Database(settings.database_url, told=teller(counted, ports.tracer))
+    platform = Platform(settings=settings, database=database, ports=ports, metrics=counted)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,15 +69,16 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
         redoc_url=None,
     )
     app.state.platform = platform
-    for module in (runs, steps, repositories, health):
+    for module in (runs, steps, repositories, health, metrics):
         app.include_router(module.router)
     install_problems(app)
     app.add_middleware(Gate, token=token)
+    app.add_middleware(Observation, metrics=counted, tracer=ports.tracer, random=ports.random)
     return app
 
 
 class Gate:
-    """What every request passes first: it gets an id and a limit, and needs the token unless it asks for health.
+    """What every request passes: it gets a limit, and needs the token unless it asks for health or metrics.
 
     Here and not in the routes, so that without a token nothing is parsed and no address tells whether it exists.
     """
@@ -87,22 +92,14 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get(REQUEST_ID_HEADER, "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         principal = self._token.principal(headers.get("Authorization"))
-        scope.setdefault("state", {}).update(request_id=request_id, principal=principal)
-
-        async def identified(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
-            await send(message)
-
-        if principal is None and scope["path"] not in health.OPEN_PATHS:
-            await problem_response(Problem(401), request_id)(scope, receive, send)
+        scope["state"]["principal"] = principal
+        if principal is None and scope["path"] not in OPEN_PATHS:
+            await problem_response(Problem(401), scope["state"])(scope, receive, send)
         elif _has_body(headers) and not _is_json(headers):
-            await problem_response(Problem(415), request_id)(scope, receive, send)
+            await problem_response(Problem(415), scope["state"])(scope, receive, send)
         else:
-            await self._app(scope, _limited(receive), identified)
+            await self._app(scope, _limited(receive), send)
 
 
 def _limited(receive: Receive) -> Receive:

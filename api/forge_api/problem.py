@@ -1,6 +1,6 @@
 """Every error reply of the API: one shape, one set of codes, never a traceback.
 
-{"error": {"code": "conflict", "message": "...", "details": {"request_id": "...", "errors": [...]}}}
+{"error": {"code": "conflict", "message": "...", "details": {"request_id": "...", "trace_id": "...", "errors": [...]}}}
 """
 
 import json
@@ -11,6 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+
+from forge_runtime.trace import HEADER as TRACE_HEADER
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 
@@ -76,12 +78,19 @@ def unavailable(what: str) -> Problem:
     return Problem(503, f"{what} does not answer; try again", retry_after_s=5)
 
 
-def problem_response(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
-    """ASCII only: a name echoed from the request may hold lone surrogates, which UTF-8 cannot carry."""
-    details = problem.details | {"request_id": request_id}
+def problem_response(problem: Problem, state: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """`state` is the request's, with its id and its trace.
+
+    ASCII only: a name echoed from the request may hold lone surrogates, which UTF-8 cannot carry.
+    """
+    request_id, trace = state["request_id"], state["trace"]
+    details = problem.details | {"request_id": request_id, "trace_id": trace.trace_id}
     body = {"error": {"code": problem.code, "message": problem.message, "details": details}}
     reply = Response(json.dumps(body).encode("ascii"), problem.status, media_type="application/json")
-    reply.headers[REQUEST_ID_HEADER] = request_id
+    reply.headers[REQUEST_ID_HEADER] = (
+        request_id  # an error that nobody expected is answered outside of whoever adds it
+    )
+    reply.headers[TRACE_HEADER] = str(trace)
     if problem.status == 401:
         reply.headers["WWW-Authenticate"] = "Bearer"
     if problem.retry_after_s is not None:
@@ -94,11 +103,10 @@ def install_problems(app: FastAPI) -> None:
     """Answer every exception of the application in the one shape."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        request_id = str(getattr(request.state, "request_id", ""))
         headers = {}
         if isinstance(error, HTTPException) and error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(_methods(app, request)))
-        return problem_response(_problem_of(error), request_id, headers)
+        return problem_response(_problem_of(error), request.scope["state"], headers)
 
     for kind in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer)

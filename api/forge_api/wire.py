@@ -165,7 +165,7 @@ class PhaseView(BaseModel):
 
 
 class RunSummary(BaseModel):
-    """A run without what is below it."""
+    """A run without what is below it. Log lines and spans of the run bear its `trace_id`."""
 
     id: str
     repository: str
@@ -179,6 +179,7 @@ class RunSummary(BaseModel):
     attempt: int
     github_context: dict[str, Any] | None
     argo_workflow_name: str
+    trace_id: str
     error: dict[str, Any] | None
     created_at: datetime
     started_at: datetime | None

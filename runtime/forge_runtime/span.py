@@ -112,8 +112,9 @@ class JobSpans:
             return
         if before.state is JobState.QUEUED and after.state is JobState.LEASED:
             self.tracer.record(_queue_wait(job, before, now))
-        if before.state is JobState.LEASED and (after.state.terminal or before.attempt_nonce != after.attempt_nonce):
-            self.tracer.record(_attempt(job, before, after, now))
+        attempt = attempt_context(before)
+        if attempt is not None and (after.state.terminal or before.attempt_nonce != after.attempt_nonce):
+            self.tracer.record(_attempt(attempt, job.span_id, (before, after), now))
         if after.state.terminal:
             self.tracer.record(_job(job, after, now))
 
@@ -122,9 +123,11 @@ class JobSpans:
 
 
 def attempt_context(record: JobRecord) -> TraceContext | None:
-    """The span of a leased job's present attempt; None for a job in no trace."""
+    """The span of a leased job's present attempt; None for a job that is not leased, or in no trace."""
     job = parse_traceparent(record.job.traceparent)
-    return None if job is None or record.attempt_nonce is None else job.child(record.attempt_nonce)
+    if job is None or record.state is not JobState.LEASED or record.attempt_nonce is None:
+        return None
+    return parse_traceparent(str(job.child(record.attempt_nonce)))
 
 
 def _queue_wait(job: TraceContext, before: JobRecord, now: float) -> Span:
@@ -138,17 +141,16 @@ def _queue_wait(job: TraceContext, before: JobRecord, now: float) -> Span:
     )
 
 
-def _attempt(job: TraceContext, before: JobRecord, after: JobRecord, now: float) -> Span:
+def _attempt(attempt: TraceContext, parent: str, change: tuple[JobRecord, JobRecord], now: float) -> Span:
     """Ended by the job's end, its return to the queue, or another's claim, whose worker then tells it."""
-    assert before.attempt_nonce is not None
-    assert before.started_at is not None
+    before, after = change
     lost = after.state is JobState.LEASED
     result = "lost" if lost else "handed back" if after.state is JobState.QUEUED else after.state.value
     return Span(
         name="attempt",
-        context=job.child(before.attempt_nonce),
-        parent=job.span_id,
-        start_s=before.started_at,
+        context=attempt,
+        parent=parent,
+        start_s=before.started_at or now,
         end_s=now,
         attributes=_attributes(before) | {"forge.worker": before.worker or "", "forge.result": result},
         error=f"{before.worker} lost its lease" if lost else _error(after),

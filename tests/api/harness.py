@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from forge_runtime.envelope import Envelope, ended_event, running_event
 from forge_runtime.event import Event, EventKind
 from forge_runtime.job import DiscoveryData, ErrorRecord, Job, JobRecord, JobResult, JobState, encode, utc_text
 from forge_runtime.run import RunRecord, decode_run
+from forge_runtime.span import Tracer, Untraced
 from forgec.plan.digest import canonical_json, digest_of
 from forgec.plan.model import GroupPlan, PhasePlan, Plan, PlanStep, Task, Unit, Wave
 
@@ -101,12 +102,16 @@ def settings(tmp_path: Path, **fields: Any) -> ApiSettings:
 
 @asynccontextmanager
 async def open_api(
-    tmp_path: Path, bus: MemoryBus | None = None, engine: MemoryEngine | None = None
+    tmp_path: Path,
+    bus: MemoryBus | None = None,
+    engine: MemoryEngine | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Api]:
     """An API whose background work is called by the test."""
     bus, engine, clock = bus or MemoryBus(), engine or MemoryEngine(), Clock()
     blob = DirectoryBlob(tmp_path / "objects")
-    app = create_app(settings(tmp_path), ports(bus, engine, blob, clock))
+    wired = replace(ports(bus, engine, blob, clock), tracer=tracer or Untraced())
+    app = create_app(settings(tmp_path), wired)
     platform: Platform = app.state.platform
     platform.bus = bus
     await platform.database.migrate()

@@ -5,7 +5,7 @@ SQLite as it must be set up to be one: write-ahead log (readers do not wait for 
 two tasks would read the same row and both write it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from forge_api.db.ended import Ended, session_that_tells
 from forge_api.problem import unavailable
 
 _WRITES: Final = "forge_writes"
@@ -25,14 +26,15 @@ _PRAGMAS: Final = ("journal_mode=WAL", "busy_timeout=5000", "foreign_keys=ON", "
 class Database:
     """One database. A session lives as long as its `async with`, and is one transaction."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, told: Callable[[Ended], None] = lambda _row: None) -> None:
+        """`told` hears of runs and phases that a transaction ended."""
         self._engine = create_async_engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
         self._readers = async_sessionmaker(self._engine, expire_on_commit=False)
         writing: AsyncEngine = self._engine.execution_options(**{_WRITES: True})
-        self._writers = async_sessionmaker(writing, expire_on_commit=False)
+        self._writers = async_sessionmaker(writing, expire_on_commit=False, sync_session_class=session_that_tells(told))
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:

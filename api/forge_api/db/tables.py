@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from forge_runtime.status import ChildStatus, RunStatus
+from forge_runtime.trace import TraceContext, parse_traceparent, span_id_of
 
 
 class TriggerType(enum.StrEnum):
@@ -159,8 +160,21 @@ class Run(Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column()
+    traceparent: Mapped[str | None] = mapped_column(String(55))
+    """The span of the request that made the run."""
 
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
+
+    @property
+    def trace_id(self) -> str:
+        return self.trace.trace_id
+
+    @property
+    def trace(self) -> TraceContext:
+        """The run's own span: named by its id, in the trace of its request; of an older row, in one named by its id."""
+        request = parse_traceparent(self.traceparent)
+        span_id = span_id_of(self.id)
+        return request.child(span_id) if request else TraceContext(trace_id=self.id.replace("-", ""), span_id=span_id)
 
 
 class Phase(Base):

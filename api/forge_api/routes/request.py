@@ -23,7 +23,7 @@ def _actor(request: Request, _: Annotated[Any, Security(_bearer)]) -> Actor:
     principal = getattr(request.state, "principal", None)
     if principal is None:
         raise Problem(401)
-    return Actor(principal, request.state.request_id)
+    return Actor(principal, request.state.request_id, request.state.trace)
 
 
 OnPlatform = Annotated[Platform, Depends(_platform)]

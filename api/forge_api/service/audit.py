@@ -15,16 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from forge_api.auth.token import Principal
 from forge_api.db import query
 from forge_api.db.tables import AuditEvent
+from forge_runtime.trace import TraceContext
 
 _BEGINNING: Final = "0" * 64
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is behind a request, and the request's id."""
+    """Who is behind a request, the request's id, and its span."""
 
     principal: Principal
     request_id: str
+    trace: TraceContext
 
     @property
     def subject(self) -> str:

@@ -8,10 +8,10 @@ import asyncio
 import logging
 import random
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
@@ -85,14 +85,8 @@ def run_record(run: Run) -> RunRecord:
         trigger_type=run.trigger_type,
         triggered_by=run.triggered_by,
         deadline_at=run.created_at.timestamp() + RUN_S_MAX,
-        traceparent=traceparent(run.id),
+        traceparent=str(run.trace),
     )
-
-
-def traceparent(run_id: str) -> str:
-    """W3C trace context of a run: one trace per run, named by the run's own 128 bits."""
-    trace = run_id.replace("-", "")
-    return f"00-{trace}-{trace[16:]}-01"
 
 
 async def _carry_out(platform: Platform, entry: OutboxEntry) -> None:
@@ -111,7 +105,7 @@ async def _carry_out(platform: Platform, entry: OutboxEntry) -> None:
 
 async def _submit(platform: Platform, run: Run) -> None:
     await _create_record(platform.ledger(BACKGROUND_PATIENCE_S).bus, run_record(run))
-    options = ManifestOptions(nats_url=platform.settings.nats_url, run_id=run.id, traceparent=traceparent(run.id))
+    options = ManifestOptions(nats_url=platform.settings.nats_url, run_id=run.id, traceparent=str(run.trace))
     if platform.settings.nats_credentials is not None:
         options = replace(options, credentials_path=str(platform.settings.nats_credentials.absolute()))
     await platform.ports.engine.submit(emit_yaml(to_builtins(lower_dynamic(options))))

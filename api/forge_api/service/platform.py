@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from forge_api.db.session import Database
+from forge_api.metrics import ApiMetrics
 from forge_api.problem import Problem, unavailable
 from forge_api.settings import ApiSettings
 from forge_runtime.blob import Blob
 from forge_runtime.bus.port import Bus, BusUnavailable
 from forge_runtime.engine.port import Engine, EngineUnavailable
 from forge_runtime.ledger import Ledger
+from forge_runtime.span import JobSpans, Tracer, Untraced
 
 REQUEST_PATIENCE_S: Final = 2.0
 """How long a request waits for a bus that is away; its caller may ask again."""
@@ -35,6 +37,7 @@ class Ports:
     random: Callable[[int], bytes]
     running: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """What must run as long as the API does (an embedded engine)."""
+    tracer: Tracer = field(default_factory=Untraced)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +47,7 @@ class Platform:
     settings: ApiSettings
     database: Database
     ports: Ports
+    metrics: ApiMetrics
     bus: Bus | None = None
     draining: bool = False
     work: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,4 +59,9 @@ class Platform:
         """Job records and cancel flags; Problem 503 while there is no bus."""
         if self.bus is None:
             raise unavailable("NATS")
-        return Ledger(bus=self.bus, patience_s=patience_s, clock=lambda: self.now().timestamp())
+        return Ledger(
+            bus=self.bus,
+            patience_s=patience_s,
+            clock=lambda: self.now().timestamp(),
+            observers=(self.metrics.jobs, JobSpans(self.ports.tracer)),
+        )

@@ -165,6 +165,7 @@ def _new_run(platform: Platform, actor: Actor, request: CreateRun, names: Names,
         github_context=request.github_context.model_dump() if request.github_context else None,
         argo_workflow_name=ids.workflow_name(run_id),
         created_at=now,
+        traceparent=str(actor.trace),
     )
 
 
