@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 JUDGED := tests/conformance tests/compiler/test_golden.py tests/compiler/adapter tests/runtime/git
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint type fmt conformance golden fuzz chaos check lock clean
+.PHONY: help setup dispatcher demo test lint type fmt conformance golden fuzz chaos check lock clean
 
 help: ## print this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,13 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q compiler runtime api grammar
 	@touch $(READY)
+
+DISPATCHER := dist/forge-dispatcher
+
+dispatcher: $(DISPATCHER) ## the dispatcher as one executable file, dist/forge-dispatcher, for this Python and platform
+
+$(DISPATCHER): $(READY) packaging/pack.py packaging/start.py $(shell find runtime/forge_runtime compiler/forgec -name '*.py')
+	@$(BIN)/python packaging/pack.py $@
 
 demo: $(READY) ## run the sample monorepo on this machine (FAIL=1 breaks one of its tests first)
 	@$(BIN)/python -m forge_api.cli.demo $(if $(FAIL),--fail)

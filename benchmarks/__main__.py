@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import compiler, discovery
+from benchmarks import compiler, discovery, dispatcher
 from benchmarks.measure import ROUNDS
 from benchmarks.table import Table
 
@@ -20,6 +20,7 @@ TABLES: Final[dict[str, Callable[[Path], Iterable[Table]]]] = {
     "step": compiler.step_granularity,
     "growth": compiler.growth,
     "discovery": discovery.discovery,
+    "dispatcher": dispatcher.dispatcher,
 }
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 _MARK: Final = "<!-- measured -->\n"
