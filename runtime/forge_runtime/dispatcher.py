@@ -190,14 +190,24 @@ class Dispatcher:
                 plan_digest=plan_digest,
             )
         )
-        _log.info("run finished", extra={"status": word, "jobs": len(records), "settled": len(open_jobs)})
+        facts = {"status": word, "jobs": len(records), "settled": len(open_jobs)}
+        trace_id = next((trace_id_of(record.job.traceparent) for record in records), None)
+        _log.info("run finished", extra={**facts, "trace_id": trace_id})
         return Exit.SUCCEEDED
 
     async def _carry(self, run: RunRecord, parts: Sequence[Part]) -> Exit:
         """Bring the parts to their end, or settle the jobs of them when the run must end before."""
+        about = {
+            "repository": run.repository,
+            "commit_sha": run.commit_sha,
+            "trace_id": trace_id_of(run.traceparent),
+        }
+        with log_fields(**about):
+            return await self._carry_on(run, parts)
+
+    async def _carry_on(self, run: RunRecord, parts: Sequence[Part]) -> Exit:
         async with watch_run(self.bus, self.run_id) as watch:
-            trace_id = trace_id_of(run.traceparent)
-            _log.info("work to bring to its end", extra={"parts": len(parts), "trace_id": trace_id})
+            _log.info("work to bring to its end", extra={"parts": len(parts)})
             if await self._ledger.flag(self.run_id) is None:
                 code = await self._await_jobs(watch, run, parts)
                 if code is not None:

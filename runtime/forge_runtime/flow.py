@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct, convert
 
-from forge_runtime.envelope import Envelope
+from forge_runtime.envelope import Envelope, log_fields_of
 from forge_runtime.job import (
     RESULT_INLINE_BYTES_MAX,
     ArtifactResult,
@@ -31,6 +31,7 @@ from forge_runtime.job import (
 from forge_runtime.ledger import Ledger
 from forge_runtime.submit import Submitter
 from forge_runtime.tasks import end_tasks
+from forge_runtime.telemetry import log_fields
 from forgec.plan.model import Dispatch, Plan, ReleaseProject, Task
 
 Ended = Sequence[Sequence[JobRecord]]
@@ -158,16 +159,17 @@ async def _follow(part: Part, submitter: Submitter) -> JobRecord | None:
 
 
 async def _step(job: Job, submitter: Submitter, records: dict[str, JobRecord]) -> JobRecord | None:
-    record = records[job.job_id] = await submitter.bring_to_end(job)
-    facts = {"job_id": job.job_id, "job_type": job.type, "state": record.state, "error.code": _error_code(record)}
-    if record.state is JobState.SUCCEEDED:
+    with log_fields(**log_fields_of(job)):
+        record = records[job.job_id] = await submitter.bring_to_end(job)
+        facts = {"state": record.state, "error.code": _error_code(record)}
+        if record.state is JobState.SUCCEEDED:
+            _log.info("job ended", extra=facts)
+            return None
+        if record.state is not JobState.CANCELLED and not record.fails_run:
+            _log.warning("job failed alone, the run goes on", extra=facts)
+            return None
         _log.info("job ended", extra=facts)
-        return None
-    if record.state is not JobState.CANCELLED and not record.fails_run:
-        _log.warning("job failed alone, the run goes on", extra=facts)
-        return None
-    _log.info("job ended", extra=facts)
-    return record
+        return record
 
 
 async def _first_bad(work: Iterable[Coroutine[Any, Any, JobRecord | None]]) -> JobRecord | None:

@@ -22,6 +22,7 @@ import msgspec
 from forge_runtime import subject
 from forge_runtime.bus.port import BusUnavailable, Delivery, QueueFull
 from forge_runtime.dead_letter import Cause, Reason
+from forge_runtime.envelope import log_fields_of
 from forge_runtime.job import JobRecord, JobState, encode
 from forge_runtime.lease import Refused, expire, poison
 from forge_runtime.ledger import Ledger, NoRecord
@@ -137,7 +138,7 @@ class Sweeper:
         )
         if isinstance(decided, Refused):
             return
-        _log.warning("job expired", extra={"run_id": job.run_id, "job_id": job.job_id, "job_type": job.type})
+        _log.warning("job expired", extra=log_fields_of(job))
         await self.ledger.announce(decided, COMPONENT)
 
     async def _republish(self, record: JobRecord) -> None:
@@ -150,4 +151,4 @@ class Sweeper:
             await self.ledger.bus.purge(queue, target)
             published = await self.ledger.bus.publish_job(target, encode(job), job.traceparent)
         if published:
-            _log.warning("job's message was gone", extra={"run_id": job.run_id, "job_id": job.job_id})
+            _log.warning("job's message was gone", extra=log_fields_of(job))

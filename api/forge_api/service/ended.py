@@ -1,5 +1,6 @@
 """What is told of a run and of a phase when it is over: how long it took, and the run's span."""
 
+import logging
 from collections.abc import Callable
 
 from forge_api.db.ended import Ended
@@ -8,6 +9,8 @@ from forge_api.metrics import ApiMetrics
 from forge_runtime.span import Span, Tracer
 from forge_runtime.status import RunStatus
 from forge_runtime.trace import parse_traceparent
+
+_log = logging.getLogger(__name__)
 
 
 def teller(metrics: ApiMetrics, tracer: Tracer) -> Callable[[Ended], None]:
@@ -25,7 +28,18 @@ def teller(metrics: ApiMetrics, tracer: Tracer) -> Callable[[Ended], None]:
 
 def _tell_run(run: Run, metrics: ApiMetrics, tracer: Tracer) -> None:
     assert run.completed_at is not None
-    metrics.run_ended(run.status, run.trigger_type, (run.completed_at - run.created_at).total_seconds())
+    took_s = (run.completed_at - run.created_at).total_seconds()
+    facts = {
+        "run_id": run.id,
+        "repository": run.repository,
+        "commit_sha": run.commit_sha,
+        "trace_id": run.trace_id,
+        "status": run.status,
+        "duration_ms": round(took_s * 1000),
+        "error.code": run.error["code"] if run.error else None,
+    }
+    _log.info("run ended", extra=facts)
+    metrics.run_ended(run.status, run.trigger_type, took_s)
     request = parse_traceparent(run.traceparent)
     tracer.record(
         Span(

@@ -26,6 +26,7 @@ from forge_runtime.job import Git, encode, utc_text
 from forge_runtime.retry import backoff_s
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_run
 from forge_runtime.status import RUN, STEP, ChildStatus, RunStatus
+from forge_runtime.telemetry import log_fields
 from forgec.diagnostic import ForgeError
 from forgec.manifest.argo import to_builtins
 from forgec.manifest.lower import ManifestOptions, lower_dynamic
@@ -93,14 +94,15 @@ async def _carry_out(platform: Platform, entry: OutboxEntry) -> None:
     async with platform.database.read() as session:
         run = await query.run(session, entry.run_id)
     assert run is not None
-    match OutboxKind(entry.kind):
-        case OutboxKind.SUBMIT:
-            if not RUN.final(run.status):
-                await _submit(platform, run)
-        case OutboxKind.CANCEL:
-            await _cancel(platform, run)
-        case OutboxKind.TERMINATE:
-            await _terminate(platform, run)
+    with log_fields(run_id=run.id, trace_id=run.trace_id):
+        match OutboxKind(entry.kind):
+            case OutboxKind.SUBMIT:
+                if not RUN.final(run.status):
+                    await _submit(platform, run)
+            case OutboxKind.CANCEL:
+                await _cancel(platform, run)
+            case OutboxKind.TERMINATE:
+                await _terminate(platform, run)
 
 
 async def _submit(platform: Platform, run: Run) -> None:
@@ -109,6 +111,7 @@ async def _submit(platform: Platform, run: Run) -> None:
     if platform.settings.nats_credentials is not None:
         options = replace(options, credentials_path=str(platform.settings.nats_credentials.absolute()))
     await platform.ports.engine.submit(emit_yaml(to_builtins(lower_dynamic(options))))
+    _log.info("run submitted", extra={"workflow": run.argo_workflow_name})
 
 
 async def _create_record(bus: Bus, record: RunRecord) -> None:

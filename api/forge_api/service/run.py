@@ -1,6 +1,7 @@
 """Runs: create (once per commit and reference, however often it is asked for), read, list, cancel."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,6 +27,7 @@ from forgec import ids
 IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 BUSY_RETRY_S: Final = 30
 
+_log = logging.getLogger(__name__)
 _RERUN: Final = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 
@@ -78,6 +80,8 @@ async def create_run(
                 IdempotencyKey(key=key, request_digest=_digest(request), run_id=run.id, created_at=now),
             )
     platform.work.set()
+    facts = {"run_id": run.id, "repository": run.repository, "commit_sha": run.commit_sha}
+    _log.info("run created" if created else "run was there already", extra=facts)
     return run_summary(run), created
 
 

@@ -28,7 +28,7 @@ from forge_runtime import lease
 from forge_runtime.blob import BlobUnavailable
 from forge_runtime.bus.port import BusUnavailable, Delivery
 from forge_runtime.dead_letter import Cause, Reason
-from forge_runtime.envelope import address_of
+from forge_runtime.envelope import log_fields_of
 from forge_runtime.job import (
     RESULT_INLINE_BYTES_MAX,
     Job,
@@ -101,20 +101,11 @@ class Attempt:
 
     def _fields(self, job: Job) -> dict[str, object]:
         """What every log line of the attempt says; msgspec.ValidationError where the payload is not its type's."""
-        address = address_of(job)
         return {
+            **log_fields_of(job),
             "component": self._component,
-            "run_id": job.run_id,
-            "job_id": job.job_id,
-            "job_type": job.type,
-            "repository": job.repository,
-            "commit_sha": job.commit_sha,
-            "phase": address.phase,
-            "project": address.project,
-            "step": address.step,
             "worker": self._bench.worker,
             "delivery": self._delivery.deliveries,
-            "trace_id": trace_id_of(job.traceparent),
         }
 
     async def _claim(self, job: Job, raised: Raised) -> Standing | None:
