@@ -19,10 +19,12 @@ WAIT_S = 90.0
 
 
 class Platform:
-    """Started by `start`; `stop` ends every process of it."""
+    """Started by `start`, with these options and variables; `stop` ends every process of it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str, **environment: str) -> None:
         self.home = Home(directory)
+        self._options = options
+        self._environment = {**os.environ, **environment}
         self._log = directory.parent / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -30,7 +32,11 @@ class Platform:
         command = [sys.executable, "-m", "forge_api.cli.main", "up", "--runner", "host", "--slots", "2"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "--data-dir", str(self.home.directory)], stdout=log, stderr=log, start_new_session=True
+                [*command, *self._options, "--data-dir", str(self.home.directory)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self._environment,
             )
         wait_until(lambda: self.home.endpoint() is not None, what=lambda: f"forge up: {self.said()}")
 

@@ -45,7 +45,9 @@ def _up(arguments: argparse.Namespace) -> int:
     from forge_api.cli.up import StartFailed, UpOptions, up
 
     home = find_home(arguments.data_dir, Path.cwd())
-    options = UpOptions(workers=arguments.workers, slots=arguments.slots, runner=arguments.runner)
+    options = UpOptions(
+        workers=arguments.workers, slots=arguments.slots, runner=arguments.runner, metrics_port=arguments.metrics_port
+    )
     try:
         asyncio.run(up(home, options, lambda line: print(line, flush=True)))
     except StartFailed as failure:
@@ -117,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
         help="jobs at a time in each",
     )
     up.add_argument("--runner", choices=("auto", "earthly", "host"), default="auto", help="what runs Earthfile targets")
+    up.add_argument(
+        "--metrics-port",
+        type=_port,
+        metavar="PORT",
+        help="serve metrics and health of the workers from this port on, a port each (default: not at all)",
+    )
     up.set_defaults(command=_up)
 
     run = commands.add_parser("run", parents=[shared], help="run the commit that is checked out, and watch it")
@@ -137,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add_bus_commands(commands, shared)
     return parser
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1024 <= number <= 65000:
+        raise argparse.ArgumentTypeError("a port from 1024 to 65000")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -40,11 +40,19 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """`workers` processes with `slots` jobs at a time each; `runner` is auto, earthly or host."""
+    """`workers` processes with `slots` jobs at a time each; `runner` is auto, earthly or host.
+
+    The first worker serves metrics and health at `metrics_port`, the next one at the next port; without it none does.
+    """
 
     workers: int
     slots: int
     runner: str
+    metrics_port: int | None = None
+
+    def metrics_address(self, worker: int) -> str:
+        """Of a worker, counted from 1; empty where none is served, whatever the environment of `forge up` says."""
+        return "" if self.metrics_port is None else f"127.0.0.1:{self.metrics_port + worker - 1}"
 
 
 @dataclass(slots=True)
@@ -125,6 +133,8 @@ class _Platform:
             api=f"http://127.0.0.1:{api_port}", nats=f"nats://127.0.0.1:{nats_port}", pid=os.getpid()
         )
         self._nats_port = nats_port
+        workers = range(1, options.workers + 1) if options.metrics_port is not None else ()
+        self._metrics = [f"127.0.0.1:{api_port}", *map(options.metrics_address, workers)]
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -148,7 +158,7 @@ class _Platform:
                     *[*python, "forge_runtime.worker", "--pools", "discovery,tasks"],
                     *["--slots", str(options.slots), "--name", f"worker-{number}"],
                 ],
-                environment,
+                environment | {"FORGE_METRICS_ADDRESS": options.metrics_address(number)},
             )
             for number in range(1, options.workers + 1)
         ]
@@ -169,6 +179,8 @@ class _Platform:
                 self._say(f"{child.name:<12} pid {child.process.pid}")
                 child.keeper = asyncio.create_task(self._keep(child))
             self._home.announce(self._endpoint)
+            for address in self._metrics:
+                self._say(f"metrics      http://{address}/metrics")
             self._say(f"ready        {self._endpoint.api}  (data in {shown(self._home.directory)})")
             await stopped.wait()
         finally:
