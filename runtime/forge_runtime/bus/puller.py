@@ -1,7 +1,7 @@
 """Our own puller over a consumer's MSG.NEXT subject: one pull per free slot, and no message is ever swallowed.
 
     pull      SUB inbox, then one request: batch 1, expires <= 5 s, heartbeat each second
-    message   the pull is used up; nothing else can arrive
+    message   the pull is used up; nothing else can arrive, and the inbox serves the next pull
     status    the pull is used up too: expired (ask again), consumer gone (BusUnavailable)
     silence   2.5 heartbeats long, or the connection dropped: withdraw, ask again
     withdraw  UNSUB at the server, barrier, hand back what was under way, forget the inbox
@@ -93,6 +93,8 @@ class Puller:
         self._chance = chance
         self._failures = 0
         self._endings: set[asyncio.Task[None]] = set()
+        self._idle: list[_Inbox] = []
+        """Of pulls that were used up. A subscription is dear: two commands at the server and a task here."""
 
     async def pull(self, timeout_s: float) -> PulledMessage | None:
         """One message, or None after `timeout_s`; with 0, one that lies there now.
@@ -135,9 +137,8 @@ class Puller:
 
         With 0 the server answers at once.
         """
-        inbox = _Inbox()
+        inbox = self._idle.pop() if self._idle else _Inbox()
         client = self._connection.client
-        subscription: Subscription | None = None
         answer: Msg | None = None
         request: dict[str, Any] = {"batch": 1}
         if expires_s > 0:
@@ -152,8 +153,9 @@ class Puller:
         try:
             with client.during(inbox.interrupt) as sent:
                 async with self._connection.limit(self._name):
-                    subscription = await client.subscribe(client.new_inbox(), cb=inbox.put)
-                    await client.publish(self._request, json.dumps(request).encode(), reply=subscription.subject)
+                    if inbox.subscription is None:
+                        inbox.subscription = await client.subscribe(client.new_inbox(), cb=inbox.put)
+                    await client.publish(self._request, json.dumps(request).encode(), reply=inbox.subscription.subject)
                 answer = await inbox.answer(silence_s)
                 if answer is None and sent.refused is not None:
                     raise self._connection.not_allowed(self._name, sent.refused)
@@ -161,8 +163,10 @@ class Puller:
             return answer
         finally:
             self._connection.lost.discard(inbox.interrupt)
-            if subscription is not None:
-                self._begin(self._end(subscription, inbox, used_up=answer is not None))
+            if answer is not None and inbox.reusable:
+                self._idle.append(inbox)
+            elif inbox.subscription is not None:
+                self._begin(self._end(inbox.subscription, inbox, used_up=answer is not None))
 
     def _begin(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)
@@ -198,6 +202,7 @@ class _Inbox:
     """What arrived for one pull. Messages stay here until somebody takes them, so no cancellation can lose one."""
 
     def __init__(self) -> None:
+        self.subscription: Subscription | None = None
         self._arrived: deque[Msg] = deque()
         self._changed = asyncio.Event()
         self._interrupted = False
@@ -205,6 +210,11 @@ class _Inbox:
     async def put(self, message: Msg) -> None:
         self._arrived.append(message)
         self._changed.set()
+
+    @property
+    def reusable(self) -> bool:
+        """Nothing is left of the pull that was used up."""
+        return not self._arrived and not self._interrupted
 
     def interrupt(self) -> None:
         self._interrupted = True
