@@ -295,7 +295,7 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(log_fields(run_id=command.run_id, leaf=command.leaf, unit=command.unit))
         try:
-            bus = await connect(read_bus_settings(environ))
+            bus = await connect(read_bus_settings(environ, subject.DISPATCHER))
         except BusUnavailable as error:
             _log.error("cannot reach the bus", extra={"why": str(error)})
             return Exit.INFRASTRUCTURE

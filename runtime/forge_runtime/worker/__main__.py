@@ -68,7 +68,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     arguments = parse_arguments(argv)
     configure_logging("worker")
     try:
-        bus = replace(read_bus_settings(environ), name=arguments.name)
+        bus = replace(read_bus_settings(environ, subject.worker_user(arguments.pools)), name=arguments.name)
         settings = read_worker_settings(environ)
         with exporting("forge-worker", arguments.name, environ) as tracer:
             return asyncio.run(serve(arguments, bus, settings, tracer))
