@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig
 from tests.chaos.audit import Audit, audit
 from tests.chaos.design import Verdict
 from tests.chaos.observer import Observer
@@ -51,16 +50,7 @@ class Leased:
         self._folder = folder
         self._bus = await connect(self._settings)
         await provision(self._bus, replicas=self._replicas)
-        await self._bus.connection.jetstream.add_consumer(
-            _TASKS.stream,
-            ConsumerConfig(
-                durable_name=_TASKS.consumer,
-                filter_subject=_TASKS.filter,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=LEASE_S,
-                max_deliver=subject.MAX_DELIVER,
-            ),
-        )
+        await samples.set_ack_wait(self._bus, _TASKS, LEASE_S)
         self._plan = plan_of(size)
         self._digest = await samples.store_plan(self._bus, self._plan)
         self._runs = [samples.run_record(samples.new_run_id()) for _ in range(size.runs + size.cancelled_runs)]

@@ -1,11 +1,13 @@
 """Small plans, runs and records that the runtime's tests share."""
 
+import dataclasses
 import uuid
 from collections.abc import Mapping, Sequence
 
 from msgspec import Raw
 
 from forge_runtime import subject
+from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.port import Bus
 from forge_runtime.envelope import Envelope
 from forge_runtime.job import CiPayload, Git, Job, JobRecord, JobState, JobType, Limits, StepPayload, encode
@@ -83,6 +85,14 @@ def plan_of(projects: Mapping[str, Sequence[Mapping[str, str]]]) -> Plan:
     units = (Unit(id=UNIT, tasks=tasks),)
     release = (ReleaseUnit(id="release-s001", projects=(ReleaseProject(project="web", path="web"),)),)
     return Plan(groups=(GroupPlan(number=1, phases=(PhasePlan(name="test", units=units),)),), release=release)
+
+
+async def set_ack_wait(bus: JetStreamBus, queue: subject.WorkQueue, seconds: float) -> None:
+    """Shorter than provisioned, so that tests need not wait for half a minute."""
+    jetstream = bus.connection.jetstream
+    for name in queue.consumers:
+        config = (await jetstream.consumer_info(queue.stream, name)).config
+        await jetstream.add_consumer(queue.stream, dataclasses.replace(config, ack_wait=seconds))
 
 
 async def store_run(bus: Bus, run: RunRecord) -> None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import nats.js.api
 import pytest
 from tests.nats_server import NatsServer
 from tests.runtime import samples
@@ -73,16 +72,7 @@ class Site:
 async def opened(server: NatsServer, folder: Path, projects: Mapping[str, list[dict[str, str]]]) -> AsyncIterator[Site]:
     bus = await connect(server.settings("worker-test"))
     await provision(bus)
-    await bus.connection.jetstream.add_consumer(
-        TASKS.stream,
-        nats.js.api.ConsumerConfig(
-            durable_name=TASKS.consumer,
-            filter_subject=TASKS.filter,
-            ack_policy=nats.js.api.AckPolicy.EXPLICIT,
-            ack_wait=LEASE_S,
-            max_deliver=subject.MAX_DELIVER,
-        ),
-    )
+    await samples.set_ack_wait(bus, TASKS, LEASE_S)
     await asyncio.to_thread(folder.mkdir)
     shop = Workshop(bus, folder)
     await shop.prepare(projects)

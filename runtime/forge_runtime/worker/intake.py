@@ -1,0 +1,133 @@
+"""Where a worker's free slots get their jobs from: the lanes of its pools, by turns.
+
+    slot is free   looks into one lane after another, without waiting, in the order of its turn; takes the first job
+    all are empty  waits; one pull a lane stays open at the server for all slots that wait together
+    job arrives    goes to the slot that waits longest; when nobody waits any more, the open pulls are withdrawn
+
+So a job is never held by a worker that is busy, and a worker that is idle costs the server a pull a lane, however many
+slots it has. What two lanes hand out at once to the last free slot is handed back.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
+from forge_runtime.lane import TURNS, Lane
+from forge_runtime.subject import WorkQueue
+from forge_runtime.tasks import end_tasks
+
+PULL_S: Final = 30.0
+
+EMPTY_S: Final = 0.1
+"""A lane found empty is passed over for so long: a look into it costs a round trip, and jobs last longer than this."""
+
+
+class Source(NamedTuple):
+    queue: WorkQueue
+    lane: Lane
+
+
+class Taken(NamedTuple):
+    queue: WorkQueue
+    delivery: Delivery
+
+
+class Intake:
+    """Of one worker. Each slot calls `next` while it is free, and only then."""
+
+    def __init__(self, bus: Bus, queues: Sequence[WorkQueue], clock: Callable[[], float] = time.monotonic) -> None:
+        self._bus = bus
+        self._queues = deque(queues)
+        self._turns = {queue.pool: itertools.cycle([lane for lane in TURNS if lane in queue.lanes]) for queue in queues}
+        self._clock = clock
+        self._empty_until: dict[Source, float] = {}
+        self._waiting: deque[asyncio.Future[Taken | None]] = deque()
+        self._pulls: dict[Source, asyncio.Task[None]] = {}
+        self._closed = False
+
+    async def next(self, limit_s: float) -> Taken | None:
+        """The next job; None if there is none for `limit_s`, or no more are wanted. Raises what a pull raised."""
+        taken = await self._look() or await self._wait(limit_s)
+        if taken is not None and self._closed:
+            await _hand_back(taken)
+            return None
+        return taken
+
+    async def close(self) -> None:
+        """No more jobs: whoever waits gets None, and no pull is left open."""
+        self._closed = True
+        while self._waiting:
+            self._waiting.popleft().set_result(None)
+        await self._withdraw()
+
+    async def _look(self) -> Taken | None:
+        """A job that lies there now."""
+        for source in self._order():
+            if self._closed:
+                break
+            if self._empty_until.get(source, 0.0) > self._clock():
+                continue
+            delivery = await self._bus.pull(source.queue, 0, source.lane)
+            if delivery is not None:
+                return Taken(source.queue, delivery)
+            self._empty_until[source] = self._clock() + EMPTY_S
+        return None
+
+    def _order(self) -> Iterator[Source]:
+        """Where a free slot looks: one pool after another goes first, and in each the lane whose turn it is."""
+        self._queues.rotate(-1)
+        for queue in tuple(self._queues):
+            turn = next(self._turns[queue.pool])
+            yield Source(queue, turn)
+            yield from (Source(queue, lane) for lane in Lane if lane in queue.lanes and lane is not turn)
+
+    async def _wait(self, limit_s: float) -> Taken | None:
+        """A job that comes."""
+        if self._closed:
+            return None
+        slot: asyncio.Future[Taken | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(slot)
+        for source in (Source(queue, lane) for queue in self._queues for lane in queue.lanes):
+            if source not in self._pulls:
+                self._pulls[source] = asyncio.create_task(self._pull(source))
+        try:
+            await asyncio.wait((slot,), timeout=limit_s)
+        except asyncio.CancelledError:
+            if slot.done() and slot.exception() is None and (taken := slot.result()) is not None:
+                await _hand_back(taken)
+            raise
+        finally:
+            if not slot.done():
+                self._waiting.remove(slot)
+                if not self._waiting:
+                    await self._withdraw()
+        return slot.result() if slot.done() else None
+
+    async def _pull(self, source: Source) -> None:
+        """Jobs of one lane for slots that wait. Whoever serves the last one withdraws all pulls, without a pause."""
+        while self._waiting:
+            try:
+                delivery = await self._bus.pull(source.queue, PULL_S, source.lane)
+            except Exception as error:
+                # Told to one slot, which comes again after a while.
+                self._waiting.popleft().set_exception(error)
+                continue
+            if delivery is not None:
+                self._empty_until.pop(source, None)
+                self._waiting.popleft().set_result(Taken(source.queue, delivery))
+        del self._pulls[source]
+        await self._withdraw()
+
+    async def _withdraw(self) -> None:
+        pulls, self._pulls = list(self._pulls.values()), {}
+        await end_tasks(*pulls)
+
+
+async def _hand_back(taken: Taken) -> None:
+    with suppress(BusUnavailable):  # it comes back after the ack wait as well
+        await taken.delivery.retry(0.0)
