@@ -32,6 +32,7 @@ class Alternatives:
         first = vertex.disjunctions[0]
         assert isinstance(first.expr, ast.Disjunction)
         failures: list[Diagnostic] = []
+        unfinished: Vertex | None = None
         tried: list[Tried] = []
         is_flat = vertex.original is None and len(vertex.disjunctions) <= 2
         found = 0
@@ -43,7 +44,9 @@ class Alternatives:
             vertex.trying = None
             vertex.marked |= copy.marked
             is_flat &= len(copy.met) <= len(vertex.disjunctions)
-            fitting = [] if failed else copy.alternatives or [(copy, True)]
+            lacking = None if failed else _unfinished(copy)
+            unfinished = unfinished or lacking
+            fitting = [] if failed or lacking else copy.alternatives or [(copy, True)]
             tried.append((term, len(vertex.choices) in copy.marked, fitting))
             found += len(fitting)
             if failed:
@@ -54,7 +57,9 @@ class Alternatives:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
         self._keep(vertex, _without_lost_marks(tried) if is_flat else tried)
-        if not vertex.alternatives:
+        if not vertex.alternatives and unfinished is not None:
+            vertex.unknown, vertex.unreported = unfinished.unknown, unfinished.unreported
+        elif not vertex.alternatives:
             texts = [term.value.span.text for term in first.expr.terms]
             vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
         elif not vertex.is_ambiguous:
@@ -70,15 +75,10 @@ class Alternatives:
         marked = any(term.default for term, _, _ in tried)
         marked_inside = any(inside for _, inside, _ in tried)
         unsure = not marked and any(inside and len(fitting) < 2 for _, inside, fitting in tried)
-        unfinished: list[tuple[Vertex, bool]] = []
         for term, inside, fitting in tried:
             default = term.default if marked else not unsure and (inside or not marked_inside)
             for alternative, inner in fitting:
-                if self._is_unfinished(alternative):
-                    unfinished.append((alternative, default and inner))
-                else:
-                    _add(vertex, alternative, default=default and inner)
-        vertex.alternatives = vertex.alternatives or unfinished
+                _add(vertex, alternative, default=default and inner)
 
     def _failure(self, vertex: Vertex) -> Diagnostic | None:
         """The first conflict in a vertex or below it."""
@@ -92,13 +92,16 @@ class Alternatives:
                 return failed
         return None
 
-    def _is_unfinished(self, vertex: Vertex) -> bool:
-        """Whether an expression in a vertex or below it has no value. Such an alternative gives way to any other."""
-        self._budget.step(vertex.conjuncts[-1].expr.span)
-        if vertex.unknown is not None or vertex.unreported:
-            return True
-        children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
-        return any(self._is_unfinished(each) for each in children if each.presence is ast.Presence.REGULAR)
+
+
+def _unfinished(vertex: Vertex) -> Vertex | None:
+    """The vertex or one of its fields, where an expression has no value. Such an alternative gives way to any other.
+
+    What is missing deeper inside does not matter, in CUE as well.
+    """
+    children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
+    regular = (each for each in children if each.presence is ast.Presence.REGULAR)
+    return next((each for each in (vertex, *regular) if each.unknown is not None or each.unreported), None)
 
 
 def _is_part_of_endless(vertex: Vertex, disjunction: ast.Disjunction) -> bool:

@@ -62,7 +62,7 @@ class Conjunct(Struct, frozen=True, eq=False):
     """An expression that a vertex must agree with, and the scope of its names.
 
     `trail` holds the literals in which it came about, each with its scope: one that comes again inside itself has no
-    no end. `within` is the number of the disjunction, among those of the vertex, that it is an alternative of. `parts` are
+    end. `within` is the number of the disjunction, among those of the vertex, that it is an alternative of. `parts` are
     those that it belongs to, of the structs that the vertex is or is in; `beside` are the other parts of these structs:
     where they are closed, what this conjunct declares is allowed all the same.
     """
