@@ -29,6 +29,7 @@ from forge_api.service.projector import run_projector
 from forge_api.service.queues import run_queue_watch
 from forge_api.service.reconcile import run_reconciler, run_sweeper
 from forge_api.settings import BODY_BYTES_MAX, ApiSettings
+from forge_runtime.metrics import new_registry
 from forge_runtime.retry import backoff_s
 from forge_runtime.tasks import end_tasks
 
@@ -42,7 +43,7 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
     """The API over these ports; SettingsInvalid where a token in a file would not be safe."""
     settings.check()
     token = read_token(settings.token_file)
-    counted = ApiMetrics()
+    counted = ApiMetrics(new_registry())
     database = Database(settings.database_url, told=teller(counted, ports.tracer))
     platform = Platform(settings=settings, database=database, ports=ports, metrics=counted)
 

@@ -5,10 +5,10 @@ One registry a process; nothing here is global. Repository, project and run neve
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from forge_runtime.bus.port import QueueDepth
-from forge_runtime.metrics import JobMetrics, exposition, new_registry
+from forge_runtime.metrics import JobMetrics, exposition
 
 RUN_BUCKETS_S: Final = (10, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 7200, 14400, 28800, 86400)
 """From a run that fails in its discovery to the limit of 24 h; densest between 5 and 45 min, where people wait."""
@@ -22,8 +22,8 @@ REQUEST_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 class ApiMetrics:
     """`jobs` is for the ledgers of this process."""
 
-    def __init__(self) -> None:
-        self._registry = registry = new_registry()
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
         self.jobs: Final = JobMetrics(registry)
         self._runs = Histogram(
             "forge_pipeline_run_duration_seconds",
