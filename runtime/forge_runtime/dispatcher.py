@@ -13,7 +13,6 @@ was cancelled or failed elsewhere; 78 the plan, the run record or the command li
 Base dependencies only (msgspec, nats-py): its start-up is paid once per pod.
 """
 
-import argparse
 import asyncio
 import enum
 import logging
@@ -24,17 +23,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import msgspec
 
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, TooLarge
+from forge_runtime.command_line import USAGE, BadCommand, Command, parse_command
 from forge_runtime.envelope import Envelope, PayloadTooLarge
 from forge_runtime.event import Event, EventKind
 from forge_runtime.flow import BadResult, Part, begun, bring_to_end, data_of, discovery_part, parts_of
 from forge_runtime.job import DiscoveryData, JobRecord, JobState, JobType, utc_text
+from forge_runtime.lane import RUN_WINDOW, window_of
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord
@@ -68,50 +69,24 @@ class Exit(enum.IntEnum):
 
 
 class BadConfiguration(Exception):
-    """The plan, the run record or the command line is not what it must be; trying again changes nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A parsed command line. `plan` and `unit` belong to `run`; `finish` may name a plan."""
-
-    leaf: str
-    run_id: str
-    plan: str | None = None
-    unit: str | None = None
-    status: str = "succeeded"
+    """The plan or the run record is not what it must be; trying again changes nothing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     configure_logging(COMPONENT)
+    words = sys.argv[1:] if argv is None else argv
+    if "--help" in words:
+        print(USAGE, end="")
+        return Exit.SUCCEEDED
     try:
-        command = parse_command(sys.argv[1:] if argv is None else argv)
-        return asyncio.run(_main(command, os.environ))
-    except (BadConfiguration, BadSettings) as error:
+        return asyncio.run(_main(parse_command(words), os.environ))
+    except (BadCommand, BadConfiguration, BadSettings) as error:
         _log.error("cannot start", extra={"why": str(error)})
         return Exit.CONFIGURATION
     except Exception:
         # Python's own exit code is 1, which would say that a job failed.
         _log.exception("the dispatcher failed")
         return Exit.INFRASTRUCTURE
-
-
-def parse_command(argv: Sequence[str]) -> Command:
-    """BadConfiguration where the line is not understood."""
-    parser = _Parser(prog="forge-dispatcher", description="Submit a run's jobs and wait for them.")
-    leaves = parser.add_subparsers(dest="leaf", required=True)
-    for leaf in ("discover", "run", "finish"):
-        options = leaves.add_parser(leaf)
-        options.add_argument("--run", required=True, metavar="forge-UUID")
-        options.add_argument("--plan", required=leaf == "run", metavar="DIGEST")
-        options.add_argument("--unit", required=leaf == "run")
-        options.add_argument("--status", default="succeeded", help="the engine's word for how the workflow ended")
-    line = parser.parse_args(argv)
-    try:
-        run_id = ids.run_id_of_workflow(line.run)
-    except ValueError as error:
-        raise BadConfiguration(str(error)) from None
-    return Command(leaf=line.leaf, run_id=run_id, plan=line.plan, unit=line.unit, status=line.status.lower())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -164,10 +139,11 @@ class Dispatcher:
 
     async def _run(self, digest: str, unit_id: str) -> Exit:
         run = await self._ledger.run(self.run_id)
-        parts = parts_of(await self._plan(digest), unit_id, Envelope(run, self._ledger.clock(), digest))
+        plan = await self._plan(digest)
+        parts = parts_of(plan, unit_id, Envelope(run, self._ledger.clock(), digest, lanes_of(plan)))
         if parts is None:
             raise BadConfiguration(f'plan {digest} has no unit "{unit_id}"')
-        return await self._carry(run, parts)
+        return await self._carry(run, parts, window_of(plan.together(unit_id)))
 
     async def _finish(self, word: str, plan_digest: str | None) -> Exit:
         records = await self._ledger.records(self.run_id)
@@ -195,7 +171,7 @@ class Dispatcher:
         _log.info("run finished", extra={**facts, "trace_id": trace_id})
         return Exit.SUCCEEDED
 
-    async def _carry(self, run: RunRecord, parts: Sequence[Part]) -> Exit:
+    async def _carry(self, run: RunRecord, parts: Sequence[Part], window: int = RUN_WINDOW) -> Exit:
         """Bring the parts to their end, or settle the jobs of them when the run must end before."""
         about = {
             "repository": run.repository,
@@ -203,26 +179,27 @@ class Dispatcher:
             "trace_id": trace_id_of(run.traceparent),
         }
         with log_fields(**about):
-            return await self._carry_on(run, parts)
+            return await self._carry_on(run, parts, window)
 
-    async def _carry_on(self, run: RunRecord, parts: Sequence[Part]) -> Exit:
+    async def _carry_on(self, run: RunRecord, parts: Sequence[Part], window: int) -> Exit:
         async with watch_run(self.bus, self.run_id) as watch:
             _log.info("work to bring to its end", extra={"parts": len(parts)})
             if await self._ledger.flag(self.run_id) is None:
-                code = await self._await_jobs(watch, run, parts)
+                code = await self._await_jobs(Submitter(self._ledger, watch, window), run, parts)
                 if code is not None:
                     return code
             jobs = await begun(parts, self._ledger)
             records = await self._settle(watch, [job.job_id for job in jobs], {job.type for job in jobs})
         return _stopped(records)
 
-    async def _await_jobs(self, watch: Watch, run: RunRecord, parts: Sequence[Part]) -> Exit | None:
+    async def _await_jobs(self, submitter: Submitter, run: RunRecord, parts: Sequence[Part]) -> Exit | None:
         """How it ended; None where what is left must be settled, and the run's flag says why."""
-        submitter = Submitter(self._ledger, watch)
         left_s = run.deadline_at - self._ledger.clock()
         flag_key = subject.cancel_key(self.run_id)
         work = asyncio.create_task(bring_to_end(parts, submitter))
-        flagged = asyncio.create_task(watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s))
+        flagged = asyncio.create_task(
+            submitter.watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s)
+        )
         terminated = asyncio.create_task(self.terminated.wait())
         try:
             await asyncio.wait({work, flagged, terminated}, return_when=asyncio.FIRST_COMPLETED)
@@ -324,13 +301,6 @@ def _planned(records: Iterable[JobRecord]) -> str | None:
 
 def _json(unit_ids: Sequence[str]) -> str:
     return msgspec.json.encode(unit_ids).decode()
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse exits with 2, which says nothing to the workflow's retry rule."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadConfiguration(f"{self.prog}: {message}")
 
 
 if __name__ == "__main__":

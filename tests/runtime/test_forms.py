@@ -10,7 +10,8 @@ from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import PlannedDiscovery, ScriptHandler, Workshop
 
-from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT, Exit, parse_command
+from forge_runtime.command_line import parse_command
+from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT, Exit
 from forge_runtime.job import JobState, JobType
 from forgec import pipeline
 from forgec.manifest.lower import ManifestOptions

@@ -20,7 +20,8 @@ from tests.compiler.documents import complete, document, project
 from tests.compiler.manifest.interpreter import Started, started
 from tests.runtime.samples import run_record
 
-from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT, BadConfiguration, parse_command, write_outputs
+from forge_runtime.command_line import parse_command
+from forge_runtime.dispatcher import OUTPUT_DIR_DEFAULT, BadConfiguration, write_outputs
 from forge_runtime.envelope import Envelope
 from forge_runtime.flow import Part, parts_of
 from forge_runtime.job import (
