@@ -18,6 +18,7 @@ from forgec.plan.model import GroupPlan, PhasePlan, Plan, PlanStep, ReleaseProje
 
 DEADLINE_AT = 4e9
 UNIT = "g01-test-s001"
+RELEASE_UNIT = "release-s001"
 
 
 def new_run_id() -> str:
@@ -63,8 +64,30 @@ def queued_record(*, now: float = 0.0, limits: Limits | None = None) -> JobRecor
     return JobRecord(state=JobState.QUEUED, job=ci_job(new_run_id(), limits=limits), submitted_at=now)
 
 
-def plan_of(projects: Mapping[str, Sequence[Mapping[str, str]]]) -> Plan:
-    """One unit, `g01-test-s001`, of a task a project: its waves, which map a step's name to its shell script."""
+def released(project: str, *artifacts: str, deploy: bool = True) -> ReleaseProject:
+    """A project to release, with artifacts that two publishers take."""
+    described = {
+        "type": "archive",
+        "producer": {"earthly": {"target": "+dist"}},
+        "publishers": {"docs": {"primary": True}, "pages": {}},
+    }
+    return ReleaseProject(
+        project=project,
+        path=project,
+        artifacts=dict.fromkeys(artifacts, described),
+        publishers={"docs": {"type": "docs", "bucket": "docs"}, "pages": {"type": "github"}},
+        deploy=deploy,
+    )
+
+
+def plan_of(
+    projects: Mapping[str, Sequence[Mapping[str, str]]],
+    release: Sequence[ReleaseProject] = (ReleaseProject(project="web", path="web"),),
+) -> Plan:
+    """One unit, `g01-test-s001`, of a task a project: its waves, which map a step's name to its shell script.
+
+    And one, `release-s001`, of the projects to release.
+    """
     tasks = tuple(
         Task(
             project=project,
@@ -83,8 +106,8 @@ def plan_of(projects: Mapping[str, Sequence[Mapping[str, str]]]) -> Plan:
         for project, waves in projects.items()
     )
     units = (Unit(id=UNIT, tasks=tasks),)
-    release = (ReleaseUnit(id="release-s001", projects=(ReleaseProject(project="web", path="web"),)),)
-    return Plan(groups=(GroupPlan(number=1, phases=(PhasePlan(name="test", units=units),)),), release=release)
+    groups = (GroupPlan(number=1, phases=(PhasePlan(name="test", units=units),)),)
+    return Plan(groups=groups, release=(ReleaseUnit(id=RELEASE_UNIT, projects=tuple(release)),))
 
 
 async def set_ack_wait(bus: JetStreamBus, queue: subject.WorkQueue, seconds: float) -> None:

@@ -10,9 +10,11 @@ from tests.runtime import samples
 from tests.runtime.repository import PROJECT_CUE, forge_files, make_repository
 
 from forge_runtime.blob import DirectoryBlob
+from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.envelope import Envelope
 from forge_runtime.git.cache import GitCache
 from forge_runtime.job import DiscoveryData, Job, JobState
+from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog
 from forge_runtime.runner.host import HostRunner
 from forge_runtime.span import Trace
@@ -20,6 +22,7 @@ from forge_runtime.trace import parse_traceparent, trace_id_of
 from forge_runtime.worker.ci import TAIL_LINES, CiHandler
 from forge_runtime.worker.discovery import DiscoveryHandler
 from forge_runtime.worker.handler import JobContext, Outcome
+from forge_runtime.worker.results import StoredResults
 from forgec.discovery.model import Discovery
 from forgec.plan.digest import digest_of, read_plan
 from forgec.plan.model import PlanStep, Task
@@ -68,6 +71,7 @@ class Bench:
             attempt=1,
             scratch=scratch,
             documents=self.documents,
+            results=StoredResults(Ledger(MemoryBus(), 0.0), DirectoryBlob(self.folder / "blob"), self.run.run_id),
             log=log,
             clock=lambda: 0.0,
             trace=Trace(parse_traceparent(self.run.traceparent)),

@@ -99,9 +99,13 @@ class Workshop:
         self.digest = ""
 
     async def prepare(self, projects: Mapping[str, list[dict[str, str]]]) -> None:
-        self.plan = samples.plan_of(projects)
-        self.digest = await samples.store_plan(self.bus, self.plan)
         await samples.store_run(self.bus, self.run)
+        await self.plans(samples.plan_of(projects))
+
+    async def plans(self, plan: Plan) -> None:
+        """The run's plan, from now on."""
+        self.plan = plan
+        self.digest = await samples.store_plan(self.bus, plan)
 
     def bench(self, name: str = "worker-1", handlers: Mapping[JobType, Handler] | None = None) -> Bench:
         return Bench(
@@ -117,7 +121,7 @@ class Workshop:
     @asynccontextmanager
     async def worker(self, bench: Bench | None = None, *, slots: int = 4, grace_s: float = 0.0) -> AsyncIterator[None]:
         bench = bench or self.bench()
-        queues = [subject.queue_of(job_type) for job_type in bench.handlers]
+        queues = list(dict.fromkeys(subject.queue_of(job_type) for job_type in bench.handlers))
         stop = asyncio.Event()
         serving = asyncio.create_task(Worker(bench=bench, queues=queues, slots=slots, grace_s=grace_s).serve(stop))
         try:
@@ -127,8 +131,10 @@ class Workshop:
             await serving
 
     async def dispatch(self, leaf: str = "run", *, status: str = "succeeded", unit: str = samples.UNIT) -> Exit:
-        command = Command(leaf=leaf, run_id=self.run.run_id, plan=self.digest, unit=unit, status=status)
-        return await self.dispatcher().perform(command)
+        return await self.dispatcher().perform(self.command(leaf, status=status, unit=unit))
+
+    def command(self, leaf: str = "run", *, status: str = "succeeded", unit: str = samples.UNIT) -> Command:
+        return Command(leaf=leaf, run_id=self.run.run_id, plan=self.digest, unit=unit, status=status)
 
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(bus=self.bus, run_id=self.run.run_id, output_dir=self.folder / "outputs")

@@ -23,6 +23,7 @@ from forge_runtime.submit import START_ALLOWANCE_S
 from forge_runtime.watch import Watch
 from forge_runtime.worker.flags import Flags
 from forge_runtime.worker.handler import Handler, JobContext, Outcome, failed
+from forge_runtime.worker.results import ResultLost, StoredResults
 
 LOG_STORE_S: Final = 60.0
 """For the largest log of 64 MiB over a slow line."""
@@ -71,6 +72,7 @@ class Execution:
                     attempt=record.starts,
                     scratch=folder / "files",
                     documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
+                    results=StoredResults(bench.ledger, bench.blob, record.job.run_id),
                     log=log,
                     clock=bench.ledger.clock,
                     trace=Trace(attempt_context(record), bench.tracer, bench.ledger.clock),
@@ -115,6 +117,8 @@ async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
         return failed("STEP_TIMEOUT", "timeout", message, context)
     except BusUnavailable as error:
         return failed("INTERNAL", "infra", f"the bus was not available: {error}", context)
+    except (BlobUnavailable, ResultLost) as error:
+        return failed("INTERNAL", "infra", f"what the job needs cannot be had: {error}", context)
     except OSError as error:  # a full disk, no more processes: another worker's machine may have what ours lacks
         return failed("INTERNAL", "infra", f"the machine of {context.worker} failed: {error}", context)
     except Exception as error:

@@ -12,7 +12,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from forge_runtime.git.command import GitError
-from forge_runtime.job import ErrorRecord, Job, JobState, new_error
+from forge_runtime.job import ArtifactData, ArtifactResult, ErrorRecord, Job, JobState, new_error
 from forge_runtime.log import StepLog
 from forge_runtime.span import Trace
 
@@ -21,6 +21,14 @@ class Documents(Protocol):
     """Where plans and discovery documents are kept, by digest."""
 
     async def put(self, digest: str, data: bytes) -> None: ...
+
+
+class Results(Protocol):
+    """What earlier jobs of the run came to."""
+
+    async def artifact(self, result: ArtifactResult) -> ArtifactData:
+        """An artifact job's result, wherever it lies."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +44,7 @@ class JobContext:
     attempt: int
     scratch: Path
     documents: Documents
+    results: Results
     log: StepLog
     clock: Callable[[], float]
     trace: Trace = field(default_factory=Trace)
