@@ -57,7 +57,8 @@ class Alternatives:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
         self._keep(vertex, _without_lost_marks(tried) if is_flat else tried)
-        if not vertex.alternatives and unfinished is not None:
+        is_alone = vertex.original is None and len(vertex.disjunctions) == 1
+        if not vertex.alternatives and unfinished is not None and (is_alone or not failures):
             vertex.unknown, vertex.unreported = unfinished.unknown, unfinished.unreported
         elif not vertex.alternatives:
             texts = [term.value.span.text for term in first.expr.terms]
@@ -91,7 +92,6 @@ class Alternatives:
             if child.presence is ast.Presence.REGULAR and (failed := self._failure(child)):
                 return failed
         return None
-
 
 
 def _unfinished(vertex: Vertex) -> Vertex | None:

@@ -216,11 +216,11 @@ class Calls:
         return self._made(length, call.span, scope)
 
     def _close(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
-        if isinstance(argument, ast.Call) and argument.function.span.text == "and":  # CUE does not look into it
-            message = "close of a call of and is not supported"
-            diagnostic = Diagnostic(Code.UNSUPPORTED, message, argument.span, help="name the value, and close that")
-            raise self._expressions.unsupported(diagnostic)
         vertex = self._expressions.base(argument, scope)
+        if vertex.alternatives:  # CUE closes some of them
+            message = "close of a value with alternatives is not supported"
+            diagnostic = Diagnostic(Code.UNSUPPORTED, message, argument.span, help="close each of the alternatives")
+            raise self._expressions.unsupported(diagnostic)
         if not vertex.is_struct:
             raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)
         closing = frozenset({Closing(call.span, deep=False)})

@@ -1,7 +1,6 @@
 """The clauses of a comprehension: one scope for each time that its body is wanted."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.syntax import ast
@@ -9,9 +8,6 @@ from forgec.syntax.expression import Expressions, regular_fields
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import wrong
 from forgec.syntax.vertex import Conjunct, Scope, Vertex
-
-_NOT_GONE_THROUGH: Final = frozenset({"and", "close"})
-"""Functions whose result, called in a `for`, CUE takes for a value that is not known, or for a circle."""
 
 
 def scopes(expressions: Expressions, comprehension: ast.Comprehension, scope: Scope) -> list[Scope]:
@@ -41,8 +37,8 @@ def _within(expressions: Expressions, clause: ast.Clause, scope: Scope) -> Itera
 
 def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[tuple[Exact, Vertex]]:
     """The items of a list with their positions, or the fields of a struct with their names."""
-    if isinstance(source, ast.Call) and source.function.span.text in _NOT_GONE_THROUGH:
-        message = f"a comprehension over a call of {source.function.span.text} is not supported"
+    if isinstance(source, ast.Call) and source.function.span.text == "close":  # a circle, to CUE
+        message = "a comprehension over a call of close is not supported"
         diagnostic = Diagnostic(Code.UNSUPPORTED, message, source.span, help="name the value, and go through that")
         raise expressions.unsupported(diagnostic)
     vertex = expressions.whole(source, scope)

@@ -4,7 +4,7 @@ Both may need vertices to be expanded first; `expand` is given by the evaluator,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
@@ -19,6 +19,9 @@ from forgec.syntax.plain import Plain, same
 from forgec.syntax.problem import OTHER_ENGINE, Unknown, possibilities, wrong, wrong_value
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 _WRITTEN_MAX: Final = 60
 _COMPUTED: Final = (ast.Reference, ast.Selector, ast.Index, ast.Slice, ast.Call, ast.Operation, ast.Prefix)
@@ -118,7 +121,7 @@ class Expressions:
                 case ast.Literal(value=value):
                     return value
                 case ast.Interpolation(parts=parts):
-                    texts = [self._text(part, scope) for part in parts]
+                    texts = self._all(parts, lambda part: self._text(part, scope))
                     checked_text(sum(len(text) for text in texts))
                     self.budget.read(expr.span, sum(len(text) for text in texts))
                     return "".join(texts)
@@ -129,7 +132,7 @@ class Expressions:
                 case ast.Operation():
                     return self._operation(expr, scope)
                 case _:
-                    return self._value(self.resolve(expr, scope), expr)
+                    return self._value(self._operand(expr, scope), expr)
         except (TypeError, ValueError) as error:
             raise wrong_value(error, expr.span) from None
         finally:
@@ -145,7 +148,7 @@ class Expressions:
         """What is selected from: a vertex, expanded as far as it is."""
         self.budget.enter(expr.span)
         try:
-            target = self.resolve(expr, scope)
+            target = self._operand(expr, scope)
             if isinstance(target, Basic):
                 raise wrong(Code.UNRESOLVED, f"{target} is a type and has no fields", expr.span)
             self._expand(target)
@@ -154,7 +157,7 @@ class Expressions:
         if target.unreported:
             raise Unknown(None)
         if target.problems:
-            raise Unknown(target.problems[0], final=True)
+            raise Unknown(_of_operand(target.problems[0], expr), final=True)
         if target.is_ambiguous:
             message = f"{_written(expr)} is not decided: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
@@ -183,10 +186,22 @@ class Expressions:
             if vertex.is_list and not vertex.problems:
                 return [self.plain_vertex(item, expr) for item in vertex.items]
             if vertex.is_struct and not vertex.problems:
+                for child in vertex.hidden.values():
+                    self._check_hidden(child)
                 return {name: self.plain_vertex(child, expr) for name, child in regular_fields(vertex, expr)}
             return self._value(vertex, expr)
         finally:
             self.budget.leave()
+
+    def _check_hidden(self, vertex: Vertex) -> None:
+        """A conflict in a hidden field is one of the value around it. Raises Unknown."""
+        if vertex.presence is not ast.Presence.REGULAR:
+            return
+        self._expand(vertex)
+        if vertex.problems:
+            raise Unknown(vertex.problems[0], final=True)
+        for child in (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items):
+            self._check_hidden(child)
 
     def items(self, vertex: Vertex) -> Sequence[Vertex] | None:
         """The items of a list, or None of anything else."""
@@ -207,9 +222,9 @@ class Expressions:
         (operator, operand), *others = expr.rest
         if operator in ("==", "!=") and not others:
             return self._equality(expr.first, operator, operand, scope)
-        total = self.scalar(expr.first, scope)
-        for operator, operand in expr.rest:
-            value = self.scalar(operand, scope)
+        operands = (expr.first, *(operand for _, operand in expr.rest))
+        total, *values = self._all(operands, lambda operand: self.scalar(operand, scope))
+        for (operator, _), value in zip(expr.rest, values, strict=True):
             self.budget.read(expr.span, sum(len(text) for text in (total, value) if isinstance(text, str)))
             total = combine(total, operator, value)
         return total
@@ -219,7 +234,7 @@ class Expressions:
         for side, other in ((left, right), (right, left)):
             if isinstance(side, ast.Bottom):
                 return self._exists(other, scope) == (operator == "!=")
-        first, second = self.plain(left, scope), self.plain(right, scope)
+        first, second = self._all((left, right), lambda side: self.plain(side, scope))
         self.budget.read(left.span, sum(len(text) for text in (first, second) if isinstance(text, str)))
         return same(first, second, outermost=True) == (operator == "==")
 
@@ -244,6 +259,29 @@ class Expressions:
         is_open = target.basic.kinds & (Kind.LIST | Kind.STRUCT) or target.is_ambiguous
         return target.basic.atom is not None or bool(is_open)
 
+    def _all(self, operands: Sequence[S], value: Callable[[S], T]) -> list[T]:
+        """The value of each operand; or Unknown, rather for one that can never have a value."""
+        values = []
+        waiting: Unknown | None = None
+        for operand in operands:
+            try:
+                values.append(value(operand))
+            except Unknown as unknown:
+                if unknown.final:
+                    raise
+                waiting = waiting or unknown
+        if waiting is not None:
+            raise waiting
+        return values
+
+    def _operand(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:
+        """What a part of an expression refers to; or Unknown."""
+        if isinstance(expr, ast.Call) and expr.function.span.text == "and":  # CUE mostly does not look into it
+            message = "a call of and inside an expression is not supported"
+            advice = "give the call a field of its own, and refer to that"
+            raise self.unsupported(Diagnostic(Code.UNSUPPORTED, message, expr.span, help=advice))
+        return self.resolve(expr, scope)
+
     def _text(self, part: str | ast.Expr, scope: Scope) -> str:
         """A part of an interpolation as text."""
         if isinstance(part, str):
@@ -262,9 +300,9 @@ class Expressions:
         if target.unreported:
             raise Unknown(None)
         if target.problems:
-            raise Unknown(target.problems[0], final=True)
+            raise Unknown(_of_operand(target.problems[0], expr), final=True)
         if target.unknown is not None:
-            raise Unknown(target.unknown)
+            raise Unknown(_of_operand(target.unknown, expr))
         if target.basic.atom is None or target.is_ambiguous:
             if target.is_list or target.is_struct:
                 message = f"{_written(expr)} is {target.basic} where a single value is needed"
@@ -359,6 +397,15 @@ def _indexed(vertex: Vertex, key: Exact, span: Span, base: ast.Expr) -> Vertex:
         message = f"{_written(base)} has {len(vertex.items)} items, no item {key}"
         raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
     return vertex.items[key]
+
+
+def _of_operand(diagnostic: Diagnostic, expr: ast.Expr) -> Diagnostic:
+    """What is wrong with `a & b` inside an expression is told there: its sides may be right, each by itself."""
+    if not isinstance(expr, ast.Conjunction):
+        return diagnostic
+    related = Related(diagnostic.span or expr.span, diagnostic.message)
+    message = f"the operand {_written(expr)} has no value"
+    return Diagnostic(diagnostic.code, message, expr.span, (related, *diagnostic.related), help=diagnostic.help)
 
 
 def _written(expr: ast.Expr) -> str:

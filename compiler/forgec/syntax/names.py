@@ -147,6 +147,8 @@ class _NameCheck:
     def _check_operands(self, expr: ast.Expr, scopes: _Scopes) -> None:
         """A type is nothing to calculate with, wherever it stands."""
         for part in ast.parts(expr):
+            if isinstance(part, ast.Top):
+                self.problems.append(Diagnostic(Code.WRONG_TYPE, "_ stands where a value is needed", part.span))
             if isinstance(part, ast.Reference) and part.name in PREDECLARED and part.name not in self._fields:
                 around: _Scopes | None = scopes
                 while around is not None and part.name not in around[0]:

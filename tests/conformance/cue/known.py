@@ -5,7 +5,6 @@ things that CUE does not: a reference in place of a value that is known later, a
 reports only because of the order in which it evaluates.
 """
 
-import re
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic
@@ -32,6 +31,8 @@ KNOWN: Final = {
         Code.WRONG_TYPE,
         "where a single value is needed",
     ): "CUE may overlook an operand around a hidden field",
+    (Code.CONFLICT, "the operand "): 'of `a & b` inside an expression, as in "\\(=~"x" & "")", CUE overlooks some limits',
+    (Code.UNRESOLVED, "the operand "): "the same, where one side is not there",
     (Code.TOO_DEEP, ""): "evaluation is bounded: nesting, steps, alternatives, the size of texts",
     (Code.BAD_VALUE, "beyond ±2^53"): "whole numbers that readers of JSON would round are refused",
     (Code.SYNTAX, "beyond ±2^53"): "the same, for a number that is written out",
@@ -60,15 +61,7 @@ def has_reference(data: object) -> bool:
             return False
 
 
-_OPERAND_CODES: Final = frozenset({Code.CONFLICT, Code.UNRESOLVED})
-_OPERAND_MEETS: Final = re.compile(r"\([^\n]*&")
-
-
 def reason_to_refuse(diagnostic: Diagnostic) -> str | None:
-    if diagnostic.code in _OPERAND_CODES and diagnostic.span is not None:
-        text, line = diagnostic.span.source.text, diagnostic.span.position.line
-        if _OPERAND_MEETS.search(text.split("\n")[line - 1]):
-            return 'of `a & b` as an operand, such as "\\(=~"x" & "")", CUE takes the one side that has a value'
     for (code, part), reason in KNOWN.items():
         if diagnostic.code is code and part in diagnostic.message:
             return reason
