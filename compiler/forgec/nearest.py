@@ -1,6 +1,5 @@
 """What a name that is not known was probably meant to be."""
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,6 +16,8 @@ def did_you_mean(name: str, known: Iterable[str], *, quoted: bool = True) -> str
     candidates = sorted(each for each in known if len(each) <= NAME_LENGTH_MAX)
     if len(name) > NAME_LENGTH_MAX or len(candidates) > KNOWN_MAX:
         return None
+    import difflib  # only what is wrong has a use for it
+
     close = difflib.get_close_matches(name, candidates, 1)
     if not close:
         return None

@@ -4,6 +4,7 @@ A duration is one or more numbers with a unit, largest first by convention (`1h3
 it is above zero and at most 24 h, the longest a run may take. A bare number is refused: its unit would be a guess.
 """
 
+import functools
 import re
 from typing import Final
 
@@ -15,6 +16,7 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TEXT_LENGTH_MAX: Final = 64
 
 
+@functools.lru_cache(maxsize=1024)  # of thousands of steps most have one of a few
 def parse_duration(text: str) -> float:
     """Seconds; ValueError with a message fit for a person."""
     if len(text) > _TEXT_LENGTH_MAX or not _DURATION.fullmatch(text):

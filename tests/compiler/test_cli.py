@@ -156,6 +156,7 @@ def test_json_is_compiled_without_the_cue_parser(argv: tuple[str, ...], tmp_path
     loaded = set(done.stderr.decode().split())
     assert not loaded & {"lark", "re2", "yaml", "asyncio", "subprocess"}
     assert argv != ("--help",) or not loaded & {"msgspec", "dataclasses", "forgec.pipeline"}
+    assert argv[0] != "compile" or not loaded & {"dataclasses", "pathlib", "difflib"}
 
 
 def test_findings_are_coloured_on_a_terminal_unless_no_color_is_set(tmp_path: Path) -> None:

@@ -1,15 +1,20 @@
-"""Input: a repository's directory, a discovery document, or one on standard input, as a Discovery."""
+"""Input: a repository's directory, a discovery document, or one on standard input, as a Discovery.
+
+A document is read without `pathlib`, whose import takes longer.
+"""
 
 import argparse
 import contextlib
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from forgec.cli.argument import STREAM, path
 from forgec.diagnostic import Code, fail
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from forgec.discovery.discover import Survey
     from forgec.discovery.evaluate import Evaluate
     from forgec.discovery.model import Discovery
@@ -73,9 +78,10 @@ def locate_input(arguments: argparse.Namespace) -> "Located":
     """The same with the places of what it says."""
     from forgec import pipeline
 
-    source = Path(arguments.input)
-    if arguments.input != STREAM and source.is_dir():
-        return locate_directory(source, arguments)
+    if arguments.input != STREAM and os.path.isdir(arguments.input):  # noqa: PTH112
+        from pathlib import Path
+
+        return locate_directory(Path(arguments.input), arguments)
     refuse_event(arguments, f"{arguments.input} is a discovery document")
     limited = not getattr(arguments, "no_limits", False)
     data = read_file(arguments.input, limited=limited)
@@ -87,19 +93,19 @@ def read_file(argument: str, *, limited: bool = True) -> bytes:
     from forgec.syntax.document import SIZE_BYTES_MAX
 
     try:
-        with contextlib.nullcontext(sys.stdin.buffer) if argument == STREAM else Path(argument).open("rb") as file:
+        with contextlib.nullcontext(sys.stdin.buffer) if argument == STREAM else open(argument, "rb") as file:  # noqa: PTH123
             return file.read(SIZE_BYTES_MAX + 1 if limited else -1)
     except OSError as error:
         raise fail(Code.UNREADABLE, f"cannot read {shown(argument)}: {error.strerror}") from None
 
 
-def locate_directory(directory: Path, arguments: argparse.Namespace) -> "Located":
+def locate_directory(directory: "Path", arguments: argparse.Namespace) -> "Located":
     """A repository, as it is or at `--rev`, evaluated for the event of the arguments; its warnings join the report."""
     survey, commit = survey_directory(directory, arguments)
     return _reported(survey.located(trigger_of(arguments, commit)), arguments)
 
 
-def survey_directory(directory: Path, arguments: argparse.Namespace) -> "tuple[Survey, str | None]":
+def survey_directory(directory: "Path", arguments: argparse.Namespace) -> "tuple[Survey, str | None]":
     """A repository, as it is or at `--rev`, before the event; and the commit's id."""
     from forgec import pipeline
     from forgec.adapter.git import open_tree

@@ -4,10 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forgec.cli.argument import STREAM, path
 from forgec.diagnostic import Code, fail
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +30,8 @@ def write(data: bytes, target: str | None = None) -> None:
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
         else:
+            from pathlib import Path
+
             _write_file(data, Path(target).resolve())
     except BrokenPipeError:
         raise
@@ -38,7 +43,7 @@ def write(data: bytes, target: str | None = None) -> None:
         ) from None
 
 
-def write_files(contents: Mapping[Path, bytes]) -> None:
+def write_files(contents: "Mapping[Path, bytes]") -> None:
     """Replace all of these files, or none of them."""
     staged: dict[Path, Path] = {}
     before: dict[Path, bytes | None] = {}
@@ -64,7 +69,7 @@ def drop_standard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _write_file(data: bytes, target: Path) -> None:
+def _write_file(data: bytes, target: "Path") -> None:
     """Whole or not at all: a reader of the file never sees a part, and an error leaves what was there."""
     if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
         target.write_bytes(data)
@@ -76,7 +81,7 @@ def _write_file(data: bytes, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _staged(data: bytes, target: Path) -> Path:
+def _staged(data: bytes, target: "Path") -> "Path":
     """The data in a file beside the target, for `replace`."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -88,7 +93,7 @@ def _staged(data: bytes, target: Path) -> Path:
     return temporary
 
 
-def _restore(target: Path, data: bytes | None) -> None:
+def _restore(target: "Path", data: bytes | None) -> None:
     if data is None:
         target.unlink(missing_ok=True)
     else:
