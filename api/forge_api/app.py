@@ -74,7 +74,7 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
         app.include_router(module.router)
     install_problems(app)
     app.add_middleware(Gate, token=token)
-    app.add_middleware(Observation, metrics=counted, tracer=ports.tracer, random=ports.random)
+    app.add_middleware(Observation, metrics=counted, tracer=ports.tracer, random=ports.random, probed=OPEN_PATHS)
     return app
 
 

@@ -25,9 +25,6 @@ from forge_runtime.trace import TraceContext, new_span_id, new_trace, parse_trac
 NO_ROUTE: Final = "none"
 """The label of requests that no route got: unknown addresses, and callers without a token."""
 
-PROBED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked every few seconds by machines: counted, and neither logged nor traced."""
-
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger(__name__)
@@ -45,13 +42,24 @@ class Arrival:
 
 
 class Observation:
-    """Leaves the id and the trace context in the request's state."""
+    """Leaves the id and the trace context in the request's state.
 
-    def __init__(self, app: ASGIApp, metrics: ApiMetrics, tracer: Tracer, random: Callable[[int], bytes]) -> None:
+    `probed` are the routes that machines ask every few seconds: counted, and neither logged nor traced.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: ApiMetrics,
+        tracer: Tracer,
+        random: Callable[[int], bytes],
+        probed: frozenset[str],
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._tracer = tracer
         self._random = random
+        self._probed = probed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,7 +89,7 @@ class Observation:
         route = getattr(scope.get("route"), "path", NO_ROUTE)
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.request(route, method, code, took_s)
-        if route in PROBED:
+        if route in self._probed:
             return
         _log.info(
             "request", extra={"method": method, "route": route, "code": code, "duration_ms": round(took_s * 1000, 1)}
