@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,6 +97,19 @@ async def test_setting_that_cannot_be_used_is_named(
 
     assert code == 78
     assert name in line["why"]
+
+
+async def test_address_for_metrics_that_another_has_is_named(nats_server: NatsServer, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        environment = {**_environment(nats_server, tmp_path), "FORGE_METRICS_ADDRESS": address}
+
+        code, line = await _end(await _start(environment, *WORKER))
+
+    assert code == 78
+    assert line["why"].startswith(f"FORGE_METRICS_ADDRESS is {address}: cannot listen there")
 
 
 async def test_host_runner_is_refused_on_a_cluster(nats_server: NatsServer, tmp_path: Path) -> None:
