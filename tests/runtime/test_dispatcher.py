@@ -14,7 +14,6 @@ from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import PlannedDiscovery, Workshop, until
 
 from forge_runtime import subject
-from forge_runtime.command_line import Command
 from forge_runtime.dispatcher import Exit
 from forge_runtime.event import EventKind
 from forge_runtime.job import JobRecord, JobState, JobType
@@ -119,7 +118,7 @@ async def test_dispatcher_started_again_takes_the_results_that_are_there(open_wo
 async def test_dispatcher_told_to_go_leaves_its_jobs_running(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": "until [ -e $OUT/go ]; do sleep 0.05; done"}]}) as shop, shop.worker():
         dispatcher = shop.dispatcher()
-        dispatching = asyncio.create_task(dispatcher.perform(_command(shop)))
+        dispatching = asyncio.create_task(dispatcher.perform(shop.command()))
         await shop.reach("web/unit", JobState.LEASED)
         dispatcher.terminated.set()
 
@@ -307,9 +306,4 @@ async def _plan_by_step(shop: Workshop) -> None:
     (group,) = shop.plan.groups
     (phase,) = group.phases
     units = tuple(replace(unit, by_step=True) for unit in phase.units)
-    shop.plan = replace(shop.plan, groups=(replace(group, phases=(replace(phase, units=units),)),))
-    shop.digest = await samples.store_plan(shop.bus, shop.plan)
-
-
-def _command(shop: Workshop) -> Command:
-    return Command(leaf="run", run_id=shop.run.run_id, plan=shop.digest, unit=samples.UNIT)
+    await shop.plans(replace(shop.plan, groups=(replace(group, phases=(replace(phase, units=units),)),)))

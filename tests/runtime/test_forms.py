@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tests.compiler.manifest.interpreter import Started, entries
 from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
+from tests.runtime.stages import Stages
 from tests.runtime.workshop import PlannedDiscovery, ScriptHandler, Workshop
 
 from forge_runtime.command_line import parse_command
@@ -31,21 +32,24 @@ PROJECTS = {
 async def test_every_job_of_a_manifest_runs_once_and_in_its_order(open_workshop: OpenWorkshop, form: str) -> None:
     async with open_workshop(PROJECTS) as shop:
         await _plan(shop, by_step=form == "step")
+        stages = Stages(["dev"])
         options = ManifestOptions(run_id=shop.run.run_id)
         manifest = pipeline.emit(pipeline.lower(shop.plan, options, dynamic=form == "dynamic"))
         handlers = {
             JobType.DISCOVERY: PlannedDiscovery(shop.plan, shop.digest),
             JobType.CI: ScriptHandler(shop.folder),
+            **stages.handlers,
         }
         async with shop.worker(shop.bench(handlers=handlers)):
             pods = await _carry_out(shop, manifest)
 
-        assert pods == {"static": 1, "step": 7, "dynamic": 2}[form]
+        assert pods == {"static": 2, "step": 8, "dynamic": 3}[form]
         assert set((await shop.states()).values()) == {JobState.SUCCEEDED}
         order = shop.lines("order")
         assert sorted(order) == ["a1", "a2", "w1", "w1", "w2", "w3", "w3"]
         assert [word for word in order if word[0] == "w"] == ["w1", "w1", "w2", "w3", "w3"]
         assert [word for word in order if word[0] == "a"] == ["a1", "a2"]
+        assert stages.started == ["web/artifact:image", "web/release", "web/deploy:dev"]
 
 
 async def _carry_out(shop: Workshop, manifest: bytes) -> int:
@@ -84,9 +88,10 @@ class _Files(Mapping[str, str]):
 
 
 async def _plan(shop: Workshop, *, by_step: bool) -> None:
-    """The workshop's plan without its release, which this version does not carry out."""
+    """The workshop's plan, with a release of an artifact and its deployment."""
     (group,) = shop.plan.groups
     (phase,) = group.phases
     units = tuple(replace(unit, by_step=by_step) for unit in phase.units)
-    shop.plan = replace(shop.plan, groups=(replace(group, phases=(replace(phase, units=units),)),), release=())
-    shop.digest = await samples.store_plan(shop.bus, shop.plan)
+    groups = (replace(group, phases=(replace(phase, units=units),)),)
+    release = samples.plan_of({}, [samples.released("web", "image")]).release
+    await shop.plans(replace(shop.plan, groups=groups, release=release))

@@ -427,8 +427,7 @@ async def _work_off(shop: Workshop, stages: Stages, job_type: JobType) -> None:
     async with shop.worker(shop.bench(handlers={job_type: stages, **_siblings(job_type, stages)})):
         for record in await shop.ledger.records(shop.run.run_id):
             if not record.state.terminal:
-                target = subject.job_subject(record.job.type, record.job.run_id, record.job.job_id)
-                await shop.bus.publish_job(target, encode(record.job))
+                await shop.bus.publish_job(subject.subject_of(record.job), encode(record.job))
         await until(lambda: _none_open(shop))
 
 
@@ -444,7 +443,7 @@ async def _deploy_by_hand(shop: Workshop) -> Job:
     requested = RequestedDeployment(id=shop.run.run_id, environment="dev")
     job = Envelope(shop.run, 0.0).deployment_job("web", release, requested)
     await shop.ledger.open(job)
-    await shop.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), encode(job))
+    await shop.bus.publish_job(subject.subject_of(job), encode(job))
     return job
 
 
