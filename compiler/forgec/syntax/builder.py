@@ -323,15 +323,15 @@ class Builder:
 
     def _span(self, items: Sequence[Any]) -> Span:
         """From the first item's start to the last one's end."""
-        known = [item for item in items if item is not None]
-        assert known, "a rule without a place"
-        return self._source.span(self._place(known[0]).start, self._place(known[-1]).end)
+        return Span(self._source, _place(items[0]).start, _place(items[-1]).end)
 
-    def _place(self, item: Any) -> Span:
-        if isinstance(item, Token):
-            return self._source.span(item.start, item.end)
-        span: Span = item.value.span if isinstance(item, ast.Disjunct) else item.span
-        return span
+
+def _place(item: Any) -> Span | Token:
+    """What has the start and the end of an item."""
+    if isinstance(item, Token):
+        return item
+    span: Span = item.value.span if isinstance(item, ast.Disjunct) else item.span
+    return span
 
 
 def _declarations(items: Sequence[Any]) -> tuple[ast.Declaration, ...]:

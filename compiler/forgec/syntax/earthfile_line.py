@@ -6,7 +6,7 @@ file, so that every token has an exact place.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ class LogicalLine(Struct, frozen=True):
     """`offsets[i]` is where `text[i]` stands in the file; the extra last one is the line's end."""
 
     text: str
-    offsets: tuple[int, ...]
+    offsets: Sequence[int]
     at_margin: bool
     docs: str
 
@@ -107,6 +107,10 @@ def _cut(source: Source, start: int, docs: str) -> tuple[LogicalLine, int]:
     while text[at] in " \t":
         at += 1
     at_margin = at == start
+    line_end = _line_end(text, at)
+    if not _SPECIAL.search(text, at, line_end):  # of most lines a character is a character
+        content = text[at:line_end].rstrip()
+        return LogicalLine(content, range(at, at + len(content) + 1), at_margin, docs), line_end + 1
     arithmetic = False  # where `<<` shifts
     while at < len(text) and text[at] != "\n":
         if text[at] == "#" and chars and chars[-1].isspace():
@@ -141,5 +145,6 @@ def _line_end(text: str, at: int) -> int:
     return len(text) if end < 0 else end
 
 
+_SPECIAL: Final = re.compile(r"""[\\'"#<]""")
 _CONTINUATION: Final = re.compile(r"\\[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)(?:[ \t\r]*(?:#[^\n]*)?\n)*")
 _HEREDOC: Final = re.compile(r"(?<!<)<<-?[ \t]*['\"]?[A-Za-z_]\w*")

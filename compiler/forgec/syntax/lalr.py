@@ -64,16 +64,18 @@ def parse(table: Table, tokens: Iterable[Token], make: Callable[[str, list[Any]]
             if action == _NONE:
                 raise Unexpected(token, _accepted(table, states))
             rule = rules[~action]
-            if rule.size != 1 or rule.spliced or not rule.single:
-                at = len(values) - rule.size
-                made = values[at:]
-                if rule.spliced:
-                    made = _splice(made, rule.spliced)
-                if rule.single and len(made) == 1:
-                    made = made[0]
-                elif rule.name is not None:
-                    made = make(rule.name, made)
-                values[at:] = (made,)
+            if rule.single and rule.size == 1 and not rule.spliced:  # most: a value goes through ten ranks of operators
+                states[-1] = rows[states[-2]][rule.origin]
+                continue
+            at = len(values) - rule.size
+            made: Any = values[at:]
+            if rule.spliced:
+                made = _splice(made, rule.spliced)
+            if rule.single and len(made) == 1:
+                made = made[0]
+            elif rule.name is not None:
+                made = make(rule.name, made)
+            values[at:] = (made,)
             _apply(rows, rule, states)
         states.append(action)
         values.append(token)
