@@ -1,12 +1,15 @@
 """What is seen from outside: metrics, the trace of a request and of its run, and the lines of the log."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.api.harness import REPOSITORY, TOKEN, Api, Story, client_of, open_api, sample_plan
 from tests.runtime.spans import KeptSpans
 
+from forge_api.db import query
+from forge_api.db.tables import Run
 from forge_api.observation import NO_ROUTE
 from forge_api.service.outbox import drain
 from forge_api.service.projector import project_events
@@ -14,6 +17,7 @@ from forge_api.service.queues import measure_queues
 from forge_runtime import subject
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.job import JobType
+from forge_runtime.sweeper import Sweeper
 from forge_runtime.trace import parse_traceparent, span_id_of
 
 TRACE_ID = "0102030405060708090a0b0c0d0e0f10"
@@ -145,6 +149,21 @@ async def test_queues_are_measured_and_forgotten_when_nobody_can_ask(tmp_path: P
     assert sample(unknown, "forge_queue_depth", pool="tasks", state="pending") is None
 
 
+async def test_job_that_the_sweeper_ends_is_counted_by_the_api(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        story = await begun(api)
+        job = story.jobs["check/web/lint"]
+        ledger = api.platform.ledger(1.0)
+        await ledger.open(job)
+        api.clock.forward(job.limits.schedule_to_start_s + 1)
+
+        await Sweeper(ledger, active_runs=no_runs).sweep(story.run_id)
+
+        text = await scrape(api)
+
+    assert sample(text, "forge_jobs_total", type="ci", status="expired", **{"class": "infra"}) == 1
+
+
 async def test_request_goes_on_the_trace_of_its_caller(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         response = await api.client.get("/v1/runs", headers={"traceparent": CALLER})
@@ -179,6 +198,12 @@ async def test_run_is_a_span_below_its_request_in_record_and_annotation(tmp_path
     assert response.json()["trace_id"] == TRACE_ID
     assert record.traceparent == f"00-{TRACE_ID}-{span_id_of(run_id)}-01"
     assert f'forge.io/traceparent: "{record.traceparent}"' in manifest
+
+
+def test_run_of_before_traces_were_kept_has_one_that_its_id_names() -> None:
+    run = Run(id="018f0000-0000-7000-8000-00000000002a", traceparent=None)
+
+    assert str(run.trace) == "00-018f000000007000800000000000002a-800000000000002a-01"
 
 
 async def test_spans_of_request_and_run_hang_together(tmp_path: Path) -> None:
@@ -218,10 +243,12 @@ async def begun(api: Api) -> Story:
     return story
 
 
+async def no_runs() -> Sequence[str]:
+    return ()
+
+
 async def end_and_fail(api: Api, run_id: str) -> None:
     """A transaction that ends the run and then breaks."""
-    from forge_api.db import query
-
     async with api.platform.database.write() as session:
         run = await query.run(session, run_id, lock=True)
         assert run is not None
