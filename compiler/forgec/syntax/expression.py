@@ -383,6 +383,9 @@ def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span
     if table is vertex.fields and isinstance(base, ast.Reference | ast.Selector | ast.Index) and is_shut(vertex):
         raise wrong(Code.UNRESOLVED, f'{_written(base)} is closed and has no field "{name}"', span)
     message = f'{_written(base)} has no field "{name}"'
+    if vertex.state is State.EXPANDING:
+        message = f"{message} where it is needed to find out what {vertex.name} is itself"
+        raise Unknown(Diagnostic(Code.CYCLE, message, span))
     raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
 
 

@@ -142,7 +142,21 @@ class _NameCheck:
                 case ast.Comprehension(body=body):
                     found.append((declaration, inner))
                     self._hosts[body] = literal
+        self._check_own_parts(literal)
         return found
+
+    def _check_own_parts(self, literal: ast.StructLiteral) -> None:
+        """A struct that one of its own fields is embedded in gets fields too late for those who go through them."""
+        embedded = [each for each in literal.declarations if isinstance(each, ast.Embedding)]
+        if not any(_referred(each.value).keys() & literal.names.keys() for each in embedded):
+            return
+        for declaration in literal.declarations:
+            for clause in declaration.clauses if isinstance(declaration, ast.Comprehension) else ():
+                sources = _referred(clause.source) if isinstance(clause, ast.For) else {}
+                for name in sources.keys() & literal.names.keys():
+                    message = f'for goes through "{name}" of a struct that embeds a field of its own'
+                    advice = "declare what is embedded in a struct around this one"
+                    self.problems.append(Diagnostic(Code.CYCLE, message, sources[name], help=advice))
 
     def _check_operands(self, expr: ast.Expr, scopes: _Scopes) -> None:
         """A type is nothing to calculate with, wherever it stands."""
@@ -164,18 +178,11 @@ class _NameCheck:
         while host is not None:
             names |= host.names.keys()
             host = self._hosts.get(host)
-        pending: list[ast.Expr | ast.Comprehension] = [pattern]
-        while pending:
-            match pending.pop():
-                case ast.Reference(name=name, span=span):
-                    if name in names:
-                        message = f'the pattern refers to "{name}" beside it, which it might be matched with'
-                        advice = f'declare "{name}" in a struct around this one'
-                        self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
-                case ast.Comprehension() | ast.StructLiteral():
-                    pass
-                case expr:
-                    pending += ast.parts(expr)
+        for name, span in _referred(pattern).items():
+            if name in names:
+                message = f'the pattern refers to "{name}" beside it, which it might be matched with'
+                advice = f'declare "{name}" in a struct around this one'
+                self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
 
     def _declare(self, own: dict[str, _Binding | None], name: str, what: str | None, span: Span) -> None:
         """A field may be declared again and again; any other name (`what` it is) stands for one thing in its struct."""
@@ -233,6 +240,21 @@ class _NameCheck:
             names, scopes = scopes
             visible |= names.keys()
         return did_you_mean(name, visible)
+
+
+def _referred(expr: ast.Expr) -> dict[str, Span]:
+    """The names that an expression refers to, outside of structs and comprehensions in it."""
+    found: dict[str, Span] = {}
+    pending: list[ast.Expr | ast.Comprehension] = [expr]
+    while pending:
+        match pending.pop():
+            case ast.Reference(name=name, span=span):
+                found[name] = span
+            case ast.Comprehension() | ast.StructLiteral():
+                pass
+            case part:
+                pending += ast.parts(part)
+    return found
 
 
 def _source(clause: ast.Clause) -> ast.Expr:

@@ -39,6 +39,16 @@ def note_unknown(vertex: Vertex, unknown: Unknown) -> None:
         vertex.unknown = vertex.unknown or unknown.diagnostic
 
 
+def nameless(name: ast.Expr, unknown: Unknown) -> Unknown:
+    """Why a computed name has no value. It is a problem by itself, also where its parts are given later on."""
+    cause = unknown.diagnostic
+    if cause is None or cause.code in (Code.UNSUPPORTED, Code.CYCLE):
+        return unknown
+    related = () if cause.span is None else (Related(cause.span, cause.message),)
+    message = f"the computed name {name.span.text} has no value"
+    return Unknown(Diagnostic(cause.code, message, name.span, (*related, *cause.related)), final=unknown.final)
+
+
 def wrong(code: Code, message: str, span: Span) -> Unknown:
     return Unknown(Diagnostic(code, message, span), final=True)
 

@@ -248,8 +248,8 @@ class _Evaluator:
         if child.state is State.EXPANDED and child.basic.atom is not None and not child.is_ambiguous:
             again = Vertex(child.parent, child.label, child.conjuncts, child.keys, child.presence)
             self.expand(again)
-            child.problems += again.problems
-            if again.problems or (again.basic == child.basic and not again.is_ambiguous and again.unknown is None):
+            is_same = again.basic == child.basic and not again.is_ambiguous and again.unknown is None
+            if is_same and not again.problems:
                 return
         self._undecided(child, problem.needed_early(child, place))
 
@@ -305,7 +305,10 @@ class _Evaluator:
         assert isinstance(literal, ast.StructLiteral)
         match deferred.declaration:
             case ast.Computed(name=expr) as declaration:
-                name = self._expressions.scalar(expr, scope)
+                try:
+                    name = self._expressions.scalar(expr, scope)
+                except Unknown as unknown:
+                    raise problem.nameless(expr, unknown) from None
                 if not isinstance(name, str):
                     raise problem.wrong(Code.WRONG_TYPE, f"{show(name)} is no name of a field", expr.span)
                 child = _child(vertex, vertex.fields, name, show(name))

@@ -33,6 +33,8 @@ KNOWN: Final = {
     ): "CUE may overlook an operand around a hidden field",
     (Code.CONFLICT, "the operand "): 'of `a & b` inside an expression, as in "\\(=~"x" & "")", CUE overlooks some limits',
     (Code.UNRESOLVED, "the operand "): "the same, where one side is not there",
+    (Code.CONFLICT, "the computed name "): "CUE makes a name of what it knows of the field by then",
+    (Code.UNRESOLVED, "the computed name "): "the same, where that refers to nothing",
     (Code.TOO_DEEP, ""): "evaluation is bounded: nesting, steps, alternatives, the size of texts",
     (Code.BAD_VALUE, "beyond ±2^53"): "whole numbers that readers of JSON would round are refused",
     (Code.SYNTAX, "beyond ±2^53"): "the same, for a number that is written out",
