@@ -25,6 +25,9 @@ from forge_runtime.trace import TraceContext, new_span_id, new_trace, parse_trac
 NO_ROUTE: Final = "none"
 """The label of requests that no route got: unknown addresses, and callers without a token."""
 
+_READS: Final = frozenset({"GET", "HEAD"})
+"""Whoever watches a run reads it several times a second: not worth a line each, unless it fails."""
+
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = logging.getLogger(__name__)
@@ -91,9 +94,8 @@ class Observation:
         self._metrics.request(route, method, code, took_s)
         if route in self._probed:
             return
-        _log.info(
-            "request", extra={"method": method, "route": route, "code": code, "duration_ms": round(took_s * 1000, 1)}
-        )
+        facts = {"method": method, "route": route, "code": code, "duration_ms": round(took_s * 1000, 1)}
+        _log.log(logging.DEBUG if method in _READS and code < 400 else logging.INFO, "request", extra=facts)
         self._tracer.record(
             Span(
                 name=f"{method} {route}",

@@ -222,15 +222,19 @@ async def test_spans_of_request_and_run_hang_together(tmp_path: Path) -> None:
     assert run.attributes["forge.result"] == "cancelled"
 
 
-async def test_requests_are_logged_and_probes_are_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_writes_and_failures_are_logged_and_reads_and_probes_are_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "forge_api.observation")
     async with open_api(tmp_path) as api:
+        await api.register()
         await api.client.get("/v1/runs")
+        await api.client.get("/v1/nowhere")
         await api.client.get("/metrics")
         await api.client.get("/healthz")
 
-    (line,) = caplog.records
-    assert (line.msg, vars(line)["route"], vars(line)["code"]) == ("request", "/v1/runs", 200)
+    lines = [(line.msg, vars(line)["method"], vars(line)["code"]) for line in caplog.records]
+    assert lines == [("request", "PUT", 201), ("request", "GET", 404)]
     assert TOKEN not in caplog.text
 
 
