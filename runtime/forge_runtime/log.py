@@ -10,12 +10,13 @@ from the live lines to the object without a gap and without a line twice.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
 from forge_runtime.blob import Blob
+from forge_runtime.mask import Mask
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one step; then a line says that the rest is not kept. A step that prints more is broken, not informative."""
@@ -26,8 +27,6 @@ BATCH_S: Final = 0.2
 TAIL_LINES_MAX: Final = 200
 TAIL_LINE_CHARS_MAX: Final = 500
 """The tail goes into error records, which have to stay small."""
-
-MASK: Final = "***"
 
 LiveSink = Callable[[int, bytes], Awaitable[None]]
 """Takes the offset of a batch and its bytes. It drops what it cannot deliver, and does not raise."""
@@ -47,15 +46,15 @@ class StepLog:
         spool: Path,
         send: LiveSink,
         *,
-        secrets: Iterable[str] = (),
+        mask: Mask | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         bytes_max: int = LOG_BYTES_MAX,
     ) -> None:
-        """`spool` is a file that is not there yet; `secrets` are values that no line may show."""
+        """`spool` is a file that is not there yet; `mask` hides secrets, and may learn more of them."""
         self._spool = spool
         self._file: IO[bytes] | None = None
         self._send = send
-        self._masks = _masks(secrets)
+        self.mask: Final = mask or Mask()
         self._clock = clock
         self._bytes_max = bytes_max
         self._size = 0
@@ -68,8 +67,7 @@ class StepLog:
 
     async def write(self, line: str) -> None:
         """One line without its line break."""
-        for secret in self._masks:
-            line = line.replace(secret, MASK)
+        line = self.mask.text(line)
         self._tail.append(line[:TAIL_LINE_CHARS_MAX])
         if self._full:
             return
@@ -124,9 +122,3 @@ class StepLog:
     def _record(self, line: str) -> bytes:
         stamp = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return f"{stamp} {line}\n".encode(errors="replace")
-
-
-def _masks(secrets: Iterable[str]) -> tuple[str, ...]:
-    """The longest first, so that a secret within another leaves no rest; a secret of several lines by each of them."""
-    lines = {line for secret in secrets for line in secret.splitlines() if line.strip()}
-    return tuple(sorted(lines, key=lambda line: (-len(line), line)))

@@ -15,9 +15,11 @@ import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from forge_runtime.mask import Mask
 
 LINE_BYTES_MAX: Final = 16 * 1024
 """A longer line is cut into several: a program that prints no line break must not fill our memory."""
@@ -33,11 +35,15 @@ _READ_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to start. The environment is exactly the given one; standard input is empty."""
+    """What to start. The environment is exactly the given one; standard input is empty.
+
+    `mask` hides the secrets that it knows in the output, also where a long line is cut.
+    """
 
     argv: tuple[str, ...]
     cwd: Path
     environment: Mapping[str, str]
+    mask: Mask = field(default_factory=Mask, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,7 @@ async def run_process(
     finally:
         os.close(write_fd)
     exited = asyncio.ensure_future(process.wait())
-    reading = asyncio.ensure_future(_read_lines(read_fd, output))
+    reading = asyncio.ensure_future(_read_lines(read_fd, output, program.mask))
     note: Path | None = None
     try:
         note = note_group(groups, process.pid) if groups else None
@@ -156,7 +162,7 @@ async def _end_group(pid: int, exited: asyncio.Future[int], reading: asyncio.Fut
     await asyncio.wait({reading})
 
 
-async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]]) -> None:
+async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]], mask: Mask) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_READ_BYTES)
     pipe = os.fdopen(read_fd, "rb", buffering=0)
@@ -166,19 +172,21 @@ async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]]) ->
         while chunk := await reader.read(_READ_BYTES):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                for piece in _pieces(line):
+                for piece in _pieces(mask.data(line.removesuffix(b"\r"))):
                     await output(piece)
-            while len(pending) > LINE_BYTES_MAX:
+            # A secret that begins before the cut is seen as a whole, because so much lies behind the cut.
+            while len(pending) > LINE_BYTES_MAX + mask.bytes_max:
+                pending = mask.data(pending)
                 await output(_text(pending[:LINE_BYTES_MAX]))
                 pending = pending[LINE_BYTES_MAX:]
         if pending:
-            await output(_text(pending))
+            for piece in _pieces(mask.data(pending)):
+                await output(piece)
     finally:
         transport.close()
 
 
 def _pieces(line: bytes) -> list[str]:
-    line = line.removesuffix(b"\r")
     return [_text(line[at : at + LINE_BYTES_MAX]) for at in range(0, len(line) or 1, LINE_BYTES_MAX)]
 
 

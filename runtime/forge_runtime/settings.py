@@ -59,7 +59,7 @@ class WorkerSettings:
     `runner` is auto, host or earthly; `engine` local or argo (the host runner is refused on a cluster).
     `allow_file_clone` lets jobs name repositories of this machine. `grace_s` is what running work gets when the
     worker is told to stop. `metrics` is where metrics and health are served, if anywhere; each worker of a machine
-    needs an address of its own.
+    needs an address of its own. `secrets_dir` holds the secrets of the provider "file".
     """
 
     data_dir: Path
@@ -69,11 +69,13 @@ class WorkerSettings:
     allow_file_clone: bool = False
     grace_s: float = 10.0
     metrics: Address | None = None
+    secrets_dir: Path | None = None
 
 
 def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
-    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1), _GRACE_S and _METRICS_ADDRESS
-    (host:port), all optional."""
+    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1), _GRACE_S, _METRICS_ADDRESS
+    (host:port) and _SECRETS_DIR, all optional."""
+    secrets_dir = environ.get("FORGE_SECRETS_DIR", "").strip()
     runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
     if runner not in get_args(RunnerSetting):
         raise BadSettings(f"FORGE_RUNNER is {runner!r}: it must be one of {', '.join(get_args(RunnerSetting))}")
@@ -85,6 +87,7 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         allow_file_clone=environ.get("FORGE_ALLOW_FILE_CLONE", "") == "1",
         grace_s=_seconds(environ, "FORGE_GRACE_S", 10.0),
         metrics=_address(environ, "FORGE_METRICS_ADDRESS"),
+        secrets_dir=Path(secrets_dir).absolute() if secrets_dir else None,
     )
 
 

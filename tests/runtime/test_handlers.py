@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,10 @@ from forge_runtime.job import DiscoveryData, Job, JobState
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog
 from forge_runtime.runner.host import HostRunner
+from forge_runtime.secret.aws import AwsSecrets
+from forge_runtime.secret.environment import EnvironmentSecrets
+from forge_runtime.secret.port import SecretStore
+from forge_runtime.secret.resolve import Secrets
 from forge_runtime.span import Trace
 from forge_runtime.trace import parse_traceparent, trace_id_of
 from forge_runtime.worker.ci import TAIL_LINES, CiHandler
@@ -42,15 +47,17 @@ class Bench:
         )
         self.cache = GitCache(folder / "git", allow_file=True)
         self.documents = MemoryDocuments()
+        self.stores: dict[str, SecretStore] = {}
         self.log = ""
 
-    def ci_job(self, timeout_s: float = 30.0) -> Job:
-        step = PlanStep(name="unit", action="earthly", target="+unit", timeout_s=timeout_s)
+    def ci_job(self, timeout_s: float = 30.0, secrets: tuple[dict[str, Any], ...] = ()) -> Job:
+        step = PlanStep(name="unit", action="earthly", target="+unit", timeout_s=timeout_s, secrets=secrets)
         return Envelope(self.run, 0.0).ci_job("test", Task(project="web", path="web", waves=()), step)
 
-    async def ci(self, timeout_s: float = 30.0) -> Outcome:
+    async def ci(self, timeout_s: float = 30.0, secrets: tuple[dict[str, Any], ...] = ()) -> Outcome:
         async with self._context() as context:
-            return await CiHandler(self.cache, HostRunner()).handle(self.ci_job(timeout_s), context)
+            handler = CiHandler(self.cache, HostRunner(), Secrets(stores=self.stores))
+            return await handler.handle(self.ci_job(timeout_s, secrets), context)
 
     async def discover(self) -> Outcome:
         async with self._context() as context:
@@ -79,6 +86,10 @@ class Bench:
         blob = DirectoryBlob(self.folder / "blob")
         await log.finish(blob, "log")
         self.log = (await blob.get("log") or b"").decode()
+
+
+def files_with(text: bytes, folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file() and text in file.read_bytes()]
 
 
 class MemoryDocuments:
@@ -116,6 +127,61 @@ async def test_step_sees_what_it_belongs_to(tmp_path: Path) -> None:
     assert step is not None
     assert step.trace_id == trace_id_of(bench.run.traceparent)
     assert step.span_id not in bench.run.traceparent
+
+
+async def test_a_steps_secret_reaches_the_command_that_asks_for_it_and_nothing_else(tmp_path: Path) -> None:
+    earthfile = (
+        HEADER + "    RUN env | grep -c n0t-t0ld || true\n"
+        "    RUN --secret TOKEN test $TOKEN = n0t-t0ld\n"
+        "    RUN --secret TOKEN echo the token is $TOKEN; exit 7\n"
+    )
+    bench = Bench(tmp_path, forge_files(earthfile))
+    bench.stores["env"] = EnvironmentSecrets({"FORGE_SECRET_CI_NPM": "n0t-t0ld"})
+
+    outcome = await bench.ci(secrets=({"provider": "env", "secretName": "npm", "name": "TOKEN"},))
+
+    assert outcome.exit_code == 7
+    assert "+unit | 0" in bench.log
+    assert "+unit | the token is ***" in bench.log
+    assert not files_with(b"n0t-t0ld", tmp_path / "blob") + files_with(b"n0t-t0ld", tmp_path / "scratch")
+    assert "n0t-t0ld" not in str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("store", "error_class", "reason"),
+    [
+        (EnvironmentSecrets({}), "config", 'there is no secret ci/npm at the provider "env"'),
+        (None, "config", 'this worker has no secrets of the provider "env"'),
+    ],
+    ids=["no such secret", "no such provider"],
+)
+async def test_step_without_its_secret_does_not_run(
+    tmp_path: Path, store: SecretStore | None, error_class: str, reason: str
+) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN echo ran\n"))
+    if store is not None:
+        bench.stores["env"] = store
+
+    outcome = await bench.ci(secrets=({"provider": "env", "secretName": "npm", "name": "TOKEN"},))
+
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.error_class) == ("SECRET_UNRESOLVED", error_class)
+    assert reason in outcome.error.message
+    assert "ran" not in bench.log
+
+
+async def test_step_whose_secret_cannot_be_had_now_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN echo ran\n"))
+    bench.stores["aws"] = AwsSecrets("http://127.0.0.1:9")
+
+    outcome = await bench.ci(secrets=({"provider": "aws", "secretName": "npm", "name": "T", "region": "us-east-1"},))
+
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.error_class) == ("SECRET_UNRESOLVED", "infra")
 
 
 async def test_failed_step_tells_its_command_and_its_last_lines(tmp_path: Path) -> None:

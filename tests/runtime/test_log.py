@@ -8,6 +8,7 @@ import pytest
 
 from forge_runtime.blob import BlobUnavailable, DirectoryBlob
 from forge_runtime.log import BATCH_BYTES_MAX, StepLog, log_key
+from forge_runtime.mask import Mask
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 STAMP = "2026-03-01T12:00:00.250Z"
@@ -54,7 +55,7 @@ def test_secrets_are_hidden_everywhere(blob: DirectoryBlob, tmp_path: Path) -> N
     secrets = ["pass", "password1", "-----BEGIN\nabc123\n", ""]
 
     async def scenario() -> tuple[str, ...]:
-        log = StepLog(tmp_path / "spool", live.send, secrets=secrets, clock=lambda: NOW)
+        log = StepLog(tmp_path / "spool", live.send, mask=Mask(secrets), clock=lambda: NOW)
         await log.write("a password1 b pass c")
         await log.write("abc123")
         await log.finish(blob, "log")

@@ -6,17 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from forge_runtime.mask import Mask
 from forge_runtime.process import LINE_BYTES_MAX, ProcessEnd, Program, kill_stale_groups, run_process
 
 
-def run(script: str, cwd: Path, *, timeout_s: float = 20, groups: Path | None = None) -> tuple[ProcessEnd, list[str]]:
+def run(
+    script: str, cwd: Path, *, timeout_s: float = 20, groups: Path | None = None, secrets: Iterable[str] = ()
+) -> tuple[ProcessEnd, list[str]]:
     lines = Lines()
-    end = asyncio.run(run_process(shell(script, cwd), timeout_s=timeout_s, output=lines.take, groups=groups))
+    program = replace(shell(script, cwd), mask=Mask(secrets))
+    end = asyncio.run(run_process(program, timeout_s=timeout_s, output=lines.take, groups=groups))
     return end, lines
 
 
@@ -83,6 +88,18 @@ def test_long_lines_are_cut_and_bad_utf8_is_replaced(tmp_path: Path) -> None:
 
     assert [len(line) for line in lines] == [LINE_BYTES_MAX, LINE_BYTES_MAX, 40000 - 2 * LINE_BYTES_MAX, 3]
     assert lines[3] == "a\N{REPLACEMENT CHARACTER}b"
+
+
+@pytest.mark.parametrize("before", range(LINE_BYTES_MAX - 12, LINE_BYTES_MAX + 2))
+def test_a_secret_across_the_cut_of_a_long_line_is_hidden(tmp_path: Path, before: int) -> None:
+    zeros = "head -c {} /dev/zero | tr '\\0' {}".format
+    script = f"{zeros(before, 'x')}; printf 'n0t-'; sleep 0.02; printf 't0ld'; {zeros(40000, 'y')}"
+
+    _, lines = run(script, tmp_path, secrets=["n0t-t0ld"])
+
+    text = "".join(lines)
+    assert text == "x" * before + "***" + "y" * 40000
+    assert max(map(len, lines)) <= LINE_BYTES_MAX
 
 
 def test_a_megabyte_of_output_does_not_block(tmp_path: Path) -> None:

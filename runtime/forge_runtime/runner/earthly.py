@@ -71,6 +71,10 @@ class EarthlyRunner:
         if self.buildkit_host:
             argv += ["--buildkit-host", self.buildkit_host]
         argv += [flag for flag in arguments.flags if flag not in argv]
+        for name in sorted(request.secrets):
+            if _STEERS_CLI.fullmatch(name):
+                raise config_failure(f"a secret cannot be called {name}: the build tool reads a variable of that name")
+            argv += ["--secret", name]  # without a value, which the CLI then takes from its environment
         project = "." if request.project_path in ("", ".") else f"./{request.project_path}"
         argv += [f"{project}{request.target}", *(f"--{name}={value}" for name, value in arguments.build_args.items())]
         environment = {
@@ -83,8 +87,9 @@ class EarthlyRunner:
             "EARTHLY_FULL_TARGET": "1",
             "SSH_AUTH_SOCK": "",
             **request.environment,
+            **request.secrets,
         }
-        return Program(argv=tuple(argv), cwd=request.workspace, environment=environment)
+        return Program(argv=tuple(argv), cwd=request.workspace, environment=environment, mask=request.mask)
 
 
 @dataclass(slots=True)
@@ -150,6 +155,12 @@ def _unavailable(message: str) -> ErrorRecord:
 
 
 _TARGET: Final = re.compile(r"\+[A-Za-z][A-Za-z0-9._-]*")
+_STEERS_CLI: Final = re.compile(
+    r"(?:EARTH|EARTHLY|BUILDKIT|DOCKER|FORGE|LD|GIT_CONFIG)_.*|PATH|HOME|LANG|TMPDIR|NO_COLOR|TRACEPARENT|SSL_CERT_.*"
+    r"|(?i:https?_proxy|no_proxy|all_proxy)|SSH_AUTH_SOCK|GIT_(?:SSH|SSH_COMMAND|EXEC_PATH|ASKPASS|PROXY_COMMAND)|GO[A-Z]+"
+)
+"""Names of secrets share the CLI's environment with what steers it."""
+
 _RUN_EXIT_CODE: Final = re.compile(r"did not complete successfully\. Exit code (\d{1,3})\b")
 _ERROR_PLACE: Final = re.compile(r"\bERROR ([^\s:|]+):(\d{1,9}):(\d{1,9})")
 

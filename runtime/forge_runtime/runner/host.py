@@ -70,6 +70,8 @@ async def _run_step(request: StepRequest, output: LineSink, groups: Path | None,
         timeout_s=request.timeout_s,
         groups=groups,
         progress=progress,
+        secrets=request.secrets,
+        mask=request.mask,
     )
     project = posixpath.normpath(request.project_path)
     build = _StepBuild(workspace=request.workspace, first=project, surroundings=surroundings)

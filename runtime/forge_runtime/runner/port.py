@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from forge_runtime.job import ErrorRecord, JobState
+from forge_runtime.mask import Mask
 
 LineSink = Callable[[str], Awaitable[None]]
 """Takes one line of output without its line break."""
@@ -18,6 +19,8 @@ class StepRequest:
     `workspace` is the root of a checkout that this step alone uses; `project_path` is relative to it ("." is the root);
     `target` begins with "+"; `scratch` is an empty directory of this step for everything else it writes.
     `timeout_s` bounds the run time. `environment` holds what the step sees besides a minimal base (PATH, HOME, LANG).
+    `secrets` are values by the names that the Earthfile knows them by; a command sees those that its RUN asks for, and
+    `mask` hides them in the output.
     """
 
     workspace: Path
@@ -27,6 +30,8 @@ class StepRequest:
     scratch: Path
     timeout_s: float
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mask: Mask = field(default_factory=Mask, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

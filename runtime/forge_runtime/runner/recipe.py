@@ -16,15 +16,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from forge_runtime.folder import remove_folder
+from forge_runtime.mask import Mask
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
-from forge_runtime.runner.failure import StepFailure, command_failed, refused, short
+from forge_runtime.runner.failure import command_failed, refused, short
 from forge_runtime.runner.port import LineSink
+from forge_runtime.runner.supported import IMAGE_ONLY, REFUSED, check_flags, unsupported
 from forge_runtime.runner.thread import in_thread
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
@@ -44,6 +47,9 @@ class BuiltTarget:
     environment: Mapping[str, str]
     artifacts: Path
     global_args: Mapping[str, str]
+
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Targets(Protocol):
@@ -69,6 +75,8 @@ class Surroundings:
     timeout_s: float
     groups: Path | None
     progress: Progress
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mask: Mask = field(default_factory=Mask, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,7 +137,7 @@ class RecipeRun:
             case ast.Assign():
                 await self._assign(command)
             case ast.Build():
-                self._check_flags(command.flags, "BUILD", _BUILD_FLAGS)
+                check_flags(command.flags, "BUILD")
                 await self._build(command.target, command.flags)
             case ast.If():
                 await self._if(command)
@@ -144,10 +152,10 @@ class RecipeRun:
             case ast.Other():
                 await self._other(command)
             case ast.Do() | ast.FromDockerfile() | ast.Try() | ast.WithDocker():
-                raise _unsupported(_REFUSED[type(command)], command.span)
+                raise unsupported(REFUSED[type(command)], command.span)
 
     async def _from(self, command: ast.From) -> None:
-        self._check_flags(command.flags, "FROM", _FROM_FLAGS)
+        check_flags(command.flags, "FROM")
         self.environment.clear()
         self.workdir = "/"
         try:
@@ -161,24 +169,38 @@ class RecipeRun:
             await self._say(f"FROM {text} is not used: commands run on this machine")
 
     async def _run(self, command: ast.Run) -> None:
+        secrets: dict[str, str] = {}
         for flag in command.flags:
             kind = (flag.value or "").partition(",")[0]
-            if flag.name == "mount" and kind in ("type=cache", "type=tmpfs"):
+            if flag.name == "secret":
+                secrets |= self._secret(flag)
+            elif flag.name == "mount" and kind in ("type=cache", "type=tmpfs"):
                 await self._say(f"RUN --mount={kind} is not used: the command sees the target's own directory")
             elif flag.name not in ("push", "no-cache", "raw-output"):
-                raise _unsupported(f"RUN --{flag.name}", flag.span)
+                raise unsupported(f"RUN --{flag.name}", flag.span)
         if any(flag.name == "push" for flag in command.flags):
             await self._say(f"RUN --push {short(command.text)} is skipped: this step does not push")
             return
         if not command.text:
             raise refused("RUN has no command", command.span)
         await self._say(f"--> RUN {command.text}")
-        exit_code = await self._execute(_argv(command.text), command.span)
+        exit_code = await self._execute(_argv(command.text), command.span, secrets)
         if exit_code != 0:
             raise command_failed(f"RUN {command.text}", exit_code, command.span, self.label)
 
+    def _secret(self, flag: ast.Flag) -> Mapping[str, str]:
+        """`--secret NAME` and `--secret VARIABLE=NAME`: a variable of this one command."""
+        variable, equal, name = (flag.value or "").partition("=")
+        name = name if equal else variable
+        known = self.surroundings.secrets
+        if name not in known:
+            raise refused(
+                f"the step has no secret {name[:80]} (it has: {', '.join(sorted(known)) or 'none'})", flag.span
+            )
+        return {variable: known[name]}
+
     async def _copy(self, command: ast.Copy) -> None:
-        self._check_flags(command.flags, "COPY", _COPY_FLAGS)
+        check_flags(command.flags, "COPY")
         names = {flag.name for flag in command.flags}
         destination = self._inside(await self._expand(command.destination, command.span))
         for operand in command.sources:
@@ -201,7 +223,7 @@ class RecipeRun:
             await self._transfer(transfer, operand.span, optional="if-exists" in names)
 
     async def _save_artifact(self, command: ast.SaveArtifact) -> None:
-        self._check_flags(command.flags, "SAVE ARTIFACT", _SAVE_FLAGS)
+        check_flags(command.flags, "SAVE ARTIFACT")
         source = self._inside(await self._expand(command.source, command.span))
         path = "./" if command.destination is None else await self._expand(command.destination, command.span)
         destination = tree.Destination(root=self.artifacts, workdir="/", path=path)
@@ -266,7 +288,7 @@ class RecipeRun:
 
     async def _if(self, command: ast.If) -> None:
         for branch in command.branches:
-            self._check_flags(branch.flags, "IF", frozenset({"no-cache"}))
+            check_flags(branch.flags, "IF")
             await self._say(f"--> IF {branch.condition}")
             if await self._execute(("sh", "-c", branch.condition), branch.span) == 0:
                 await self.run(branch.body)
@@ -274,7 +296,7 @@ class RecipeRun:
         await self.run(command.otherwise)
 
     async def _for(self, command: ast.For) -> None:
-        self._check_flags(command.flags, "FOR", frozenset({"sep", "no-cache"}))
+        check_flags(command.flags, "FOR")
         flag = next((flag.value for flag in command.flags if flag.name == "sep"), None)
         separator = await self._expand(flag or "", command.span)
         text = await self._capture(f"set -f; printf '%s\\n' {command.items}", command.span)
@@ -285,12 +307,12 @@ class RecipeRun:
                 await self.run(command.body)
 
     async def _other(self, command: ast.Other) -> None:
-        if command.keyword in _IMAGE_ONLY:
+        if command.keyword in IMAGE_ONLY:
             await self._say(f"{command.keyword} is not used: no image is built")
         elif command.keyword == "CACHE":
             await self._say(f"CACHE {command.text} is not used: each step starts with empty directories")
         elif command.keyword != "PROJECT":
-            raise _unsupported(command.keyword, command.span)
+            raise unsupported(command.keyword, command.span)
 
     async def _expand(self, word: str, span: Span) -> str:
         try:
@@ -326,12 +348,14 @@ class RecipeRun:
             raise refused(f"$({short(script)}) prints more than {CAPTURE_BYTES_MAX} bytes", span)
         return data.decode("utf-8", errors="replace").rstrip("\n")
 
-    async def _execute(self, argv: tuple[str, ...], span: Span) -> int:
+    async def _execute(
+        self, argv: tuple[str, ...], span: Span, secrets: Mapping[str, str] = MappingProxyType({})
+    ) -> int:
         """Run a program in the working directory; its exit code, 128 + n for signal n as a shell says it."""
         self.surroundings.progress.at = span
         cwd = self._workdir(span)
-        program = Program(argv=argv, cwd=cwd, environment=self._visible())
         shared = self.surroundings
+        program = Program(argv=argv, cwd=cwd, environment={**self._visible(), **secrets}, mask=shared.mask)
         try:
             end = await run_process(program, timeout_s=shared.timeout_s, output=self._say, groups=shared.groups)
         except (OSError, ValueError) as error:
@@ -353,11 +377,6 @@ class RecipeRun:
     def _inside(self, path: str) -> tree.Destination:
         return tree.Destination(root=self.root, workdir=self.workdir, path=path)
 
-    def _check_flags(self, flags: tuple[ast.Flag, ...], keyword: str, allowed: frozenset[str]) -> None:
-        for flag in flags:
-            if flag.name not in allowed:
-                raise _unsupported(f"{keyword} --{flag.name}", flag.span)
-
 
 def _argv(text: str) -> tuple[str, ...]:
     """A JSON list of strings is run as it is, anything else by a shell."""
@@ -368,10 +387,6 @@ def _argv(text: str) -> tuple[str, ...]:
     return ("sh", "-c", text)
 
 
-def _unsupported(what: str, span: Span) -> StepFailure:
-    return refused(f"{what} is not supported when commands run directly on this machine", span)
-
-
 def _empty(directory: Path) -> None:
     remove_folder(directory)
     directory.mkdir()
@@ -379,19 +394,3 @@ def _empty(directory: Path) -> None:
 
 _BUILT_IN: Final = {"EARTHLY_CI": "true", "EARTH_CI": "true"}
 """Of the ARGs that a build tool sets itself; the others describe images and platforms and stay empty."""
-
-_COPY_FLAGS: Final = frozenset({"dir", "if-exists", "keep-ts", "keep-own", "platform", "allow-privileged", "pass-args"})
-_SAVE_FLAGS: Final = frozenset({"if-exists", "keep-ts", "keep-own", "symlink-no-follow", "force"})
-_FROM_FLAGS: Final = frozenset({"platform", "allow-privileged", "pass-args"})
-_BUILD_FLAGS: Final = frozenset({"platform", "allow-privileged", "auto-skip", "pass-args"})
-
-_REFUSED: Final[Mapping[type[ast.Command], str]] = {
-    ast.Do: "DO",
-    ast.FromDockerfile: "FROM DOCKERFILE",
-    ast.Try: "TRY",
-    ast.WithDocker: "WITH DOCKER",
-}
-
-_IMAGE_ONLY: Final = frozenset(
-    {"CMD", "ENTRYPOINT", "EXPOSE", "LABEL", "USER", "VOLUME", "HEALTHCHECK", "STOPSIGNAL", "SHELL"}
-)

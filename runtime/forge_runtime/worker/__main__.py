@@ -30,6 +30,11 @@ from forge_runtime.otlp import exporting
 from forge_runtime.outage import ride_out
 from forge_runtime.process import kill_stale_groups
 from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
+from forge_runtime.secret.aws import AwsSecrets
+from forge_runtime.secret.directory import DirectorySecrets
+from forge_runtime.secret.environment import EnvironmentSecrets
+from forge_runtime.secret.port import SecretStore
+from forge_runtime.secret.resolve import Secrets
 from forge_runtime.settings import (
     BadSettings,
     BusSettings,
@@ -128,7 +133,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         vitals.verified = True
         handlers: dict[JobType, Handler] = {
             JobType.DISCOVERY: DiscoveryHandler(cache),
-            JobType.CI: CiHandler(cache, runner),
+            JobType.CI: CiHandler(cache, runner, _secrets(settings)),
         }
         bench = Bench(
             worker=arguments.name,
@@ -147,6 +152,13 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         await worker.serve(stop)
     _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
     return 75 if closed else 0
+
+
+def _secrets(settings: WorkerSettings) -> Secrets:
+    stores: dict[str, SecretStore] = {"aws": AwsSecrets(), "env": EnvironmentSecrets(os.environ)}
+    if settings.secrets_dir is not None:
+        stores["file"] = DirectorySecrets(settings.secrets_dir)
+    return Secrets(stores=stores)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """CI jobs: one Earthfile target of one project, on a checkout of the run's commit."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError
 from forge_runtime.job import CiPayload, Job, JobState
 from forge_runtime.runner.port import StepOutcome, StepRequest, StepRunner
+from forge_runtime.secret.port import SecretRefused, SecretStoreAway
+from forge_runtime.secret.resolve import STEP_SCOPE, Secrets
 from forge_runtime.trace import TraceContext
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure
 
@@ -21,23 +24,28 @@ _log = logging.getLogger(__name__)
 
 
 class CiHandler:
-    def __init__(self, cache: GitCache, runner: StepRunner) -> None:
+    def __init__(self, cache: GitCache, runner: StepRunner, secrets: Secrets) -> None:
         self._cache = cache
         self._runner = runner
+        self._secrets = secrets
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         payload = decode(job.payload, type=CiPayload)
-        if (needed := _needed_secret(payload)) is not None:
-            message = f"step {payload.step.name} needs secret {needed}: this version resolves no secrets"
+        try:
+            secrets = await self._secrets.bound(payload.step.secrets, STEP_SCOPE)
+        except (SecretRefused, SecretStoreAway) as error:
+            message = f"step {payload.step.name}: {error}"
             await context.log.write(message)
-            return failed("SECRET_UNRESOLVED", "config", message, context)
+            error_class = "config" if isinstance(error, SecretRefused) else "infra"
+            return failed("SECRET_UNRESOLVED", error_class, message, context)
+        context.log.mask.hide(secrets.values())
         ended: StepOutcome | None = None
         try:
             async with AsyncExitStack() as cleanup:
                 checkout = self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace")
                 with context.trace.span("git checkout"):
                     workspace = await cleanup.enter_async_context(checkout)
-                ended = await self._run(job, payload, workspace, context)
+                ended = await self._run(job, payload, workspace, secrets, context)
         except GitError as error:
             if ended is None:
                 await context.log.write(str(error))
@@ -45,7 +53,9 @@ class CiHandler:
             _log.warning("checkout not removed", extra={"why": str(error)})  # the step's end stands
         return _outcome(ended, payload, context)
 
-    async def _run(self, job: Job, payload: CiPayload, workspace: Path, context: JobContext) -> StepOutcome:
+    async def _run(
+        self, job: Job, payload: CiPayload, workspace: Path, secrets: Mapping[str, str], context: JobContext
+    ) -> StepOutcome:
         step = payload.step
         scratch = context.scratch / "step"
         scratch.mkdir()
@@ -59,18 +69,12 @@ class CiHandler:
                 scratch=scratch,
                 timeout_s=job.limits.start_to_close_s,
                 environment=_environment(job, payload, span.context),
+                secrets=secrets,
+                mask=context.log.mask,
             )
             ended = await self._runner.run(request, context.log.write)
             span.error = None if ended.error is None else f"{ended.error.code}: {ended.error.message}"
         return ended
-
-
-def _needed_secret(payload: CiPayload) -> str | None:
-    """A secret that the step cannot do without; running it anyway would fail later, and for no visible reason."""
-    for secret in payload.step.secrets:
-        if not secret.get("optional"):
-            return f"{secret.get('secretName') or secret.get('path')} of provider {secret['provider']}"
-    return None
 
 
 def _environment(job: Job, payload: CiPayload, trace: TraceContext | None) -> dict[str, str]:
@@ -90,5 +94,6 @@ def _outcome(ended: StepOutcome, payload: CiPayload, context: JobContext) -> Out
     if ended.status is JobState.FAILED and error is not None:
         command = " ".join((payload.step.target, *payload.step.args))
         facts = {"command": command, **error.context, "tail": list(context.log.tail(TAIL_LINES))}
-        error = replace(error, component=context.component, context=facts)
+        message = context.log.mask.text(error.message)
+        error = replace(error, message=message, component=context.component, context=facts)
     return Outcome(status=ended.status, exit_code=ended.exit_code, error=error)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from forge_runtime.job import JobState
+from forge_runtime.mask import Mask
 from forge_runtime.runner.earthly import EarthlyRunner
 from forge_runtime.runner.port import StepOutcome, StepRequest
 
@@ -30,6 +31,8 @@ class Cli:
     def run(self, *args: str, project: str = "libs/x", timeout_s: float = 30) -> StepOutcome:
         return asyncio.run(self.start(*args, project=project, timeout_s=timeout_s))
 
+    secrets: dict[str, str] = field(default_factory=dict)
+
     async def start(self, *args: str, project: str = "libs/x", timeout_s: float = 30) -> StepOutcome:
         request = StepRequest(
             workspace=self.root / "workspace",
@@ -39,6 +42,8 @@ class Cli:
             scratch=self.root / "scratch",
             timeout_s=timeout_s,
             environment={"FORGE_RUN_ID": "run-1"},
+            secrets=self.secrets,
+            mask=Mask(self.secrets.values()),
         )
         runner = EarthlyRunner(cli=str(self.root / "earth"), buildkit_host="tcp://builder:8372")
         return await runner.run(request, self._take)
@@ -210,3 +215,29 @@ def test_args_that_could_redirect_the_cli_never_reach_it(cli: Cli, arg: str) -> 
     assert outcome.error
     assert outcome.error.error_class == "config"
     assert not (cli.root / "called.json").exists()
+
+
+def test_a_secret_is_named_on_the_command_line_and_its_value_is_in_the_environment_alone(cli: Cli) -> None:
+    cli.secrets = {"NPM_TOKEN": "n0t-t0ld"}
+    cli.behave(print=["+test | it is n0t-t0ld"])
+
+    outcome = cli.run()
+
+    assert outcome.status is JobState.SUCCEEDED
+    argv = cli.called["argv"]
+    assert argv[argv.index("--secret") + 1] == "NPM_TOKEN"
+    assert "n0t-t0ld" not in " ".join(argv)
+    assert cli.called["environment"]["NPM_TOKEN"] == "n0t-t0ld"
+    assert cli.lines == ["+test | it is ***"]
+
+
+@pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "EARTHLY_BUILDKIT_HOST", "https_proxy", "GIT_SSH_COMMAND"])
+def test_a_secret_whose_name_would_steer_the_cli_is_refused(cli: Cli, name: str) -> None:
+    cli.secrets = {name: "n0t-t0ld"}
+    cli.behave()
+
+    outcome = cli.run()
+
+    assert outcome.error is not None
+    assert outcome.error.error_class == "config"
+    assert name in outcome.error.message

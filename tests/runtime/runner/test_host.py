@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from forge_runtime.job import JobState
+from forge_runtime.mask import Mask
 from forge_runtime.runner.host import HostRunner
 from forge_runtime.runner.port import StepOutcome, StepRequest
 
@@ -42,6 +43,8 @@ class Step:
             scratch=scratch,
             timeout_s=timeout_s,
             environment={"FORGE_RUN_ID": "run-1"},
+            secrets={"TOKEN": "n0t-t0ld"},
+            mask=Mask(["n0t-t0ld"]),
         )
         return await HostRunner().run(request, self._take)
 
@@ -305,7 +308,6 @@ def test_artifacts_travel_between_projects(step: Step) -> None:
         ("test:\n  ARG n=x\n  BUILD +test --n=${n}x\n", "Earthfile:3", "more than 50 targets wait"),
         ("test:\n  RUN --privileged true\n", "Earthfile:2", "RUN --privileged is not supported"),
         ("test:\n  RUN --mount type=secret,id=x true\n", "Earthfile:2", "RUN --mount is not supported"),
-        ("test:\n  RUN --secret TOKEN true\n", "Earthfile:2", "RUN --secret is not supported"),
         ("test:\n  LOCALLY\n", "Earthfile:2", "LOCALLY is not supported"),
         ("test:\n  WITH DOCKER\n    RUN true\n  END\n", "Earthfile:2", "WITH DOCKER is not supported"),
         ("test:\n  WORKDIR ${x:-y}\n", "Earthfile:2", "only ${name} is supported"),
@@ -332,9 +334,7 @@ def test_what_cannot_be_done_is_a_config_error_at_its_place(step: Step, earthfil
     assert f"{outcome.error.location.file}:{outcome.error.location.line}" == place
 
 
-@pytest.mark.parametrize(
-    "arg", ["--push", "--buildkit-host=tcp://evil", "--config", "-i", "word", "--no-such-flag"]
-)
+@pytest.mark.parametrize("arg", ["--push", "--buildkit-host=tcp://evil", "--config", "-i", "word", "--no-such-flag"])
 def test_flags_that_could_redirect_the_runner_are_refused(step: Step, arg: str) -> None:
     step.write("Earthfile", "test:\n  RUN true\n")
 
@@ -416,3 +416,20 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_a_secret_may_have_another_name_in_the_command(step: Step) -> None:
+    step.write("Earthfile", "test:\n  RUN --secret NPM=TOKEN test $NPM = n0t-t0ld && echo $NPM\n  RUN echo [$NPM]\n")
+
+    step.run("+test")
+
+    assert step.printed == ["***", "[]"]
+
+
+def test_a_secret_that_the_step_does_not_have_is_a_config_error(step: Step) -> None:
+    step.write("Earthfile", "test:\n  RUN --secret OTHER true\n")
+
+    outcome = step.run("+test")
+
+    assert outcome.error
+    assert outcome.error.message == "Earthfile:2:7: the step has no secret OTHER (it has: TOKEN)"

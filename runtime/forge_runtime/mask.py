@@ -1,0 +1,45 @@
+"""Hiding secrets in text: every line of every value becomes `***`, wherever it stands."""
+
+from collections.abc import Iterable
+from typing import Final
+
+MASK: Final = "***"
+
+PART_CHARS_MIN: Final = 4
+"""Of a value of several lines, shorter lines are not hidden: the braces of a JSON document are no secrets."""
+
+
+class Mask:
+    """Grows as secrets come to be known; what was let through before stays as it is."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._lines: tuple[str, ...] = ()
+        self._bytes: tuple[bytes, ...] = ()
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        lines = {*self._lines, *(line for secret in secrets for line in _lines_of(secret))}
+        # The longest first, so that a secret within another leaves no rest.
+        self._lines = tuple(sorted(lines, key=lambda line: (-len(line), line)))
+        self._bytes = tuple(line.encode() for line in self._lines)
+
+    @property
+    def bytes_max(self) -> int:
+        """Of the longest line that is hidden: what must be seen together to see all of it."""
+        return max(map(len, self._bytes), default=0)
+
+    def text(self, text: str) -> str:
+        for line in self._lines:
+            text = text.replace(line, MASK)
+        return text
+
+    def data(self, data: bytes) -> bytes:
+        """The same of UTF-8 that was not cut into lines yet."""
+        for line in self._bytes:
+            data = data.replace(line, MASK.encode())
+        return data
+
+
+def _lines_of(secret: str) -> Iterable[str]:
+    lines = [line for line in secret.splitlines() if line.strip()]
+    return lines if len(lines) == 1 else [line for line in lines if len(line) >= PART_CHARS_MIN]
