@@ -17,15 +17,17 @@ START_LIMIT_S = 10.0
 class NatsServer:
     """One server process. `folder` keeps its configuration, its store, its log and the token's file.
 
-    `more` is configuration that comes after ours; members of a cluster share a `token`.
+    `more` is configuration that comes after ours; members of a cluster share a `token`. With `guard`, that says who may
+    do what, and the token opens nothing.
     """
 
-    def __init__(self, folder: Path, *, token: str | None = None, more: str = "") -> None:
+    def __init__(self, folder: Path, *, token: str | None = None, guard: str | None = None, more: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.binary = Path(sys.executable).with_name("nats-server")
         self.port = free_port()
         self.token = token or secrets.token_urlsafe(24)
         self.token_file = folder / "token"
+        self.store = folder / "store"
         self._log = folder / "nats.log"
         self._config = folder / "nats.conf"
         self._process: subprocess.Popen[bytes] | None = None
@@ -34,11 +36,16 @@ class NatsServer:
         self._config.write_text(
             f"""
             listen: "127.0.0.1:{self.port}"
-            authorization {{ token: "{self.token}" }}
-            jetstream {{ store_dir: "{folder / "store"}", sync_interval: always }}
+            {guard or self._one_key_to_everything()}
             {more}
             """
         )
+
+    def _one_key_to_everything(self) -> str:
+        return f"""
+            authorization {{ token: "{self.token}" }}
+            jetstream {{ store_dir: "{self.store}", sync_interval: always }}
+        """
 
     @property
     def url(self) -> str:

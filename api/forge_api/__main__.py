@@ -25,11 +25,12 @@ from forge_api.settings import ApiSettings, SettingsInvalid, read_settings
 from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import Bus
-from forge_runtime.bus.provision import provision
+from forge_runtime.bus.provision import verify_everything
 from forge_runtime.engine.local import LocalEngine
 from forge_runtime.otlp import exporting
 from forge_runtime.settings import BusSettings
 from forge_runtime.span import Tracer
+from forge_runtime.subject import API
 from forge_runtime.telemetry import configure_logging
 
 NAME: Final = "api-0"
@@ -69,12 +70,12 @@ def _serve(app: FastAPI, settings: ApiSettings) -> None:
 def _local_app(settings: ApiSettings, tracer: Tracer) -> FastAPI:
     """NATS, the local engine with its dispatchers, SQLite and a directory of objects."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    bus_settings = BusSettings(url=settings.nats_url, credentials=settings.nats_credentials, name=NAME)
+    bus_settings = BusSettings(url=settings.nats_url, credentials=settings.nats_credentials, user=API, name=NAME)
 
     async def connect_bus() -> Bus:
         bus = await connect(bus_settings, on_closed=_end)
         try:
-            await provision(bus)
+            await verify_everything(bus)
         except BaseException:
             await bus.close()
             raise
@@ -117,8 +118,8 @@ def _dispatcher_environment(settings: ApiSettings) -> dict[str, str]:
     beside = str(Path(sys.executable).parent)
     kept["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
     kept["NATS_URL"] = settings.nats_url
-    if settings.nats_credentials is not None:
-        kept["NATS_CREDENTIALS"] = str(settings.nats_credentials)
+    if settings.dispatcher_credentials is not None:
+        kept["NATS_CREDENTIALS"] = str(settings.dispatcher_credentials)
     return kept
 
 

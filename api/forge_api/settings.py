@@ -23,7 +23,10 @@ class SettingsInvalid(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
-    """`file_clone`: repositories of this machine (owner `local`) may be registered by a `file://` URL."""
+    """`file_clone`: repositories of this machine (owner `local`) may be registered by a `file://` URL.
+
+    `dispatcher_credentials` are what dispatchers show the bus that are started here; the API's own if none are given.
+    """
 
     data_dir: Path
     token_file: Path
@@ -34,6 +37,7 @@ class ApiSettings:
     file_clone: bool = False
     nats_url: str = "nats://127.0.0.1:4222"
     nats_credentials: Path | None = None
+    dispatcher_credentials: Path | None = None
 
     def check(self) -> None:
         """SettingsInvalid where these would not be safe: a token in a file is one key to everything, so it may open one
@@ -55,6 +59,7 @@ def read_settings(environment: Mapping[str, str]) -> ApiSettings:
     if engine != "local":
         raise SettingsInvalid(f'FORGE_ENGINE is "{engine}"; this build knows "local"')
     credentials = environment.get("NATS_CREDENTIALS")
+    dispatcher_credentials = environment.get("FORGE_DISPATCHER_CREDENTIALS") or credentials
     settings = ApiSettings(
         data_dir=data_dir,
         token_file=Path(environment.get("FORGE_TOKEN_FILE", data_dir / "api.token")),
@@ -65,6 +70,7 @@ def read_settings(environment: Mapping[str, str]) -> ApiSettings:
         file_clone=environment.get("FORGE_ALLOW_FILE_CLONE") == "1",
         nats_url=environment.get("NATS_URL", "nats://127.0.0.1:4222"),
         nats_credentials=Path(credentials) if credentials else None,
+        dispatcher_credentials=Path(dispatcher_credentials) if dispatcher_credentials else None,
     )
     settings.check()
     return settings

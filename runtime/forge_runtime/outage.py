@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.port import BusUnavailable, NotAllowed
 from forge_runtime.retry import backoff_s
 
 T = TypeVar("T")
@@ -16,12 +16,17 @@ _log = logging.getLogger(__name__)
 
 
 async def ride_out(operation: Callable[[], Awaitable[T]], *, limit_s: float) -> T:
-    """The operation's result, tried again with backoff; BusUnavailable when the bus stays away for `limit_s`."""
+    """The operation's result, tried again with backoff; BusUnavailable when the bus stays away for `limit_s`.
+
+    NotAllowed at once.
+    """
     give_up_at = time.monotonic() + limit_s
     failures = 0
     while True:
         try:
             return await operation()
+        except NotAllowed:
+            raise
         except BusUnavailable as unavailable:
             delay_s = backoff_s(failures, random.random())  # noqa: S311 - spreads load, guards nothing
             if time.monotonic() + delay_s > give_up_at:

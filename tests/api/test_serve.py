@@ -23,6 +23,7 @@ from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.provision import provision
 from forge_runtime.engine.memory import MemoryEngine
 from forge_runtime.job import JobType, decode_job, encode
 from forge_runtime.run import RunRecord, decode_run
@@ -75,11 +76,18 @@ class Served:
 
 @pytest.fixture
 def served(tmp_path: Path, nats_server: NatsServer) -> Iterator[Served]:
+    asyncio.run(_provision(nats_server))
     api = Served(tmp_path, nats_server)
     yield api
     if api.process.poll() is None:
         api.process.kill()
         api.process.wait(LIMIT_S)
+
+
+async def _provision(server: NatsServer) -> None:
+    bus = await connect(server.settings())
+    await provision(bus)
+    await bus.close()
 
 
 async def status_of(client: httpx2.AsyncClient, path: str) -> int:

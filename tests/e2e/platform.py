@@ -4,16 +4,21 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.nats_server import NatsServer
+
 from forge_api.cli.client import ApiClient
 from forge_api.cli.home import Home
+from forge_runtime.bus.server_config import ACCOUNT
 
 WAIT_S = 90.0
 
@@ -76,15 +81,24 @@ class Platform:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def completions(self) -> dict[str, int]:
-        """How many terminal records each job ever had, read from the history of the bucket."""
-        return asyncio.run(self._completions())
+        """How many terminal records each job ever had, read from the history of the bucket.
 
-    async def _completions(self) -> dict[str, int]:
+        From a copy of the store, on a server of our own: no user of the platform's may read all of it.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            server = NatsServer(Path(folder))
+            account = self.home.directory / "nats" / "jetstream" / ACCOUNT
+            shutil.copytree(account, server.store / "jetstream" / "$G")
+            server.start()
+            try:
+                return asyncio.run(self._completions(server))
+            finally:
+                server.stop()
+
+    async def _completions(self, server: NatsServer) -> dict[str, int]:
         import nats
 
-        endpoint = self.home.endpoint()
-        assert endpoint is not None
-        connection = await nats.connect(endpoint.nats, token=self.home.nats_token.read_text().strip())
+        connection = await nats.connect(server.url, token=server.token)
         counts: dict[str, int] = {}
         try:
             bucket = await connection.jetstream().key_value("forge-jobs")

@@ -1,6 +1,7 @@
 """The data directory of a platform on one machine (`.forge-data`), and how its clients find it.
 
-api.token, nats.token   random, mode 0600: whoever can read them is the operator
+api.token               random, mode 0600: whoever can read it is the operator
+credentials/<user>      likewise, of each user of NATS: what he may do there is in forge_runtime/bus/permission.py
 endpoint.json           where API and NATS listen; there while the platform runs
 ports.json              the ports of last time, so that a restart keeps its addresses
 forge.db  nats/  objects/  engine/  cache/  work/  logs/
@@ -11,6 +12,7 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,9 +44,9 @@ class Home:
     def api_token(self) -> Path:
         return self.directory / "api.token"
 
-    @property
-    def nats_token(self) -> Path:
-        return self.directory / "nats.token"
+    def nats_credentials(self, user: str) -> Path:
+        """A file of two lines: user and password."""
+        return self.directory / "credentials" / user
 
     @property
     def logs(self) -> Path:
@@ -64,14 +66,21 @@ class Home:
         return self.directory / "endpoint.json"
 
     def prepare(self) -> None:
-        """Make the directory (mode 0700, ignored by git) and its tokens, keeping what is there."""
+        """Make the directory (mode 0700, ignored by git) and its token, keeping what is there."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.directory / ".gitignore").write_text("*\n")
         for name in ("nats", "objects", "engine", "cache", "work", "logs"):
             (self.directory / name).mkdir(exist_ok=True)
-        for token in (self.api_token, self.nats_token):
-            if not token.exists():
-                write_private(token, secrets.token_urlsafe(32) + "\n")
+        if not self.api_token.exists():
+            write_private(self.api_token, secrets.token_urlsafe(32) + "\n")
+
+    def nats_passwords(self, users: Sequence[str]) -> dict[str, str]:
+        """By user: 256 random bits, each in a file of its own. Kept, since dispatchers outlive a platform that dies."""
+        (self.directory / "credentials").mkdir(mode=0o700, exist_ok=True)
+        for user in users:
+            if not self.nats_credentials(user).exists():
+                write_private(self.nats_credentials(user), f"{user}\n{secrets.token_urlsafe(32)}\n")
+        return {user: self.nats_credentials(user).read_text().splitlines()[1] for user in users}
 
     def ports(self, patience_s: float) -> tuple[int, int]:
         """The API's and NATS's port: those of last time where they are free, or become free in `patience_s`."""

@@ -1,6 +1,6 @@
 """`forge up`: the whole platform in one process tree, kept alive.
 
-forge up ── nats-server      started in this order, each when the one before it answers;
+forge up ── nats-server      started in this order, each when the one before it answers, and the bus is provisioned;
          ├─ api              a child that dies is started again, with backoff;
          └─ worker-1..n      at the end they stop in the opposite order
 """
@@ -21,7 +21,14 @@ from typing import Final
 import httpx2
 
 from forge_api.cli.home import Endpoint, Home, shown, write_private
+from forge_runtime import subject
+from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.permission import users
+from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.provision import Misprovisioned, provision
+from forge_runtime.bus.server_config import Passwords, server_configuration
 from forge_runtime.process import kill_stale_groups, note_group
+from forge_runtime.settings import BusSettings
 
 READY_S_MAX: Final = 60.0
 """How long a child may take to answer; a cold start on a busy machine of two cores takes 5 to 10."""
@@ -30,6 +37,9 @@ STOP_GRACE_S: Final = 10.0
 BACKOFF_S_MAX: Final = 10.0
 STABLE_S: Final = 30.0
 """A child that lived this long starts again at once: its death is news, not a loop."""
+
+POOLS: Final = ("discovery", "tasks")
+"""Of every worker here; the others need a cluster."""
 
 Say = Callable[[str], None]
 
@@ -139,7 +149,6 @@ class _Platform:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "NATS_URL": self._endpoint.nats,
-            "NATS_CREDENTIALS": str(home.nats_token),
             "FORGE_DATA_DIR": str(home.directory),
             "FORGE_API_HOST": "127.0.0.1",
             "FORGE_API_PORT": str(api_port),
@@ -150,15 +159,27 @@ class _Platform:
         }
         python = [sys.executable, "-m"]
         self._nats = self._child("nats-server", [_nats_server(), "-c", str(self._nats_config())], environment)
-        self._api = self._child("api", [*python, "forge_api"], environment)
+        self._api = self._child(
+            "api",
+            [*python, "forge_api"],
+            {
+                **environment,
+                "NATS_CREDENTIALS": str(home.nats_credentials(subject.API)),
+                "FORGE_DISPATCHER_CREDENTIALS": str(home.nats_credentials(subject.DISPATCHER)),
+            },
+        )
+        worker_environment = {
+            **environment,
+            "NATS_CREDENTIALS": str(home.nats_credentials(subject.worker_user(POOLS))),
+        }
         self._workers = [
             self._child(
                 f"worker-{number}",
                 [
-                    *[*python, "forge_runtime.worker", "--pools", "discovery,tasks"],
+                    *[*python, "forge_runtime.worker", "--pools", ",".join(POOLS)],
                     *["--slots", str(options.slots), "--name", f"worker-{number}"],
                 ],
-                environment | {"FORGE_METRICS_ADDRESS": options.metrics_address(number)},
+                worker_environment | {"FORGE_METRICS_ADDRESS": options.metrics_address(number)},
             )
             for number in range(1, options.workers + 1)
         ]
@@ -213,6 +234,21 @@ class _Platform:
             return True
 
         await self._until(child, probe)
+        await self._provision()
+
+    async def _provision(self) -> None:
+        user = subject.PROVISIONER
+        settings = BusSettings(
+            url=self._endpoint.nats, credentials=self._home.nats_credentials(user), user=user, name=user
+        )
+        try:
+            bus = await connect(settings)
+            try:
+                await provision(bus)
+            finally:
+                await bus.close()
+        except (BusUnavailable, Misprovisioned) as failure:
+            raise StartFailed(f"the bus cannot be provisioned: {failure}") from None
 
     async def _api_is_ready(self, child: _Child) -> None:
         async with httpx2.AsyncClient(base_url=self._endpoint.api, timeout=2.0, trust_env=False) as client:
@@ -242,16 +278,11 @@ class _Platform:
         )
 
     def _nats_config(self) -> Path:
-        """Every write is synced: the platform's promises are about what survives a crash."""
         config = self._home.directory / "nats.conf"
-        token = self._home.nats_token.read_text().strip()
-        write_private(
-            config,
-            f'listen: "127.0.0.1:{self._nats_port}"\n'
-            "max_payload: 1MB\n"
-            f'jetstream {{ store_dir: "{self._home.directory / "nats"}", sync_interval: always }}\n'
-            f'authorization {{ token: "{token}" }}\n',
-        )
+        known = users([POOLS])
+        passwords = Passwords(self._home.nats_passwords([user.name for user in known]))
+        text = server_configuration(known, passwords, self._home.directory / "nats")
+        write_private(config, f'listen: "127.0.0.1:{self._nats_port}"\n{text}')
         return config
 
 

@@ -94,7 +94,11 @@ def _follower(follower: Follower) -> Asset:
 
 
 def _records(bucket: Bucket) -> dict[str, Any]:
-    """A key-value bucket as NATS tools know it."""
+    """A key-value bucket as NATS tools know it, but without roll-ups.
+
+    One is a header on an ordinary write, which permissions do not see: whoever may write one record could remove all.
+    We never purge a key, which is what tools use it for.
+    """
     return {
         "subjects": [KV_PRE_TEMPLATE.format(bucket=bucket.name) + ">"],
         "storage": StorageType.FILE,
@@ -103,7 +107,7 @@ def _records(bucket: Bucket) -> dict[str, Any]:
         "max_msgs_per_subject": bucket.history,
         "max_age": float(bucket.ttl_s),
         "allow_direct": True,
-        "allow_rollup_hdrs": True,
+        "allow_rollup_hdrs": False,
         "deny_delete": True,
     }
 

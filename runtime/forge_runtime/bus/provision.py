@@ -198,6 +198,13 @@ async def verify(bus: JetStreamBus, queue: WorkQueue) -> None:
             raise Misprovisioned(f"{asset.title}: {', '.join(map(str, found))}; provision the bus again")
 
 
+async def verify_everything(bus: JetStreamBus) -> None:
+    """Misprovisioned unless everything is there and as the table says; whoever asks may not change it."""
+    changes = await plan(bus)
+    if changes:
+        raise Misprovisioned(f"the bus is not as this version needs it: {'; '.join(map(str, changes))}; provision it")
+
+
 def _same(live: Any, wanted: Any) -> bool:
     """The server leaves out what is zero, and keeps no order among subjects."""
     if isinstance(wanted, list):

@@ -19,7 +19,7 @@ from typing import Final
 from forge_runtime import subject
 from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.jetstream import connect
-from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.port import BusUnavailable, NotAllowed
 from forge_runtime.bus.provision import Misprovisioned, verify
 from forge_runtime.folder import remove_folder
 from forge_runtime.git.cache import GitCache
@@ -77,7 +77,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = read_worker_settings(environ)
         with exporting("forge-worker", arguments.name, environ) as tracer:
             return asyncio.run(serve(arguments, bus, settings, tracer))
-    except (BadSettings, RunnerRefused, Misprovisioned) as error:
+    except (BadSettings, RunnerRefused, Misprovisioned, NotAllowed) as error:
         _log.error("cannot start", extra={"why": str(error)})
         return 78
     except BusUnavailable as error:
