@@ -5,7 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from forgec.memo import Memo
-from forgec.source import Source
+
+
+def size(_made: object) -> int:
+    return 4
 
 
 class Calls:
@@ -22,37 +25,37 @@ class Calls:
 def test_the_same_text_of_the_same_name_is_made_once() -> None:
     memo, make = Memo[object](), Calls()
 
-    first = memo.get(Source("a.cue", "x: 1"), make)
+    first = memo.get(("a.cue", "x: 1"), make, size)
 
-    assert memo.get(Source("a.cue", "x: 1"), make) is first
+    assert memo.get(("a.cue", "x: 1"), make, size) is first
     assert make.count == 1
 
 
-@pytest.mark.parametrize("other", [Source("b.cue", "x: 1"), Source("a.cue", "x: 2")], ids=["name", "text"])
-def test_another_name_or_text_is_made_anew(other: Source) -> None:
+@pytest.mark.parametrize("other", [("b.cue", "x: 1"), ("a.cue", "x: 2")], ids=["name", "text"])
+def test_another_name_or_text_is_made_anew(other: tuple[str, str]) -> None:
     memo, make = Memo[object](), Calls()
 
-    assert memo.get(Source("a.cue", "x: 1"), make) is not memo.get(other, make)
+    assert memo.get(("a.cue", "x: 1"), make, size) is not memo.get(other, make, size)
 
 
 def test_what_was_not_used_for_longest_goes_first() -> None:
-    memo, make = Memo[object](chars_max=8), Calls()
-    kept = memo.get(Source("a", "1234"), make)
-    memo.get(Source("b", "1234"), make)
-    memo.get(Source("a", "1234"), make)
-    memo.get(Source("c", "1234"), make)
+    memo, make = Memo[object](size_max=8), Calls()
+    kept = memo.get(("a", "1234"), make, size)
+    memo.get(("b", "1234"), make, size)
+    memo.get(("a", "1234"), make, size)
+    memo.get(("c", "1234"), make, size)
 
-    assert memo.get(Source("a", "1234"), make) is kept
+    assert memo.get(("a", "1234"), make, size) is kept
     assert make.count == 3
-    memo.get(Source("b", "1234"), make)
+    memo.get(("b", "1234"), make, size)
     assert make.count == 4
 
 
 def test_a_text_above_the_limit_is_not_kept() -> None:
-    memo, make = Memo[object](chars_max=3), Calls()
+    memo, make = Memo[object](size_max=3), Calls()
 
-    memo.get(Source("a", "1234"), make)
-    memo.get(Source("a", "1234"), make)
+    memo.get(("a", "1234"), make, size)
+    memo.get(("a", "1234"), make, size)
 
     assert make.count == 2
 
@@ -62,6 +65,6 @@ def test_an_error_is_not_kept() -> None:
     answers: list[Callable[[], object]] = [lambda: 1 / 0, lambda: "right"]
 
     with pytest.raises(ZeroDivisionError):
-        memo.get(Source("a", ""), answers[0])
+        memo.get(("a", ""), answers[0], size)
 
-    assert memo.get(Source("a", ""), answers[1]) == "right"
+    assert memo.get(("a", ""), answers[1], size) == "right"

@@ -10,12 +10,14 @@ import select
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
 from forgec.adapter.directory import DirectoryTree
 from forgec.diagnostic import Code, ForgeError, fail
 from forgec.discovery.tree import FILE_BYTES_MAX, EntryKind, Tree, TreeEntry, too_large
+from forgec.memo import Memo
 
 READ_TIMEOUT_S: Final = 60.0
 """Of one git command, and of reading one object: far above what a slow disk needs."""
@@ -127,17 +129,22 @@ class GitTree:
         listing = _git(self._repository, "ls-tree", "-r", "-z", "--full-tree", "--end-of-options", self._tree)
         if listing.returncode != 0:
             raise _failed("list the tree of", self.name, listing.stderr)
-        entries = [_entry(line) for line in listing.stdout.split(b"\0") if line]
+        lines = listing.stdout.decode(errors="surrogateescape").split("\0")
+        entries = [_entry(line) for line in lines if line]
         self._ids = {entry.path: entry.object_id for entry in entries if entry.object_id is not None}
-        return sorted(entries, key=lambda entry: entry.path)
+        return sorted(entries, key=attrgetter("path"))
 
     def read(self, path: str) -> bytes:
         if not self._ids:
             self.list()
+        object_id = self._ids[path]
+        return _CONTENTS.get((self._repository, object_id), lambda: self._read(path, object_id), len)
+
+    def _read(self, path: str, object_id: str) -> bytes:
         if self._objects is None:
             self._objects = _Objects(self._repository)
         try:
-            content = self._objects.read(self._ids[path])
+            content = self._objects.read(object_id)
         except _TooLarge:
             self.close()
             raise too_large(path) from None
@@ -147,6 +154,10 @@ class GitTree:
         if content is None:
             raise _failed(f"read {path} of", self.name, b"the object is missing or no file")
         return content
+
+
+_CONTENTS: Final[Memo[bytes]] = Memo()
+"""By repository and object, whose id is its content's digest. Asking git for 200 files takes as long as the rest."""
 
 
 class _TooLarge(Exception):
@@ -252,17 +263,13 @@ def _argv(repository: Path, arguments: Sequence[str]) -> list[str]:
     return ["git", "-C", str(repository), "--no-pager", "--no-replace-objects", *arguments]
 
 
-_KINDS: Final = {b"120000": EntryKind.SYMLINK, b"160000": EntryKind.SUBMODULE}
+_KINDS: Final = {"120000": EntryKind.SYMLINK, "160000": EntryKind.SUBMODULE}
 
 
-def _entry(line: bytes) -> TreeEntry:
-    head, _, path = line.partition(b"\t")
+def _entry(line: str) -> TreeEntry:
+    head, _, path = line.partition("\t")
     mode, _type, object_id = head.split()
-    return TreeEntry(
-        path=path.decode(errors="surrogateescape"),
-        kind=_KINDS.get(mode, EntryKind.FILE),
-        object_id=object_id.decode(),
-    )
+    return TreeEntry(path=path, kind=_KINDS.get(mode, EntryKind.FILE), object_id=object_id)
 
 
 def _failed(doing: str, name: str, stderr: bytes) -> ForgeError:

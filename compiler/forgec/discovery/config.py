@@ -82,10 +82,11 @@ def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository
 
     Of the repository's configuration only what the file names with `@repo` counts; None where it names nothing.
     """
-    if repo is None or not needs_repo(source):
-        return _PROJECTS.get(source, lambda: _read_project(source, evaluate, None), evaluate)
-    told = repo.node.span.source.text
-    return _PROJECTS.get(source, lambda: _read_project(source, evaluate, repo.config), evaluate, told)
+    config, told = None, ""
+    if repo is not None and needs_repo(source):
+        config, told = repo.config, repo.node.span.source.text
+    key = (source.name, source.text, evaluate, told)
+    return _PROJECTS.get(key, lambda: _read_project(source, evaluate, config), lambda _: len(source.text))
 
 
 def needs_repo(source: Source) -> bool:

@@ -91,7 +91,8 @@ class Earthfiles:
         source: Source | None = None
         try:
             source = self._files.read(path)
-            return _PARSED.get(source, functools.partial(parse_earthfile, source))
+            text = source.text
+            return _PARSED.get((source.name, text), functools.partial(parse_earthfile, source), lambda _: len(text))
         except ForgeError as error:
             known = source is None or not _is_newer(source)
             certain = tuple(each for each in error.diagnostics if known and each.code in _CERTAIN)

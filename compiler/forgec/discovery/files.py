@@ -19,7 +19,7 @@ class ForgeFiles:
         self._tree = tree
         self._entries = {entry.path: entry for entry in tree.list()}
         self._rules = IgnoreRules()
-        self.forge = [entry for entry in self._entries.values() if FORGE_DIRECTORY in entry.path.split("/")[:-1]]
+        self.forge = [entry for entry in self._entries.values() if f"/{FORGE_DIRECTORY}/" in f"/{entry.path}"]
         """What lies in `.forge` directories, ignored or not; `visible` tells."""
         directories = {""} | {parent for entry in self.forge for parent in _parents(entry.path)}
         for directory in sorted(directories):
