@@ -1,18 +1,21 @@
-"""The commands of whoever operates the bus: `provision` and `dead-letters`, their options and how they end.
+"""The commands of whoever operates the bus: `nats-config`, `provision`, `dead-letters`, their options, how they end.
 
 Each imports what it needs itself, so that `forge --help` is there at once.
 """
 
 import argparse
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from forge_api.cli.exit import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_USAGE, complain
+from forge_api.cli.exit import EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, EXIT_UNREACHABLE, EXIT_USAGE, complain
 
 if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 LETTERS_SHOWN: Final = 50
+CERTIFICATES_DEFAULT: Final = Path("/etc/nats/tls")
+STORE_DEFAULT: Final = Path("/data")
 
 
 def add_bus_commands(commands: "_Commands", shared: argparse.ArgumentParser) -> None:
@@ -25,6 +28,28 @@ def add_bus_commands(commands: "_Commands", shared: argparse.ArgumentParser) -> 
         "--replicas", type=int, choices=(1, 3, 5), help="copies of each stream in a cluster (default: as they are)"
     )
     provision.set_defaults(command=_provision)
+
+    config = commands.add_parser(
+        "nats-config", help="print who may do what, for a nats-server's configuration to include"
+    )
+    config.add_argument(
+        "--workers",
+        type=_pools,
+        action="append",
+        metavar="POOLS",
+        help="pools of one kind of worker, such as discovery,tasks; may be repeated (default: a kind for each pool)",
+    )
+    config.add_argument(
+        "--certificates",
+        type=Path,
+        default=CERTIFICATES_DEFAULT,
+        metavar="DIR",
+        help=f"the server's own tls.crt, tls.key and ca.crt (default {CERTIFICATES_DEFAULT})",
+    )
+    config.add_argument(
+        "--store", type=Path, default=STORE_DEFAULT, metavar="DIR", help=f"JetStream's files (default {STORE_DEFAULT})"
+    )
+    config.set_defaults(command=_nats_config)
 
     letters = commands.add_parser("dead-letters", help="jobs that the infrastructure gave up")
     leaves = letters.add_subparsers(required=True, metavar="COMMAND")
@@ -46,6 +71,16 @@ def add_bus_commands(commands: "_Commands", shared: argparse.ArgumentParser) -> 
     drop.add_argument("letters", nargs="*", type=_letter, metavar="LETTER")
     drop.add_argument("--older-than", type=_age, metavar="AGE", help='those buried longer ago, for example "7d"')
     drop.set_defaults(command=_drop_letters)
+
+
+def _nats_config(arguments: argparse.Namespace) -> int:
+    from forge_runtime.bus.permission import users
+    from forge_runtime.bus.server_config import Certificates, server_configuration
+    from forge_runtime.subject import QUEUES
+
+    workers = arguments.workers or [(queue.pool,) for queue in QUEUES]
+    print(server_configuration(users(workers), Certificates(arguments.certificates), arguments.store), end="")
+    return EXIT_OK
 
 
 def _provision(arguments: argparse.Namespace) -> int:
@@ -97,18 +132,29 @@ def _drop_letters(arguments: argparse.Namespace) -> int:
     return _with_bus(arguments, "operator", lambda bus: drop_older(bus, arguments.older_than))
 
 
-def _with_bus(arguments: argparse.Namespace, name: str, action: Callable[..., Awaitable[int]]) -> int:
+def _with_bus(arguments: argparse.Namespace, user: str, action: Callable[..., Awaitable[int]]) -> int:
     from forge_api.cli.bus import find_bus, with_bus
     from forge_api.cli.home import NoPlatform
-    from forge_runtime.bus.port import BusUnavailable
+    from forge_runtime.bus.port import BusUnavailable, NotAllowed
     from forge_runtime.settings import BadSettings
 
     try:
-        return with_bus(find_bus(arguments.data_dir, name), action)
+        return with_bus(find_bus(arguments.data_dir, user), action)
+    except NotAllowed as refusal:
+        return complain(str(refusal), EXIT_CONFIGURATION)
     except (NoPlatform, BusUnavailable) as failure:
         return complain(str(failure), EXIT_UNREACHABLE)
     except BadSettings as failure:
         return complain(str(failure), EXIT_CONFIGURATION)
+
+
+def _pools(text: str) -> tuple[str, ...]:
+    from forge_runtime.subject import NoSuchPool, queues_of
+
+    try:
+        return tuple(queue.pool for queue in queues_of(text.split(",")))
+    except NoSuchPool as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _letter(text: str) -> str:

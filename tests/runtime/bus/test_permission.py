@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import nats
@@ -142,3 +143,21 @@ def _fits(words: list[str], pattern: list[str]) -> bool:
     if pattern[-1] == ">":
         return len(words) >= len(pattern) and _fits(words[: len(pattern) - 1], pattern[:-1])
     return len(words) == len(pattern) and all(want in ("*", word) for word, want in zip(words, pattern, strict=True))
+
+
+def test_documentation_has_the_duties_of_every_user() -> None:
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+
+    assert _table() in page, f"put this into docs/operations.md:\n{_table()}"
+
+
+def _table() -> str:
+    """A row for each duty; the users of one pool stand for the workers."""
+    known = users([["discovery"], ["tasks"]])
+    titles = list(dict.fromkeys(duty.title for user in known for duty in user.duties))
+    rows = [" | ".join(("| duty", *(f"`{user.name}`" for user in known), "")).rstrip()]
+    rows.append("|---" * (len(known) + 1) + "|")
+    for title in titles:
+        marks = ("x" if title in {duty.title for duty in user.duties} else "" for user in known)
+        rows.append(" | ".join((f"| {title}", *marks, "")).rstrip())
+    return "\n".join(rows)
