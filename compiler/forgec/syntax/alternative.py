@@ -89,7 +89,7 @@ class Alternatives:
         children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
         for child in children:
             self._budget.step(child.conjuncts[-1].expr.span)
-            if child.presence is ast.Presence.REGULAR and (failed := self._failure(child)):
+            if child.presence is not ast.Presence.OPTIONAL and (failed := self._failure(child)):
                 return failed
         return None
 
@@ -100,8 +100,8 @@ def _unfinished(vertex: Vertex) -> Vertex | None:
     What is missing deeper inside does not matter, in CUE as well.
     """
     children = (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items)
-    regular = (each for each in children if each.presence is ast.Presence.REGULAR)
-    return next((each for each in (vertex, *regular) if each.unknown is not None or each.unreported), None)
+    given = (each for each in children if each.presence is not ast.Presence.OPTIONAL)
+    return next((each for each in (vertex, *given) if each.unknown is not None or each.unreported), None)
 
 
 def _is_part_of_endless(vertex: Vertex, disjunction: ast.Disjunction) -> bool:

@@ -68,8 +68,7 @@ class Calls:
             if function.is_check and len(call.arguments) == len(function.parameters) - 1:
                 return self._check(shown, function, call.arguments, scope)
             _check_count(shown, len(function.parameters), call)
-            pairs = zip(function.parameters, call.arguments, strict=True)
-            values = [self._argument(shown, parameter, argument, scope) for parameter, argument in pairs]
+            values = self._arguments(shown, function.parameters, call.arguments, scope)
             length = sum(len(value) for value in values if isinstance(value, str))
             self._expressions.budget.read(call.span, length * function.weight)
             return self._made(function.apply(*values), call.span, scope)
@@ -111,8 +110,7 @@ class Calls:
 
     def _check(self, shown: str, function: Function, arguments: Sequence[ast.Expr], scope: Scope) -> Basic:
         first, *others = function.parameters
-        pairs = zip(others, arguments, strict=True)
-        values = [self._argument(shown, parameter, argument, scope) for parameter, argument in pairs]
+        values = self._arguments(shown, others, arguments, scope)
         check = Check(
             identity=f"{shown}{values!r}",
             text=f"{shown}({', '.join(' '.join(each.span.text.split()) for each in arguments)})",
@@ -122,6 +120,12 @@ class Calls:
             grows=function.grows,
         )
         return Basic(check.kinds, limits=(check,))
+
+    def _arguments(
+        self, shown: str, parameters: Sequence[Parameter], arguments: Sequence[ast.Expr], scope: Scope
+    ) -> list[Any]:
+        pairs = list(zip(parameters, arguments, strict=True))
+        return self._expressions.every(pairs, lambda pair: self._argument(shown, *pair, scope))
 
     def _argument(self, shown: str, parameter: Parameter, expr: ast.Expr, scope: Scope) -> Any:
         expressions = self._expressions
@@ -134,9 +138,17 @@ class Calls:
                 vertex = expressions.whole(expr, scope)
                 if vertex.is_list:
                     expressions.budget.step(expr.span, len(vertex.items))
+                    self._use(vertex)
                     return [self._item(item) for item in vertex.items]
                 value: Any = None if vertex.basic.atom is None else vertex.basic.atom.value
-            case Parameter.TEXTS | Parameter.NUMBERS | Parameter.VALUES:
+            case Parameter.TEXTS | Parameter.NUMBERS:
+                vertex = expressions.whole(expr, scope)
+                value = [] if vertex.is_list else expressions.plain_vertex(vertex, expr)
+                for item in vertex.items if vertex.is_list else ():
+                    value.append(expressions.plain_vertex(item, expr))
+                    if not _fits(value, parameter):  # which counts before one that is not known yet
+                        break
+            case Parameter.VALUES:
                 value = expressions.plain(expr, scope)
             case _:
                 value = expressions.scalar(expr, scope)
@@ -198,15 +210,24 @@ class Calls:
                 self._expressions.budget.read(span, len(value))
         return ast.Literal(value, span)
 
+    def _use(self, vertex: Vertex) -> None:
+        """Evaluate the items: what they refer to must not change any more. Raises Unknown for one without a value."""
+        for item in self._expressions.items(vertex) or ():
+            self._use(item)
+            if item.unknown is not None:
+                raise Unknown(item.unknown)
+
     def _item(self, vertex: Vertex) -> _Item:
         return _Item(vertex, self._expressions.items)
 
     def _len(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
-        vertex = self._expressions.whole(argument, scope)
+        expressions = self._expressions
+        vertex = expressions.whole(argument, scope)
         value = None if vertex.basic.atom is None else vertex.basic.atom.value
         if vertex.is_list:
             length = len(vertex.items)
         elif vertex.is_struct:
+            expressions.check_settled(vertex, argument.span)
             length = sum(each.presence is ast.Presence.REGULAR for each in vertex.fields.values())
         elif isinstance(value, str):
             length = len(value.encode())

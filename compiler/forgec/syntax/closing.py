@@ -23,14 +23,14 @@ def check_closed(vertex: Vertex) -> None:
         allowed = {name for literal in literals for covered, name in vertex.matched if covered is literal}
         allowed |= {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
         for name, child in vertex.fields.items():
-            if child.presence is ast.Presence.REGULAR and name not in allowed and name not in refused:
+            if child.presence is not ast.Presence.OPTIONAL and name not in allowed and name not in refused:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
 
 
 def is_shut(vertex: Vertex) -> bool:
-    """Whether a struct is known to never get a field that it does not declare."""
-    if vertex.state is not State.EXPANDED or not vertex.is_struct or vertex.patterns:
+    """Whether a struct is known to never get a field that neither it nor a pattern of it declares."""
+    if vertex.state is not State.EXPANDED or not vertex.is_struct:
         return False
     literals = [each.expr for each in vertex.structs if isinstance(each.expr, ast.StructLiteral)]
     if any(isinstance(each, ast.Opening) for literal in literals for each in literal.declarations):

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.syntax import ast
-from forgec.syntax.expression import Expressions, regular_fields
+from forgec.syntax.expression import Expressions
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import wrong
+from forgec.syntax.selection import regular_fields
 from forgec.syntax.vertex import Conjunct, Scope, Vertex
 
 

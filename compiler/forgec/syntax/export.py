@@ -50,8 +50,10 @@ class Export:
                 value = self.node(child, concrete=concrete)
                 if value is not None:
                     fields[name] = FieldNode(own(child.keys, lambda key: key.closings).span, value)
+            elif child.presence is ast.Presence.REQUIRED:
+                self.node(child, concrete=False)
         for child in vertex.hidden.values():
-            if child.presence is ast.Presence.REGULAR:
+            if child.presence is not ast.Presence.OPTIONAL:
                 self.node(child, concrete=False)
         if concrete and not vertex.problems:
             children = (*vertex.fields.values(), *vertex.hidden.values())

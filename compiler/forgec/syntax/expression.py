@@ -3,27 +3,25 @@
 Both may need vertices to be expanded first; `expand` is given by the evaluator, which in turn asks here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from forgec.diagnostic import Code, Diagnostic, Related
-from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.budget import Budget
 from forgec.syntax.call import PREDECLARED_FUNCTIONS, Calls
-from forgec.syntax.closing import is_shut
 from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
-from forgec.syntax.problem import OTHER_ENGINE, Unknown, possibilities, wrong, wrong_value
+from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, wrong, wrong_value
+from forgec.syntax.selection import given, indexed, regular_fields, selected, written
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 S = TypeVar("S")
 T = TypeVar("T")
 
-_WRITTEN_MAX: Final = 60
 _COMPUTED: Final = (ast.Reference, ast.Selector, ast.Index, ast.Slice, ast.Call, ast.Operation, ast.Prefix)
 
 
@@ -32,7 +30,7 @@ class Expressions:
 
     Such a problem makes the whole evaluation fail, even inside an alternative that another one could replace: CUE might
     keep the alternative, and an error is better than another value. `lets` are those that were used, `expanding` the
-    vertices that are being expanded, innermost last.
+    vertices that are being expanded, innermost last, `naming` those for whose fields names are being computed.
     """
 
     def __init__(self, root: Vertex, budget: Budget, expand: Callable[[Vertex], None]) -> None:
@@ -40,6 +38,7 @@ class Expressions:
         self.lets: list[Vertex] = []
         self.budget = budget
         self.expanding: list[Vertex] = []
+        self.naming: list[Vertex] = []
         self._root = root
         self._expand = expand
         self._calls = Calls(self)
@@ -54,10 +53,10 @@ class Expressions:
                     return self._calls.uncalled(expr, scope)
                 target = self.base(base, scope)
                 table = target.fields if span.text.startswith('"') else target.table(name)
-                return self._latest(_selected(target, table, name, span, base), expr.span)
+                return self._latest(selected(target, table, name, expr, self._is_covered), expr.span)
             case ast.Index(base=base, index=index):
                 target = self.base(base, scope)
-                return self._latest(_indexed(target, self.scalar(index, scope), index.span, base), expr.span)
+                return self._latest(indexed(target, self.scalar(index, scope), expr, self._is_covered), expr.span)
             case ast.Slice():
                 return self._slice(expr, scope)
             case ast.Call():
@@ -113,6 +112,9 @@ class Expressions:
         alternatives = [alternative.basic for alternative, _ in target.alternatives] or [target.basic]
         return any(meet(each, atom(name)) is not None for each in alternatives)
 
+    def _is_covered(self, vertex: Vertex, name: str) -> bool:
+        return any(self.covers(each.pattern, scope, name) for each, _, scope in vertex.patterns)
+
     def scalar(self, expr: ast.Expr, scope: Scope) -> Exact:
         """The one value of an expression; or Unknown."""
         self.budget.enter(expr.span)
@@ -121,7 +123,7 @@ class Expressions:
                 case ast.Literal(value=value):
                     return value
                 case ast.Interpolation(parts=parts):
-                    texts = self._all(parts, lambda part: self._text(part, scope))
+                    texts = self.every(parts, lambda part: self._text(part, scope))
                     checked_text(sum(len(text) for text in texts))
                     self.budget.read(expr.span, sum(len(text) for text in texts))
                     return "".join(texts)
@@ -159,7 +161,7 @@ class Expressions:
         if target.problems:
             raise Unknown(_of_operand(target.problems[0], expr), final=True)
         if target.is_ambiguous:
-            message = f"{_written(expr)} is not decided: it can be {possibilities(target)}"
+            message = f"{written(expr)} is not decided: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target
 
@@ -171,7 +173,7 @@ class Expressions:
         if target.unknown is not None:
             raise Unknown(target.unknown)
         if not (target.is_list or target.is_struct) and target.basic.atom is None:
-            message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
+            message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target
 
@@ -186,16 +188,24 @@ class Expressions:
             if vertex.is_list and not vertex.problems:
                 return [self.plain_vertex(item, expr) for item in vertex.items]
             if vertex.is_struct and not vertex.problems:
+                self.check_settled(vertex, expr.span)
                 for child in vertex.hidden.values():
+                    if child.presence is ast.Presence.REQUIRED:
+                        raise Unknown(missing(vertex, child))
                     self._check_hidden(child)
                 return {name: self.plain_vertex(child, expr) for name, child in regular_fields(vertex, expr)}
             return self._value(vertex, expr)
         finally:
             self.budget.leave()
 
+    def check_settled(self, vertex: Vertex, span: Span) -> None:
+        """A struct as a whole is no part of a name that is computed beside it. Raises Unknown."""
+        if self.naming and vertex is not self.naming[-1] and vertex.is_inside(self.naming[-1]):
+            raise self.early(f"all of {vertex.name} is needed to find out the name of a field beside it", span)
+
     def _check_hidden(self, vertex: Vertex) -> None:
         """A conflict in a hidden field is one of the value around it. Raises Unknown."""
-        if vertex.presence is not ast.Presence.REGULAR:
+        if vertex.presence is ast.Presence.OPTIONAL:
             return
         self._expand(vertex)
         if vertex.problems:
@@ -207,6 +217,21 @@ class Expressions:
         """The items of a list, or None of anything else."""
         self._expand(vertex)
         return vertex.items if vertex.is_list else None
+
+    def every(self, operands: Sequence[S], value: Callable[[S], T]) -> list[T]:
+        """The value of each operand; or Unknown, rather for one that can never have a value."""
+        values = []
+        waiting: Unknown | None = None
+        for operand in operands:
+            try:
+                values.append(value(operand))
+            except Unknown as unknown:
+                if unknown.final:
+                    raise
+                waiting = waiting or unknown
+        if waiting is not None:
+            raise waiting
+        return values
 
     def early(self, message: str, span: Span) -> Unknown:
         """Something is needed before it is known. Final, whatever is tried around it."""
@@ -223,7 +248,7 @@ class Expressions:
         if operator in ("==", "!=") and not others:
             return self._equality(expr.first, operator, operand, scope)
         operands = (expr.first, *(operand for _, operand in expr.rest))
-        total, *values = self._all(operands, lambda operand: self.scalar(operand, scope))
+        total, *values = self.every(operands, lambda operand: self.scalar(operand, scope))
         for (operator, _), value in zip(expr.rest, values, strict=True):
             self.budget.read(expr.span, sum(len(text) for text in (total, value) if isinstance(text, str)))
             total = combine(total, operator, value)
@@ -234,7 +259,7 @@ class Expressions:
         for side, other in ((left, right), (right, left)):
             if isinstance(side, ast.Bottom):
                 return self._exists(other, scope) == (operator == "!=")
-        first, second = self._all((left, right), lambda side: self.plain(side, scope))
+        first, second = self.every((left, right), lambda side: self.plain(side, scope))
         self.budget.read(left.span, sum(len(text) for text in (first, second) if isinstance(text, str)))
         return same(first, second, outermost=True) == (operator == "==")
 
@@ -258,21 +283,6 @@ class Expressions:
             return False
         is_open = target.basic.kinds & (Kind.LIST | Kind.STRUCT) or target.is_ambiguous
         return target.basic.atom is not None or bool(is_open)
-
-    def _all(self, operands: Sequence[S], value: Callable[[S], T]) -> list[T]:
-        """The value of each operand; or Unknown, rather for one that can never have a value."""
-        values = []
-        waiting: Unknown | None = None
-        for operand in operands:
-            try:
-                values.append(value(operand))
-            except Unknown as unknown:
-                if unknown.final:
-                    raise
-                waiting = waiting or unknown
-        if waiting is not None:
-            raise waiting
-        return values
 
     def _operand(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:
         """What a part of an expression refers to; or Unknown."""
@@ -305,16 +315,16 @@ class Expressions:
             raise Unknown(_of_operand(target.unknown, expr))
         if target.basic.atom is None or target.is_ambiguous:
             if target.is_list or target.is_struct:
-                message = f"{_written(expr)} is {target.basic} where a single value is needed"
+                message = f"{written(expr)} is {target.basic} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
-            message = f"{_written(expr)} has no concrete value: it can be {possibilities(target)}"
+            message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target.basic.atom.value
 
     def _slice(self, expr: ast.Slice, scope: Scope) -> Vertex:
         target = self.whole(expr.base, scope)
         if not target.is_list:
-            raise wrong(Code.WRONG_TYPE, f"{_written(expr.base)} is {target.basic}; only lists are cut", expr.span)
+            raise wrong(Code.WRONG_TYPE, f"{written(expr.base)} is {target.basic}; only lists are cut", expr.span)
         length = len(target.items)
         low = 0 if expr.low is None else self.scalar(expr.low, scope)
         high = length if expr.high is None else self.scalar(expr.high, scope)
@@ -337,12 +347,14 @@ class Expressions:
                     return at.lets[let]
                 case ast.Field(label=label):
                     table = at.vertex.table(label.name) if label.is_identifier else at.vertex.fields
-                    return _given(at.vertex, table[label.name], name, span)
+                    if label.name not in table:
+                        raise self.early(f"{name} is needed before the struct that it is in is put together", span)
+                    return given(at.vertex, table[label.name], name, span)
             if name in at.imports:
                 raise wrong(Code.WRONG_TYPE, f'"{name}" is a package, not a value', span)
             at = at.parent
         if name in self._root.table(name):
-            return _given(self._root, self._root.table(name)[name], name, span)
+            return given(self._root, self._root.table(name)[name], name, span)
         if name in PREDECLARED:
             return PREDECLARED[name]
         if name in PREDECLARED_FUNCTIONS:
@@ -363,63 +375,10 @@ class Expressions:
         return target
 
 
-def regular_fields(vertex: Vertex, asked: ast.Expr) -> list[tuple[str, Vertex]]:
-    """The fields that a struct has; or Unknown where one that it must have is not given."""
-    for child in vertex.fields.values():
-        if child.presence is ast.Presence.REQUIRED:
-            related = (Related(child.keys[0].span, "required here"),)
-            message = f"{child.path or child.label} is required but not given"
-            raise Unknown(Diagnostic(Code.MISSING_FIELD, message, asked.span, related))
-    return [(name, child) for name, child in vertex.fields.items() if child.presence is ast.Presence.REGULAR]
-
-
-def _selected(vertex: Vertex, table: Mapping[str, Vertex], name: str, span: Span, base: ast.Expr) -> Vertex:
-    """A field of the vertex that `base` refers to."""
-    if name in table:
-        return _given(vertex, table[name], name, span)
-    vertex.absent.setdefault(name, span)
-    if not vertex.basic.kinds & Kind.STRUCT:
-        raise wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic} and has no fields", span)
-    if table is vertex.fields and isinstance(base, ast.Reference | ast.Selector | ast.Index) and is_shut(vertex):
-        raise wrong(Code.UNRESOLVED, f'{_written(base)} is closed and has no field "{name}"', span)
-    message = f'{_written(base)} has no field "{name}"'
-    if vertex.state is State.EXPANDING:
-        message = f"{message} where it is needed to find out what {vertex.name} is itself"
-        raise Unknown(Diagnostic(Code.CYCLE, message, span))
-    raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
-
-
-def _indexed(vertex: Vertex, key: Exact, span: Span, base: ast.Expr) -> Vertex:
-    if isinstance(key, str):
-        return _selected(vertex, vertex.fields, key, span, base)
-    if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
-        raise wrong(Code.UNRESOLVED, f"{_written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
-    if not 0 <= key < len(vertex.items) and vertex.state is State.EXPANDED and not vertex.may_grow:
-        raise wrong(Code.UNRESOLVED, f"{_written(base)} has {len(vertex.items)} items, no item {key}", span)
-    if not 0 <= key < len(vertex.items):
-        message = f"{_written(base)} has {len(vertex.items)} items, no item {key}"
-        raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
-    return vertex.items[key]
-
-
 def _of_operand(diagnostic: Diagnostic, expr: ast.Expr) -> Diagnostic:
     """What is wrong with `a & b` inside an expression is told there: its sides may be right, each by itself."""
     if not isinstance(expr, ast.Conjunction):
         return diagnostic
     related = Related(diagnostic.span or expr.span, diagnostic.message)
-    message = f"the operand {_written(expr)} has no value"
+    message = f"the operand {written(expr)} has no value"
     return Diagnostic(diagnostic.code, message, expr.span, (related, *diagnostic.related), help=diagnostic.help)
-
-
-def _written(expr: ast.Expr) -> str:
-    """The text of an expression, short enough for a message."""
-    text = " ".join(expr.span.text.split())
-    return text if len(text) <= _WRITTEN_MAX else f"{text[: _WRITTEN_MAX - 3]}..."
-
-
-def _given(parent: Vertex, vertex: Vertex, name: str, span: Span) -> Vertex:
-    """The vertex of a field that is given, not only allowed."""
-    if vertex.presence is ast.Presence.REGULAR:
-        return vertex
-    parent.absent.setdefault(name, span)
-    raise Unknown(Diagnostic(Code.UNRESOLVED, f'the field "{name}" is declared but not given', span))

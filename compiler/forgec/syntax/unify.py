@@ -305,10 +305,13 @@ class _Evaluator:
         assert isinstance(literal, ast.StructLiteral)
         match deferred.declaration:
             case ast.Computed(name=expr) as declaration:
+                self._expressions.naming.append(vertex)
                 try:
                     name = self._expressions.scalar(expr, scope)
                 except Unknown as unknown:
                     raise problem.nameless(expr, unknown) from None
+                finally:
+                    self._expressions.naming.pop()
                 if not isinstance(name, str):
                     raise problem.wrong(Code.WRONG_TYPE, f"{show(name)} is no name of a field", expr.span)
                 child = _child(vertex, vertex.fields, name, show(name))

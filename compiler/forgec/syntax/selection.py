@@ -1,0 +1,79 @@
+"""Selection: the field or item of an expanded vertex that a name or number leads to."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from forgec.diagnostic import Code, Diagnostic, Related
+from forgec.nearest import did_you_mean
+from forgec.source import Span
+from forgec.syntax import ast
+from forgec.syntax.closing import is_shut
+from forgec.syntax.number import Exact
+from forgec.syntax.problem import Unknown, wrong
+from forgec.syntax.value import Kind, show
+from forgec.syntax.vertex import State, Vertex
+
+_WRITTEN_MAX: Final = 60
+
+
+Covers = Callable[[Vertex, str], bool]
+"""Whether a pattern of the vertex allows a field with the name."""
+
+
+def selected(
+    vertex: Vertex, table: Mapping[str, Vertex], name: str, asked: ast.Selector | ast.Index, is_covered: Covers
+) -> Vertex:
+    """A field of the vertex that the base of `asked` refers to."""
+    base, span = asked.base, asked.name_span if isinstance(asked, ast.Selector) else asked.index.span
+    if name in table:
+        return given(vertex, table[name], name, span)
+    vertex.absent.setdefault(name, span)
+    if not vertex.basic.kinds & Kind.STRUCT:
+        raise wrong(Code.UNRESOLVED, f"{written(base)} is {vertex.basic} and has no fields", span)
+    is_named = table is vertex.fields and isinstance(base, ast.Reference | ast.Selector | ast.Index)
+    if is_named and is_shut(vertex) and not is_covered(vertex, name):
+        raise wrong(Code.UNRESOLVED, f'{written(base)} is closed and has no field "{name}"', span)
+    message = f'{written(base)} has no field "{name}"'
+    if vertex.state is State.EXPANDING:
+        message = f"{message} where it is needed to find out what {vertex.name} is itself"
+        raise Unknown(Diagnostic(Code.CYCLE, message, span))
+    raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
+
+
+def indexed(vertex: Vertex, key: Exact, asked: ast.Index, is_covered: Covers) -> Vertex:
+    """The same for `base[key]`, or an item of a list."""
+    if isinstance(key, str):
+        return selected(vertex, vertex.fields, key, asked, is_covered)
+    base, span = asked.base, asked.index.span
+    if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
+        raise wrong(Code.UNRESOLVED, f"{written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
+    if not 0 <= key < len(vertex.items) and vertex.state is State.EXPANDED and not vertex.may_grow:
+        raise wrong(Code.UNRESOLVED, f"{written(base)} has {len(vertex.items)} items, no item {key}", span)
+    if not 0 <= key < len(vertex.items):
+        message = f"{written(base)} has {len(vertex.items)} items, no item {key}"
+        raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
+    return vertex.items[key]
+
+
+def given(parent: Vertex, vertex: Vertex, name: str, span: Span) -> Vertex:
+    """The vertex of a field that is given, not only allowed."""
+    if vertex.presence is ast.Presence.REGULAR:
+        return vertex
+    parent.absent.setdefault(name, span)
+    raise Unknown(Diagnostic(Code.UNRESOLVED, f'the field "{name}" is declared but not given', span))
+
+
+def regular_fields(vertex: Vertex, asked: ast.Expr) -> list[tuple[str, Vertex]]:
+    """The fields that a struct has; or Unknown where one that it must have is not given."""
+    for child in vertex.fields.values():
+        if child.presence is ast.Presence.REQUIRED:
+            related = (Related(child.keys[0].span, "required here"),)
+            message = f"{child.path or child.label} is required but not given"
+            raise Unknown(Diagnostic(Code.MISSING_FIELD, message, asked.span, related))
+    return [(name, child) for name, child in vertex.fields.items() if child.presence is ast.Presence.REGULAR]
+
+
+def written(expr: ast.Expr) -> str:
+    """The text of an expression, short enough for a message."""
+    text = " ".join(expr.span.text.split())
+    return text if len(text) <= _WRITTEN_MAX else f"{text[: _WRITTEN_MAX - 3]}..."
