@@ -29,7 +29,7 @@ import msgspec
 
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
-from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, TooLarge
+from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, NotAllowed, TooLarge
 from forge_runtime.command_line import USAGE, BadCommand, Command, parse_command
 from forge_runtime.envelope import Envelope, PayloadTooLarge
 from forge_runtime.event import Event, EventKind
@@ -114,6 +114,9 @@ class Dispatcher:
                     return await self._run(command.plan, command.unit)
                 case _:
                     return await self._finish(command.status, command.plan)
+        except NotAllowed as error:
+            _log.error("not allowed at the bus", extra={"why": str(error)})
+            return Exit.CONFIGURATION
         except BusUnavailable as error:
             _log.error("the bus stayed away", extra={"why": str(error), "limit_s": PATIENCE_S})
             return Exit.INFRASTRUCTURE
