@@ -5,8 +5,9 @@ would cost 11 ms of the 150 that a dispatcher's start takes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from forgec import ids
 
@@ -27,8 +28,7 @@ class BadCommand(ValueError):
     """The command line is not understood; trying again changes nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """A parsed command line. `plan` and `unit` belong to `run`; `finish` may name a plan."""
 
     leaf: str

@@ -10,7 +10,6 @@ A step that fails is no dead letter: it did what it was asked to.
 
 import enum
 import json
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -40,8 +39,7 @@ class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True, kw_only=True):
     """A letter as read: `data` is the job's message as it was delivered; `buried_at` unix seconds."""
 
     sequence: int

@@ -16,9 +16,9 @@ costs a second execution at worst, never a second completion.
 """
 
 import enum
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from forge_runtime.job import ErrorRecord, JobRecord, JobResult, JobState, new_error, utc_text
@@ -40,16 +40,14 @@ class Refusal(enum.StrEnum):
     NOT_DUE = "the job may still wait in its queue"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Nothing may be written; `record` is what stands."""
 
     reason: Refusal
     record: JobRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(Struct, frozen=True, kw_only=True):
     """One attempt of one worker. `nonce` is new for each claim, `component` names the writer in error records."""
 
     worker: str

@@ -14,8 +14,9 @@ publishing it once. Messages carry no `Nats-Msg-Id`: its window would swallow a 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from forge_runtime.job import Job, JobType
 from forge_runtime.lane import Lane
@@ -48,8 +49,7 @@ class NoSuchPool(ValueError):
     """A pool that the table of queues does not have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkQueue:
+class WorkQueue(Struct, frozen=True, kw_only=True):
     """A pool's stream, and a durable pull consumer for each of its lanes; `consumer` is the main lane's."""
 
     pool: str
@@ -75,15 +75,13 @@ class WorkQueue:
         return _lane_subject(f"pipeline.{self.pool}.*.*", lane)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(Struct, frozen=True, kw_only=True):
     name: str
     history: int
     ttl_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogStream:
+class LogStream(Struct, frozen=True, kw_only=True):
     """A stream that keeps messages for a time, whoever reads them: of each subject so many, the newest."""
 
     name: str
@@ -92,8 +90,7 @@ class LogStream:
     messages_per_subject: int = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Follower:
+class Follower(Struct, frozen=True, kw_only=True):
     """A durable pull consumer of a log stream: it remembers how far its one reader has come."""
 
     consumer: str

@@ -11,8 +11,10 @@ Spans of things with an id are named by that id: a dispatcher that is started ag
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 HEADER: Final = "traceparent"
 """Of HTTP requests and replies, and of job messages."""
@@ -24,8 +26,7 @@ SAMPLED: Final = "01"
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True, kw_only=True):
     """A span by its trace and its own id, in hexadecimal; as text, a `traceparent` of version 00.
 
     `flags` are 01 where whoever began the trace wants its spans kept, else 00.

@@ -8,8 +8,9 @@ whether a write arrived, and every write here may be repeated.
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from forge_runtime.dead_letter import Cause, DeadLetter
 from forge_runtime.lane import Lane
@@ -54,8 +55,7 @@ def check_digest(digest: str, data: bytes) -> None:
         raise BadObject(f"the object {digest} has the digest {actual} ({len(data)} bytes)")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A record as read: its bytes and the revision that the next compare-and-set must name."""
 
     key: str
@@ -63,8 +63,7 @@ class Entry:
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueDepth:
+class QueueDepth(Struct, frozen=True, kw_only=True):
     """Messages of a work queue: those that wait for a worker, those that one has, and how many there may be in all."""
 
     pending: int
@@ -139,8 +138,7 @@ class DeadLetters(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(Struct, frozen=True):
     """A key that somebody wrote, and what: no proof that the write is done, or will be (it may lose its race)."""
 
     key: str
@@ -228,8 +226,7 @@ class Bus(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class EventDelivery:
+class EventDelivery(Struct, frozen=True):
     subject: str
     data: bytes
     ack: Callable[[], Awaitable[None]]
