@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Source, Span
@@ -17,6 +17,12 @@ _FILE_ATTRIBUTES: Final = frozenset({"if", "ignore", "extern", "experiment"})
 """Attributes of a whole file that change what it means."""
 
 
+_DECLARATIONS: Final = frozenset(get_args(ast.Declaration))
+_PRESENCES: Final = {
+    "QUESTION": ast.Presence.OPTIONAL,
+    "EXCLAMATION": ast.Presence.REQUIRED,
+    "COLON": ast.Presence.REGULAR,
+}
 _REFERENCE = re.compile(r'\s*(?:path\s*=\s*)?"(?P<path>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)"\s*')
 
 
@@ -65,24 +71,24 @@ class Builder:
     # Declarations
 
     def field(self, items: list[Any]) -> ast.Declaration | None:
-        first, *rest = items
-        presence = ast.Presence.REGULAR
-        if isinstance(rest[0], Token) and rest[0].kind != "COLON":
-            presence = ast.Presence.OPTIONAL if rest[0].kind == "QUESTION" else ast.Presence.REQUIRED
-        attributes = tuple(item for item in rest if isinstance(item, ast.Attribute))
-        value = next((item for item in rest if isinstance(item, ast.Expr)), None) or self._reference_value(attributes)
+        first, mark, *rest = items
+        presence = _PRESENCES[mark.kind]
+        if presence is not ast.Presence.REGULAR:
+            rest = rest[1:]
+        value, *attributes = rest
+        if isinstance(value, ast.Attribute):
+            value, attributes = self._reference_value(value), rest
         span = self._span(items)
         match first:
             case ast.Label():
-                return ast.Field(first, presence, value, attributes, span)
+                return ast.Field(first, presence, value, tuple(attributes), span)
             case ast.ListLiteral():
                 return self._pattern(first, presence, value, span)
             case _:
                 return ast.Computed(first.value if isinstance(first, ast.Embedding) else first, presence, value, span)
 
-    def _reference_value(self, attributes: tuple[ast.Attribute, ...]) -> ast.Expr:
+    def _reference_value(self, first: ast.Attribute) -> ast.Expr:
         """`x: @artifact("a.uri")` is `x: _ @artifact("a.uri")`; any other attribute stands after a value."""
-        first = attributes[0]
         if first.name not in ast.REFERENCE_ATTRIBUTES:
             message = "a value is expected, found an attribute"
             self._problem(Code.SYNTAX, message, first.span, f"@{first.name}(...) is written after a value")
@@ -163,6 +169,9 @@ class Builder:
     # Expressions
 
     def disjunction(self, items: list[Any]) -> ast.Expr:
+        if len(items) == 1 and not isinstance(items[0], ast.Disjunct):
+            alone: ast.Expr = items[0]
+            return alone
         terms = tuple(
             item if isinstance(item, ast.Disjunct) else ast.Disjunct(item, False)
             for item in items
@@ -335,4 +344,4 @@ def _place(item: Any) -> Span | Token:
 
 
 def _declarations(items: Sequence[Any]) -> tuple[ast.Declaration, ...]:
-    return tuple(item for item in items if isinstance(item, ast.Declaration))
+    return tuple(item for item in items if type(item) in _DECLARATIONS)

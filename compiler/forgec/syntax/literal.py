@@ -50,6 +50,8 @@ def string_parts(tokens: Sequence[str]) -> list[str]:
     `tokens` are as written, with their delimiters: `"a`, `\\(`, `)`, `"`. EscapeError's `start` counts from the
     beginning of the first token, with interpolations left out.
     """
+    if len(tokens) == 1 and "\\" not in tokens[0] and not tokens[0].startswith('"""'):
+        return [tokens[0][1:-1]]  # as most are
     quote = '"""' if tokens[0].startswith('"""') else '"'
     bodies = []
     offsets = []

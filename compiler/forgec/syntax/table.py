@@ -7,7 +7,7 @@ not belong to its grammar is never used, so whoever edits one goes on working, o
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 import msgspec
@@ -26,8 +26,9 @@ def table(name: str) -> Table:
 
 def build_table(grammar: bytes) -> Table:
     """Always the same of the same grammar. Raises lark's GrammarError where it has a conflict."""
-    made = _lark_table(grammar.decode())
+    made, grammar_rules = _of_lark(grammar.decode())
     (start,), (end,) = made.start_states.values(), made.end_states.values()
+    alone = _alone(grammar_rules)
     states = [start]  # in the order in which they are reached; lark's own order is that of a set
     numbers = {start: 0}
     rules: dict[Rule, int] = {}
@@ -41,7 +42,7 @@ def build_table(grammar: bytes) -> Table:
                     states.append(target)
                 row[str(symbol)] = numbers[target]
             else:
-                row[str(symbol)] = ~rules.setdefault(_rule(target), len(rules))
+                row[str(symbol)] = ~rules.setdefault(_rule(target, alone), len(rules))
         rows.append(row)
     rows[numbers[end]] = {END: numbers[end]}
     return Table(_digest(grammar), tuple(rules), tuple(rows))
@@ -59,7 +60,8 @@ def _digest(grammar: bytes) -> str:
     return hashlib.sha256(grammar).hexdigest()
 
 
-def _lark_table(grammar: str) -> Any:
+def _of_lark(grammar: str) -> tuple[Any, list[Any]]:
+    """Its table, and the rules as it has expanded them."""
     from lark import Lark, Token
     from lark.lexer import Lexer
 
@@ -73,17 +75,33 @@ def _lark_table(grammar: str) -> Any:
             return iter(())
 
     lark = Lark(grammar, parser="lalr", lexer=NoLexer, maybe_placeholders=False, strict=True)
-    return lark.parser.parser._parse_table  # what lark would pickle
+    return lark.parser.parser._parse_table, lark.rules  # the first is what lark would pickle
 
 
-def _rule(rule: Any) -> Rule:
+def _alone(rules: list[Any]) -> frozenset[str]:
+    """The origins that begin with an underscore and are always one value, so that there is no list to splice."""
+    alone = {rule.origin.name for rule in rules if rule.origin.name.startswith("_")}
+    while several := {rule.origin.name for rule in rules if _is_several(rule, alone)} & alone:
+        alone -= several
+    return frozenset(alone)
+
+
+def _rule(rule: Any, alone: frozenset[str]) -> Rule:
     """What lark's rule does to a tree: it splices what begins with an underscore, and `?rule` hands on a lone value."""
     origin = str(rule.origin.name)
-    spliced = (at for at, symbol in enumerate(rule.expansion) if not symbol.is_term and symbol.name.startswith("_"))
+    spliced = (at for at, symbol in enumerate(rule.expansion) if _is_list(symbol, alone))
     return Rule(
         origin=origin,
         size=len(rule.expansion),
         spliced=tuple(spliced),
         name=None if origin.startswith("_") else str(rule.alias or origin),
-        single=bool(rule.options.expand1 and not rule.alias),
+        single=origin in alone or bool(rule.options.expand1 and not rule.alias),
     )
+
+
+def _is_several(rule: Any, alone: Set[str]) -> bool:
+    return len(rule.expansion) != 1 or _is_list(rule.expansion[0], alone)
+
+
+def _is_list(symbol: Any, alone: Set[str]) -> bool:
+    return not symbol.is_term and symbol.name.startswith("_") and symbol.name not in alone
