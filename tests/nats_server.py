@@ -1,4 +1,7 @@
-"""A real nats-server for tests: JetStream, token, loopback; may be killed and started again on its port and store."""
+"""A real nats-server for tests: JetStream, token, loopback; may be killed and started again on its port and store.
+
+It ends with the process that started it, however that one ends.
+"""
 
 import os
 import secrets
@@ -8,6 +11,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tests.leash import on_leash
 
 from forge_runtime.settings import BusSettings
 
@@ -67,7 +72,7 @@ class NatsServer:
         """Return when the server answers."""
         assert self._process is None, "the server runs already"
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([self.binary, "-c", self._config], stdout=log, stderr=log)
+            self._process = subprocess.Popen(on_leash([self.binary, "-c", self._config]), stdout=log, stderr=log)
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
             assert self._process.poll() is None, self.said()

@@ -2,7 +2,7 @@
 
 `make chaos SEED=7` runs the small size, `SIZE=nightly` the large one, `SIZE=cluster` one on three servers whose leader
 is killed and cut off; `NAIVE=1` adds the plain design under the same faults, for comparison. The schedule is printed
-first and depends on seed and size alone. Reports go to build/chaos.
+first and depends on seed and size alone. Reports go to build/chaos. Interrupted or ended, it leaves no process behind.
 
 Exit code: 0 every promise was kept, 1 some were not.
 """
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ REPORTS: Final = ROOT / "build" / "chaos"
 
 def main() -> int:
     arguments = _arguments()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # at once, and all our processes with us: nothing needs a farewell
     logging.getLogger("forge_runtime").setLevel(logging.ERROR)  # outages are what we came for
     size = SIZES[arguments.size]
     schedule = make_schedule(arguments.seed, size)

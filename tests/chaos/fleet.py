@@ -1,6 +1,6 @@
 """The processes of a trial: started, killed, stopped for a while, hampered, and started again when they end.
 
-A fleet knows nothing of the design that it runs: it is given command lines.
+A fleet knows nothing of the design that it runs: it is given command lines. Whatever ends us ends it.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
+
+from tests.leash import on_leash
 
 from forge_runtime.settings import BusSettings
 
@@ -51,7 +53,7 @@ class Member:
     ) -> None:
         self.name = name
         self.exit_codes: list[int] = []
-        self._command = (sys.executable, *arguments)
+        self._command = on_leash((sys.executable, *arguments))
         self._environment = environment
         self._log = log
         self._settled = settled
