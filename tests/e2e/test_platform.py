@@ -167,6 +167,29 @@ def test_a_killed_platform_is_taken_over_by_the_next_and_its_run_ends(tmp_path: 
         platform.stop()
 
 
+def test_secrets_are_in_files_of_their_own_that_only_their_owner_can_read(tmp_path: Path) -> None:
+    platform = Platform(tmp_path / "data")
+    platform.start()
+    data = platform.home.directory
+    files = [data / "api.token", data / "nats.conf", *sorted((data / "credentials").iterdir())]
+    secrets = [file.read_text().split()[-1] for file in files if file.name != "nats.conf"]
+    processes = [platform.pid_of(name) for name in ("nats-server", "api", "worker-1", "worker-2")]
+    seen = [Path(f"/proc/{pid}/{what}").read_text() for pid in processes for what in ("cmdline", "environ")]
+    platform.stop()
+    logs = [log.read_text() for log in (data / "logs").iterdir()]
+
+    assert [file.name for file in files if file.stat().st_mode & 0o077] == []
+    assert [file.name for file in files[2:]] == [
+        "api",
+        "dispatcher",
+        "operator",
+        "provisioner",
+        "worker-discovery-tasks",
+    ]
+    assert len(set(secrets)) == len(secrets) == 6
+    assert not [secret for secret in secrets for text in (*seen, *logs, platform.said()) if secret in text]
+
+
 def test_without_a_platform_the_command_says_so_and_ends(tmp_path: Path) -> None:
     done = Platform(tmp_path / "nothing").forge("run", str(commit_repository(tmp_path / "good", FILES)))
 

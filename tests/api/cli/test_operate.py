@@ -1,13 +1,17 @@
-"""`forge provision` and `forge dead-letters` against a real server."""
+"""`forge nats-config`, `forge provision` and `forge dead-letters` against a real server."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
+import trustme
 from msgspec.structs import replace
+from tests.guarded_server import PasswordServer, write_certificate
 from tests.nats_server import NatsServer
 from tests.runtime import samples
 
@@ -29,6 +33,55 @@ def test_bare_server_is_shown_then_provisioned_and_then_in_order(nats_server: Na
     assert shown.stdout == made.stdout
     assert "create stream pipeline-tasks\n" in shown.stdout
     assert again.stdout.startswith("nothing to change")
+
+
+def test_configuration_for_a_network_is_one_that_the_server_takes(nats_server: NatsServer, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    write_certificate(tmp_path, authority, authority.issue_cert("localhost"))
+    options = ("--certificates", str(tmp_path), "--store", str(tmp_path / "store"))
+
+    printed = _forge(nats_server, "nats-config", *options, "--workers", "tasks,discovery", "--workers", "releases")
+    (tmp_path / "nats.conf").write_text(printed.stdout)
+    judged = subprocess.run(
+        [nats_server.binary, "-t", "-c", tmp_path / "nats.conf"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (printed.returncode, judged.returncode) == (0, 0), judged.stderr
+    users = re.findall(r'^ +user: "(.+)"$', printed.stdout, re.MULTILINE)
+    assert users == ["api", "dispatcher", "operator", "provisioner", "worker-discovery-tasks", "worker-releases"]
+    assert "password" not in printed.stdout
+
+
+def test_pool_that_there_is_not_is_named_with_those_that_there_are(nats_server: NatsServer) -> None:
+    ended = _forge(nats_server, "nats-config", "--workers", "tasks,builds")
+
+    assert ended.returncode == 2
+    assert "no such pool: builds; pools are discovery, tasks," in ended.stderr
+
+
+def test_whoever_is_not_allowed_ends_with_78_and_the_reason(tmp_path: Path) -> None:
+    server = PasswordServer(tmp_path / "guarded")
+    server.start()
+    settings = server.settings_of("worker-tasks")
+    environment = {**os.environ, "NATS_URL": server.url, "NATS_CREDENTIALS": str(settings.credentials)}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "forge_api.cli.main", "provision"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    server.stop()
+
+    assert ended.returncode == 78
+    assert "does not allow user provisioner to" in ended.stderr
+    assert server.passwords["worker-tasks"] not in ended.stderr
 
 
 async def test_destructive_change_needs_force_and_says_what_is_lost(nats_server: NatsServer) -> None:
