@@ -20,7 +20,7 @@ from forgec.syntax.problem import Unknown, unknown_function, wrong, wrong_value
 from forgec.syntax.standard.function import Function, Item, Order, Parameter
 from forgec.syntax.standard.packages import PACKAGES
 from forgec.syntax.value import PREDECLARED, Basic, Check, Kind, TooLarge, show
-from forgec.syntax.vertex import Closing, Conjunct, Scope, Vertex
+from forgec.syntax.vertex import Closing, Conjunct, Scope, State, Vertex
 
 if TYPE_CHECKING:
     from forgec.syntax.expression import Expressions
@@ -46,6 +46,8 @@ class _Item(Struct, frozen=True):
 
     def items(self) -> "list[Item] | None":
         inner = self.items_of(self.vertex)
+        if self.vertex.unknown is not None:
+            raise Unknown(self.vertex.unknown)
         return None if inner is None else [_Item(each, self.items_of) for each in inner]
 
 
@@ -211,11 +213,9 @@ class Calls:
         return ast.Literal(value, span)
 
     def _use(self, vertex: Vertex) -> None:
-        """Evaluate the items: what they refer to must not change any more. Raises Unknown for one without a value."""
+        """Evaluate the items: what they refer to must not change any more."""
         for item in self._expressions.items(vertex) or ():
             self._use(item)
-            if item.unknown is not None:
-                raise Unknown(item.unknown)
 
     def _item(self, vertex: Vertex) -> _Item:
         return _Item(vertex, self._expressions.items)
@@ -242,6 +242,8 @@ class Calls:
             message = "close of a value with alternatives is not supported"
             diagnostic = Diagnostic(Code.UNSUPPORTED, message, argument.span, help="close each of the alternatives")
             raise self._expressions.unsupported(diagnostic)
+        if vertex.state is State.EXPANDING and not vertex.is_struct:
+            raise self._expressions.early(f"{vertex.name} is closed to find out what it is itself", argument.span)
         if not vertex.is_struct:
             raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)
         closing = frozenset({Closing(call.span, deep=False)})

@@ -8,7 +8,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.conformance.cue.known import CYCLES_OF_ORDER, has_reference, reason_to_refuse
+from tests.conformance.cue.known import has_reference, reason_to_refuse
 from tests.conformance.cue.reference import Answer, Reference
 
 from forgec.diagnostic import Diagnostic, ForgeError
@@ -23,7 +23,6 @@ class Verdict(enum.Enum):
     BOTH_REFUSE = "configurations that both refuse"
     KNOWN = "configurations that only the built-in evaluator refuses, for a reason that is listed"
     REFERENCE = "configurations with references, which are an extension"
-    ORDER = "configurations in which the reference finds a cycle because of its order of evaluation"
     UNDECIDED = "configurations that the built-in evaluator refuses and the reference does not finish"
     DIFFERENT = "disagreements"
 
@@ -53,9 +52,7 @@ def _verdict(theirs: Answer | None, ours: object, refusals: tuple[Diagnostic, ..
     if theirs.error is not None:
         if has_reference(ours):
             return Verdict.REFERENCE
-        if refusals:
-            return Verdict.BOTH_REFUSE
-        return Verdict.ORDER if any(each in theirs.error for each in CYCLES_OF_ORDER) else Verdict.DIFFERENT
+        return Verdict.BOTH_REFUSE if refusals else Verdict.DIFFERENT
     if refusals:  # one may be the consequence of another
         return Verdict.KNOWN if any(reason_to_refuse(each) for each in refusals) else Verdict.DIFFERENT
     return Verdict.SAME if _read(theirs.data) == _read(ours) else Verdict.DIFFERENT

@@ -1,8 +1,7 @@
 """Where the two engines differ on purpose.
 
-What the built-in evaluator refuses and CUE evaluates is an error that says so, never another value. It accepts two
-things that CUE does not: a reference in place of a value that is known later, and values behind a cycle that CUE
-reports only because of the order in which it evaluates.
+What the built-in evaluator refuses and CUE evaluates is an error that says so, never another value. It accepts one
+thing that CUE does not: a reference in place of a value that is known later.
 """
 
 from typing import Final
@@ -27,11 +26,8 @@ KNOWN: Final = {
     (Code.BAD_VALUE, "is -0, "): "CUE has a minus zero, also of whole numbers",
     (Code.BAD_VALUE, '_000" is not a number'): "the same for strconv.ParseFloat",
     (Code.WRONG_TYPE, "orders numbers or strings"): "other values are in no order, and to CUE never sorted",
-    (
-        Code.WRONG_TYPE,
-        "where a single value is needed",
-    ): "CUE may overlook an operand around a hidden field",
-    (Code.CONFLICT, "the operand "): 'of `a & b` inside an expression, as in "\\(=~"x" & "")", CUE overlooks some limits',
+    (Code.WRONG_TYPE, "where a single value is needed"): "CUE may overlook an operand around a hidden field",
+    (Code.CONFLICT, "the operand "): "CUE overlooks limits of `a & b` inside an expression: \"\\(=~'x' & 'y')\"",
     (Code.UNRESOLVED, "the operand "): "the same, where one side is not there",
     (Code.CONFLICT, "the computed name "): "CUE makes a name of what it knows of the field by then",
     (Code.UNRESOLVED, "the computed name "): "the same, where that refers to nothing",
@@ -42,13 +38,6 @@ KNOWN: Final = {
     (Code.SYNTAX, "the number is too large"): "the same, for a number that is written out",
 }
 """Code, and a part of the message that tells the case apart, to the reason."""
-
-
-CYCLES_OF_ORDER: Final = ("cycle with field: ", "cycle error")
-"""Parts of CUE's messages where it asks for a field too early: `"\\(a)": 0` with `a: len(c)`, a loop over `close(c)`.
-
-A cycle in the values themselves is called a structural cycle, and both refuse it.
-"""
 
 REFERENCES: Final = frozenset({"@artifact", "@repo"})
 
