@@ -2,7 +2,8 @@
 
 FORGE_DATA_DIR (.forge-data), FORGE_API_HOST (127.0.0.1), FORGE_API_PORT (8420), FORGE_TOKEN_FILE (api.token in the
 data directory), FORGE_DATABASE_URL (SQLite in the data directory), FORGE_ALLOW_FILE_CLONE (1: file:// repositories),
-FORGE_ENGINE (local), NATS_URL, NATS_CREDENTIALS (path of a file), OTEL_EXPORTER_OTLP_ENDPOINT (spans go there).
+FORGE_ENGINE (local), NATS_URL, NATS_CREDENTIALS (path of a file), FORGE_DISPATCHER_CREDENTIALS (likewise, for the
+dispatchers that the engine starts), OTEL_EXPORTER_OTLP_ENDPOINT (spans go there).
 """
 
 import logging

@@ -9,6 +9,7 @@ from pathlib import Path
 import nats
 import nats.js.errors
 import pytest
+from nats.aio.msg import Msg
 from tests.guarded_server import CertificateServer, PasswordServer
 from tests.judge import Judged, version_of
 from tests.runtime import samples
@@ -148,6 +149,31 @@ async def test_whoever_is_not_allowed_is_told_at_once_what_and_as_whom(guarded: 
 
         assert time.monotonic() - started < 4
         await worker.runs.create(subject.cancel_key("run-1"), b"")  # and the connection is as good as before
+
+
+async def test_worker_can_neither_read_replies_to_others_nor_publish_jobs_nor_delete_streams(guarded: Guarded) -> None:
+    """Each by hand, past all that our own code would ask; and each works for the user whose duty it is."""
+    async with opened(guarded, WORKER, subject.DISPATCHER, subject.PROVISIONER) as (worker, dispatcher, provisioner):
+        heard: list[str] = []
+        job = subject.job_subject(JobType.CI, "run-1", "job-1")
+
+        async def note(message: Msg) -> None:
+            heard.append(message.subject)
+
+        for pattern in (f"{subject.inbox_prefix(subject.DISPATCHER)}.>", ">"):
+            with pytest.raises(NotAllowed, match="to subscribe to"):
+                await worker.connection.subscribe(pattern, note)
+        with pytest.raises(NotAllowed, match="to publish pipeline"):
+            await worker.publish_job(job, b"forged")
+        for verb in ("DELETE", "PURGE", "UPDATE", "CREATE"):
+            with pytest.raises(NotAllowed, match=rf"STREAM\.{verb}"):
+                async with worker.connection.limit(verb):
+                    await worker.connection.client.request(f"$JS.API.STREAM.{verb}.pipeline-tasks", b"", timeout=5)
+
+        assert await dispatcher.publish_job(job, b"true")
+        assert await dispatcher.purge(TASKS, job) == 1
+        assert heard == []
+        await provisioner.connection.jetstream.delete_stream("pipeline-tasks")
 
 
 async def test_one_service_with_the_credentials_of_another_hears_no_replies_and_says_why(guarded: Guarded) -> None:
