@@ -133,8 +133,8 @@ def _pyinstaller(folder: Path) -> Path:
     script.write_text("import sys\nfrom forge_runtime.dispatcher import main\nsys.exit(main())\n")
     where = ("--distpath", str(folder / "one"), "--workpath", str(folder / "work"), "--specpath", str(folder))
     paths = ("--paths", str(ROOT / "runtime"), "--paths", str(ROOT / "compiler"))
-    command = (PYTHON, "-m", "PyInstaller", "--onefile", "--log-level", "ERROR", *where, *paths, str(script))
-    subprocess.run(command, check=True, timeout=BUILD_LIMIT_S)
+    command = (PYTHON, "-m", "PyInstaller", "--onefile", *where, *paths, str(script))
+    subprocess.run(command, check=True, timeout=BUILD_LIMIT_S, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder / "one" / "entry"
 
 
@@ -142,5 +142,6 @@ _NOTES: Final = (
     "A unit's dispatcher until its first job is in the queue: start, connection, run, plan, record, message. CPU time"
     " and peak memory are those of the process with its children at that moment. Official slim images of Python come"
     " without bytecode of the standard library; a pod that cannot write it compiles it at each start. PyInstaller"
-    " brings an interpreter of its own, and unpacks it each time."
+    " brings an interpreter of its own, and unpacks it each time. Of the whole processes, the peak is that of the"
+    " benchmark which started them, if theirs is lower."
 )
