@@ -179,6 +179,8 @@ def limit(operator: str, operand: Exact) -> Basic:
 
 def meet(left: Basic, right: Basic) -> Basic | None:
     """What is in both, or None where nothing is."""
+    if left is ANY and not right.limits:  # nothing was known before, as most often
+        return right
     kinds = left.kinds & right.kinds
     if not kinds:
         return None

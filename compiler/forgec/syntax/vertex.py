@@ -247,4 +247,6 @@ class Vertex(Struct, eq=False):
 
 def own(entries: Sequence[T], closings: Callable[[T], frozenset[Closing]]) -> T:
     """The entry that its user wrote, rather than a definition; else the first."""
+    if len(entries) == 1:
+        return entries[0]
     return next((entry for entry in entries if not closings(entry)), entries[0])
