@@ -144,19 +144,33 @@ def test_output_depends_on_the_document_alone(case: str, tmp_path: Path) -> None
     [("--help",), ("compile", str(DOCUMENT)), ("check", str(DOCUMENT)), ("diff", str(DOCUMENT), str(DOCUMENT))],
 )
 def test_json_is_compiled_without_the_cue_parser(argv: tuple[str, ...], tmp_path: Path) -> None:
+    loaded = modules_of(*argv, cwd=tmp_path)
+
+    assert not loaded & {"lark", "re2", "yaml", "asyncio", "subprocess", "forgec.syntax.parse"}
+    assert argv != ("--help",) or not loaded & {"msgspec", "dataclasses", "forgec.pipeline"}
+    assert argv[0] != "compile" or not loaded & {"dataclasses", "pathlib", "difflib"}
+
+
+def test_a_directory_is_read_without_lark(tmp_path: Path) -> None:
+    (tmp_path / ".forge").mkdir()
+    (tmp_path / ".forge/repo.cue").write_text('package repo\nforgeVersion: "v1.0.0"\ntagging: strategy: "monorepo"\n')
+
+    loaded = modules_of("discover", ".", cwd=tmp_path)
+
+    assert "forgec.syntax.parse" in loaded
+    assert not loaded & {"lark", "dataclasses", "re2"}
+
+
+def modules_of(*argv: str, cwd: Path) -> set[str]:
+    """What a command has loaded at its end."""
     script = (
         "import atexit, sys; from forgec.cli.main import main\n"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main(sys.argv[1:])"
     )
-
     done = subprocess.run(
-        [sys.executable, "-c", script, *argv], cwd=tmp_path, capture_output=True, timeout=LIMIT_S, check=True
+        [sys.executable, "-c", script, *argv], cwd=cwd, capture_output=True, timeout=LIMIT_S, check=True
     )
-
-    loaded = set(done.stderr.decode().split())
-    assert not loaded & {"lark", "re2", "yaml", "asyncio", "subprocess"}
-    assert argv != ("--help",) or not loaded & {"msgspec", "dataclasses", "forgec.pipeline"}
-    assert argv[0] != "compile" or not loaded & {"dataclasses", "pathlib", "difflib"}
+    return set(done.stderr.decode().split())
 
 
 def test_findings_are_coloured_on_a_terminal_unless_no_color_is_set(tmp_path: Path) -> None:
