@@ -75,9 +75,9 @@ class Alternatives:
         """
         marked = any(term.default for term, _, _ in tried)
         marked_inside = any(inside for _, inside, _ in tried)
-        unsure = not marked and any(inside and len(fitting) < 2 for _, inside, fitting in tried)
+        unsure = any(inside and len(fitting) < 2 and (term.default or not marked) for term, inside, fitting in tried)
         for term, inside, fitting in tried:
-            default = term.default if marked else not unsure and (inside or not marked_inside)
+            default = not unsure and (term.default if marked else inside or not marked_inside)
             for alternative, inner in fitting:
                 _add(vertex, alternative, default=default and inner)
 

@@ -144,7 +144,8 @@ def possibilities(vertex: Vertex) -> str:
     texts = [str(alternative.basic) for alternative, _ in vertex.alternatives]
     if len(set(texts)) < len(texts):
         return f"any of {len(texts)} alternatives, none of them the default"
-    return " or ".join(texts[:8])
+    has_marks = any(marked for _, marked in vertex.met) or bool(vertex.marked)
+    return " or ".join(texts[:8]) + (", and the marks single out none of them" if has_marks else "")
 
 
 def unknown_function(package: str, name: str, span: Span, known: Iterable[str]) -> Diagnostic:

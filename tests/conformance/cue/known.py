@@ -17,6 +17,7 @@ KNOWN: Final = {
     (Code.WRONG_TYPE, "a file holds fields, not a single value"): "a .forge file is an object",
     (Code.CYCLE, ""): "of values that need each other, one would have to be known before it is evaluated",
     (Code.INCOMPLETE, "none of them the default"): "marks inside alternatives count, but not those of all ways to them",
+    (Code.INCOMPLETE, "the marks single out none of them"): "the same, where the alternatives can be told apart",
     (Code.INCOMPLETE, "it can be a list or "): "lists under different constraints are two, also where both give one",
     (Code.INCOMPLETE, " or a list"): "the same, told in the other order",
     (Code.INCOMPLETE, "is not decided"): "the same, for a value that is looked into",
