@@ -69,15 +69,17 @@ def test_whoever_is_not_allowed_ends_with_78_and_the_reason(tmp_path: Path) -> N
     settings = server.settings_of("worker-tasks")
     environment = {**os.environ, "NATS_URL": server.url, "NATS_CREDENTIALS": str(settings.credentials)}
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "forge_api.cli.main", "provision"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    server.stop()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "forge_api.cli.main", "provision"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        server.stop()
 
     assert ended.returncode == 78
     assert "does not allow user provisioner to" in ended.stderr

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import nats
@@ -35,21 +35,25 @@ Guarded = PasswordServer | CertificateServer
 
 @pytest.fixture(params=[PasswordServer, CertificateServer])
 def guarded(request: pytest.FixtureRequest, tmp_path: Path, judged: Judged) -> Iterator[Guarded]:
-    yield from _running(request.param(tmp_path / "nats"), judged)
+    with _running(request.param(tmp_path / "nats"), judged) as server:
+        yield server
 
 
 @pytest.fixture
 def certified(tmp_path: Path, judged: Judged) -> Iterator[CertificateServer]:
-    for server in _running(CertificateServer(tmp_path / "nats"), judged):
-        assert isinstance(server, CertificateServer)
+    server = CertificateServer(tmp_path / "nats")
+    with _running(server, judged):
         yield server
 
 
+@contextmanager
 def _running(server: Guarded, judged: Judged) -> Iterator[Guarded]:
     server.start()
     judged("nats-server", version_of(str(server.binary), "--version"), "tests against a running server", 1)
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @asynccontextmanager
@@ -73,7 +77,7 @@ async def test_run_goes_from_plan_to_end_with_each_service_as_its_own_user(guard
 
 
 async def test_longer_ack_subjects_are_allowed_too(tmp_path: Path, judged: Judged) -> None:
-    for server in _running(PasswordServer(tmp_path / "nats", more=LONGER_ACKS), judged):
+    with _running(PasswordServer(tmp_path / "nats", more=LONGER_ACKS), judged) as server:
         await _whole_run(server, tmp_path)
         async with opened(server, WORKER, subject.DISPATCHER) as (worker, dispatcher):
             await dispatcher.publish_job(subject.job_subject(JobType.CI, "run-2", "job-2"), b"")
