@@ -31,10 +31,11 @@ from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, NotAllowed, TooLarge
 from forge_runtime.command_line import USAGE, BadCommand, Command, parse_command
-from forge_runtime.envelope import Envelope, PayloadTooLarge
+from forge_runtime.envelope import Envelope, PayloadTooLarge, lanes_of
 from forge_runtime.event import Event, EventKind
 from forge_runtime.flow import BadResult, Part, begun, bring_to_end, data_of, discovery_part, parts_of
 from forge_runtime.job import DiscoveryData, JobRecord, JobState, JobType, utc_text
+from forge_runtime.lane import RUN_WINDOW, window_of
 from forge_runtime.lane import RUN_WINDOW, window_of
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out

@@ -1,7 +1,8 @@
 """A run's work as jobs, and a job's record as events: the two conversions between plan, wire and API. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from msgspec import Raw, Struct, convert
@@ -29,10 +30,11 @@ from forge_runtime.job import (
     encode,
     utc_text,
 )
+from forge_runtime.lane import EARLY_JOBS, Lane, lane_of
 from forge_runtime.run import RunRecord
 from forge_runtime.trace import parse_traceparent, span_id_of, trace_id_of
 from forgec import ids
-from forgec.plan.model import PlanStep, ReleaseProject, Task
+from forgec.plan.model import Plan, PlanStep, ReleaseProject, Task
 
 HOUR_S: Final = 3600.0
 DISCOVERY_LIMITS: Final = Limits(schedule_to_start_s=HOUR_S, start_to_close_s=600.0)
@@ -55,11 +57,12 @@ class PayloadTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Makes the jobs of one run; those of a plan's steps name the plan."""
+    """Makes the jobs of one run; those of a plan's steps name the plan. `lanes`: see `lanes_of`."""
 
     run: RunRecord
     now: float
     plan_digest: str | None = None
+    lanes: Mapping[StepAddress, Lane] = field(default_factory=dict)
 
     def discovery_job(self) -> Job:
         payload = DiscoveryPayload(trigger_type=self.run.trigger_type, shard_size=self.run.shard_size)
@@ -112,9 +115,11 @@ class Envelope:
             actor=self.run.triggered_by,
         )
         address = _released(project, ids.deployment_step(requested.environment))
-        return self._job(JobType.DEPLOYMENT, address, DEPLOYMENT_LIMITS, payload)
+        return self._job(JobType.DEPLOYMENT, address, DEPLOYMENT_LIMITS, payload, Lane.EARLY)
 
-    def _job(self, job_type: JobType, address: StepAddress, limits: Limits, payload: Struct) -> Job:
+    def _job(
+        self, job_type: JobType, address: StepAddress, limits: Limits, payload: Struct, lane: Lane = Lane.MAIN
+    ) -> Job:
         run = self.run
         encoded = encode(payload)
         if len(encoded) > PAYLOAD_BYTES_MAX:
@@ -136,6 +141,7 @@ class Envelope:
             limits=limits,
             payload=Raw(encoded),
             plan_digest=self.plan_digest,
+            lane=self.lanes.get(address, lane),
             traceparent=None if above is None else str(above.child(span_id_of(job_id))),
         )
 
@@ -153,6 +159,32 @@ def log_fields_of(job: Job) -> dict[str, str | None]:
         "project": address.project,
         "step": address.step,
         "trace_id": trace_id_of(job.traceparent),
+    }
+
+
+def lanes_of(plan: Plan) -> dict[StepAddress, Lane]:
+    """The lanes of the steps that do not go into the main one, by how many of their pool's come before them.
+
+    Deployments are not among them, since no plan knows them: they go into the early lane.
+    """
+    tests = (
+        StepAddress(phase=phase.name, project=task.project, step=step.name)
+        for _, phase, unit in plan.units()
+        for task in unit.tasks
+        for wave in task.waves
+        for step in wave.steps
+    )
+    projects = [project for unit in plan.release for project in unit.projects]
+    artifacts = (
+        _released(project.project, ids.artifact_step(name))
+        for project in projects
+        for name in sorted(project.artifacts)
+    )
+    releases = (_released(project.project, ids.RELEASE_STEP) for project in projects)
+    return {
+        address: lane_of(rank)
+        for pool in (tests, artifacts, releases)
+        for rank, address in enumerate(islice(pool, EARLY_JOBS))
     }
 
 

@@ -18,7 +18,7 @@ RUN_WINDOW: Final = 256
 """Jobs that one run may have submitted and not ended. More than any pool has slots, so that a run that is alone fills
 them all; and a twentieth of what the queue of tasks takes, so that large runs leave room for others."""
 
-_EARLY_JOBS: Final = 32
+EARLY_JOBS: Final = 32
 """What a run of a few projects has: most runs never see the main lane."""
 
 
@@ -36,7 +36,7 @@ two job lengths, even where there is a single slot."""
 def lane_of(rank: int) -> Lane:
     if rank == 0:
         return Lane.FIRST
-    return Lane.EARLY if rank < _EARLY_JOBS else Lane.MAIN
+    return Lane.EARLY if rank < EARLY_JOBS else Lane.MAIN
 
 
 def window_of(dispatchers: int) -> int:

@@ -26,6 +26,6 @@ def after_failure(error_class: str, attempt: int, jitter: float, attempts_max: i
     return Retry(backoff_s(attempt - 1, jitter))
 
 
-def backoff_s(failures_before: int, jitter: float) -> float:
-    """1, 2, 4 ... 60 s and up to a second more."""
-    return min(DELAY_S_MAX, 2.0 ** min(failures_before, 10)) + jitter
+def backoff_s(failures_before: int, jitter: float, longest_s: float = DELAY_S_MAX) -> float:
+    """1, 2, 4 ... 60 s, unless the longest is another, and up to a second more."""
+    return min(longest_s, 2.0 ** min(failures_before, 10)) + jitter

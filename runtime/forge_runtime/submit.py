@@ -6,12 +6,18 @@
     record leased     -> wait
 
 The job's id depends on the run and the step alone, so a dispatcher that was killed, or runs twice, finds its jobs.
+Only so many jobs are submitted and not ended at a time; the others have no record yet, and their limits do not run.
+
+A queue that is full refuses. Then the jobs that have their record wait outside, one of them knocks for all, and when it
+is let in the others follow. Nothing is lost: whoever dies here is found again by his records.
 """
 
 import asyncio
 import logging
 import random
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +26,7 @@ import msgspec
 from forge_runtime import subject
 from forge_runtime.bus.port import QueueFull
 from forge_runtime.job import Job, JobRecord, JobState, encode
+from forge_runtime.lane import RUN_WINDOW
 from forge_runtime.lease import STARTS_MAX
 from forge_runtime.ledger import Ledger
 from forge_runtime.outage import ride_out
@@ -28,6 +35,9 @@ from forge_runtime.watch import Watch
 
 SUBMISSIONS_MAX: Final = 16
 """Submissions at a time: enough to hide the round trips, too few to hold up the bus."""
+
+FULL_PAUSE_S: Final = 5.0
+"""Between two knocks at a full queue, at the longest: short enough that workers do not run dry meanwhile."""
 
 START_ALLOWANCE_S: Final = 60.0
 """What a start may take beyond the job's own limit: checkout, log upload, a dead worker's lease."""
@@ -39,23 +49,38 @@ class GaveUp(Exception):
     """The job has not ended although every start it may have is over by the clock."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submitter:
-    """Submits jobs of one run, whose hints `watch` receives."""
+    """Submits jobs of one run, whose hints `watch` receives; at most `window` of them are under way at a time."""
 
     ledger: Ledger
     watch: Watch
+    window: int = RUN_WINDOW
+    _place: asyncio.Semaphore = field(init=False)
     _turn: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(SUBMISSIONS_MAX))
+    _submitting: int = field(init=False, default=0)
+    _doors: dict[str, "_Door"] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._place = asyncio.Semaphore(self.window)
 
     async def bring_to_end(self, job: Job) -> JobRecord:
-        """The job's terminal record; GaveUp when it does not come in time."""
+        """The job's terminal record; GaveUp when it does not come in time, counted from its submission."""
+        async with self._place:
+            return await self._bring_to_end(job)
+
+    async def _bring_to_end(self, job: Job) -> JobRecord:
         limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
         with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _tells_an_end) as hearing:
-            async with self._turn:
-                record = (await self.ledger.open(job)).record
-                if record.state is JobState.QUEUED:
-                    await self._publish(record.job, give_up_at)
+            self._submitting += 1
+            try:
+                async with self._turn:
+                    record = (await self.ledger.open(job)).record
+                    if record.state is JobState.QUEUED:
+                        await self._publish(record.job, give_up_at)
+            finally:
+                self._submitting -= 1
             if record.state.terminal:
                 _log.info("job had ended before", extra={"job_id": job.job_id, "state": record.state})
                 return record
@@ -65,28 +90,58 @@ class Submitter:
         return ended
 
     async def _publish(self, job: Job, give_up_at: float) -> None:
-        target = subject.subject_of(job)
-        failures = 0
-        while True:
-            try:
-                queued = await ride_out(
-                    lambda: self.ledger.bus.publish_job(target, encode(job), job.traceparent),
-                    limit_s=self.ledger.patience_s,
-                )
-            except QueueFull:
-                delay_s = backoff_s(failures, random.random())  # noqa: S311 - spreads load, guards nothing
+        stream = subject.queue_of(job.type).stream
+        door = self._doors.setdefault(stream, _Door(stream))
+        if await self._offer(job):
+            return
+        async with door.outside(self._submitting):
+            failures = 0
+            while not await self._offer(job):
+                delay_s = backoff_s(failures, random.random(), FULL_PAUSE_S)  # noqa: S311 - guards nothing
                 if time.monotonic() + delay_s > give_up_at:
-                    raise GaveUp(f"the queue for {job.type} jobs stayed full; job {job.job_id} waits outside") from None
-                _log.info("queue is full, waiting", extra={"job_id": job.job_id, "delay_s": round(delay_s, 1)})
+                    raise GaveUp(f"{stream} stayed full, its workers do not keep up; job {job.job_id} waits outside")
                 failures += 1
                 await asyncio.sleep(delay_s)
-            else:
-                _log.info("job submitted" if queued else "job was queued before", extra={"job_id": job.job_id})
-                return
+
+    async def _offer(self, job: Job) -> bool:
+        """False if the queue is full."""
+        target = subject.subject_of(job)
+        try:
+            queued = await ride_out(
+                lambda: self.ledger.bus.publish_job(target, encode(job), job.traceparent),
+                limit_s=self.ledger.patience_s,
+            )
+        except QueueFull:
+            return False
+        _log.info("job submitted" if queued else "job was queued before", extra={"job_id": job.job_id})
+        return True
 
     async def _ended(self, job: Job) -> JobRecord | None:
         record = await self.ledger.read(job.run_id, job.job_id)
         return record if record is not None and record.state.terminal else None
+
+
+class _Door:
+    """The way into a queue that was full: one at a time knocks. Its two log lines come once for each time it fills."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._waiting = 0
+        self._knocking = asyncio.Lock()
+
+    @asynccontextmanager
+    async def outside(self, jobs: int) -> AsyncIterator[None]:
+        """Until it is our turn to knock, and while we do. `jobs`: how many are on their way into the queue."""
+        self._waiting += 1
+        if self._waiting == 1:
+            _log.warning("queue is full, jobs wait outside", extra={"stream": self._stream, "jobs": jobs})
+        try:
+            async with self._knocking:
+                yield
+            if self._waiting == 1:
+                _log.info("queue takes jobs again, none waits outside", extra={"stream": self._stream})
+        finally:
+            self._waiting -= 1
 
 
 def longest_wait_s(job: Job) -> float:

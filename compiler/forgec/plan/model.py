@@ -179,6 +179,11 @@ class Plan(Struct, frozen=True, kw_only=True, rename="camel"):
     def release_ids(self) -> tuple[str, ...]:
         return tuple(unit.id for unit in self.release)
 
+    def together(self, unit_id: str) -> int:
+        """How many dispatchers go on at the same time as this one, itself included."""
+        stages = (*(group.unit_ids for group in self.groups), self.release_ids)
+        return next((len(stage) for stage in stages if unit_id in stage), 1)
+
     def release_unit(self, unit_id: str) -> ReleaseUnit | None:
         """What the dispatcher of this id releases, if it is one of the release stage's."""
         return next((unit for unit in self.release if unit.id == unit_id), None)

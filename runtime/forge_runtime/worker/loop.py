@@ -2,7 +2,7 @@
 
 A slot takes a job only while it is free, so a job is never held by a worker that is busy, and only while there is room
 on the disk: a worker that can do nothing would always be free, and take every job only to fail it. Stopping drains: no
-new jobs; what runs may end within the grace time; what is left then is stopped and handed back, which costs it no start.
+new jobs; what runs may end within the grace time; what is left then is stopped and handed back, which costs no start.
 """
 
 import asyncio
