@@ -1,7 +1,13 @@
 """Three nats-servers that keep every stream threefold; what happens to "the server" happens to the one that leads.
 
-The leader meant is that of the job records, on whose writes every promise rests. A stopped process stands for one that
-is cut off: the others cannot tell the difference, and when it comes back it still believes that it leads.
+The leader meant is that of the job records, on whose writes every promise rests. All that is said to a server goes over
+lines that can be cut, and no server tells of a way around them:
+
+    cut off    nobody reaches it, neither the other two nor clients, who are refused and go elsewhere
+    isolated   the other two do not reach it, clients do: it takes their words, and can keep none of its promises
+    paused     the process is stopped: its connections stay, and nobody answers
+
+Each time it comes back believing that it leads.
 """
 
 import json
@@ -10,9 +16,11 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
 
+from tests.chaos.network import Line, Network, State
 from tests.nats_server import NatsServer, free_port
 
 from forge_runtime import subject
@@ -23,18 +31,23 @@ ELECTION_LIMIT_S: Final = 30.0
 """A first election takes a second or two, a later one up to ten."""
 
 ANSWER_S: Final = 1.0
+_NOWHERE: Final = "127.0.0.1:1"
 
 _STREAM: Final = f"KV_{subject.JOBS_BUCKET}"
 
 
 class Cluster:
-    """A Server of tests.chaos.fleet."""
+    """A Partitionable of tests.chaos.fleet."""
 
     def __init__(self, folder: Path) -> None:
         token = secrets.token_urlsafe(24)
         route_ports = [free_port() for _ in range(SERVERS)]
         self._http_ports = [free_port() for _ in range(SERVERS)]
-        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in route_ports)
+        self._network = Network()
+        self._routes = {
+            (caller, called): self._network.connect(route_ports[called])
+            for caller, called in permutations(range(SERVERS), 2)
+        }
         self._servers = [
             NatsServer(
                 folder / f"n{number}",
@@ -42,16 +55,23 @@ class Cluster:
                 more=f"""
                 server_name: n{number}
                 http: "127.0.0.1:{self._http_ports[number]}"
-                cluster {{ name: chaos, listen: "127.0.0.1:{route_ports[number]}", routes: [{routes}] }}
+                cluster {{
+                    name: chaos
+                    listen: "127.0.0.1:{route_ports[number]}"
+                    routes: [{self._called_from(number)}]
+                    advertise: "{_NOWHERE}"  # no route but ours
+                    no_advertise: true  # nor a client that knows the others' own ports
+                }}
                 """,
             )
             for number in range(SERVERS)
         ]
+        self._doors = [self._network.connect(server.port) for server in self._servers]
         self._victim = 0
 
     @property
     def url(self) -> str:
-        return ",".join(server.url for server in self._servers)
+        return ",".join(f"nats://127.0.0.1:{door.port}" for door in self._doors)
 
     @property
     def token_file(self) -> Path:
@@ -72,8 +92,22 @@ class Cluster:
         self._victim = self._leader()
         self._servers[self._victim].kill()
 
+    def cut_off(self) -> None:
+        """The leader, from everybody."""
+        self._victim = self._leader()
+        self._network.set(self._routes_of_victim(), State.SILENT)
+        self._network.set([self._doors[self._victim]], State.REFUSED)
+
+    def isolate(self) -> None:
+        """The leader, from the other two."""
+        self._victim = self._leader()
+        self._network.set(self._routes_of_victim(), State.SILENT)
+
+    def heal(self) -> None:
+        self._network.set([*self._routes.values(), *self._doors], State.OPEN)
+
     def pause(self) -> None:
-        """Cut the leader off."""
+        """SIGSTOP to the leader."""
         self._victim = self._leader()
         self._servers[self._victim].pause()
 
@@ -83,6 +117,14 @@ class Cluster:
     def stop(self) -> None:
         for server in self._servers:
             server.stop()
+        self._network.close()
+
+    def _called_from(self, number: int) -> str:
+        lines = [line for (caller, _), line in self._routes.items() if caller == number]
+        return ", ".join(f'"nats://127.0.0.1:{line.port}"' for line in lines)
+
+    def _routes_of_victim(self) -> list[Line]:
+        return [line for ends, line in self._routes.items() if self._victim in ends]
 
     def _leader(self) -> int:
         """The number of the server that leads the job records."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from tests.leash import on_leash
 
@@ -43,6 +43,15 @@ class Server(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def stop(self) -> None: ...
+
+
+@runtime_checkable
+class Partitionable(Server, Protocol):
+    """A cluster whose leader can be parted from others."""
+
+    def cut_off(self) -> None: ...
+    def isolate(self) -> None: ...
+    def heal(self) -> None: ...
 
 
 class Member:
@@ -177,6 +186,20 @@ class Fleet:
         await asyncio.sleep(away_s)
         await asyncio.to_thread(self.server.resume)
 
+    async def cut_server_off(self, away_s: float) -> None:
+        """Nobody reaches it."""
+        cluster = self._cluster()
+        await asyncio.to_thread(cluster.cut_off)
+        await asyncio.sleep(away_s)
+        await asyncio.to_thread(cluster.heal)
+
+    async def isolate_server(self, away_s: float) -> None:
+        """Its clients reach it, and no other server."""
+        cluster = self._cluster()
+        await asyncio.to_thread(cluster.isolate)
+        await asyncio.sleep(away_s)
+        await asyncio.to_thread(cluster.heal)
+
     def set_clock(self, worker: Member, offset_s: float) -> None:
         clocks = self.folder / "clock"
         clocks.mkdir(exist_ok=True)
@@ -188,6 +211,10 @@ class Fleet:
 
     async def stop(self) -> None:
         await asyncio.gather(*(member.stop() for member in [*self.services, *self.workers, *self.dispatchers]))
+
+    def _cluster(self) -> Partitionable:
+        assert isinstance(self.server, Partitionable), "a single server has nobody to be parted from"
+        return self.server
 
     def _member(self, name: str, arguments: Sequence[str], settled: Settled) -> Member:
         environment = {

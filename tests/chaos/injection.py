@@ -87,4 +87,9 @@ class Injection:
                 self.fleet.set_clock(victim, fault.amount_s)
 
 
-_SERVER_FAULTS = {Kind.KILL_SERVER: Fleet.restart_server, Kind.PAUSE_SERVER: Fleet.pause_server}
+_SERVER_FAULTS = {
+    Kind.KILL_SERVER: Fleet.restart_server,
+    Kind.PAUSE_SERVER: Fleet.pause_server,
+    Kind.CUT_SERVER_OFF: Fleet.cut_server_off,
+    Kind.ISOLATE_SERVER: Fleet.isolate_server,
+}

@@ -49,7 +49,8 @@ class Leased:
         self._size = size
         self._folder = folder
         self._bus = await connect(self._settings)
-        await provision(self._bus, replicas=self._replicas)
+        # The leader of a cluster that has just begun may leave its first questions without an answer.
+        await ride_out(lambda: provision(self._bus, replicas=self._replicas), limit_s=SETTLE_S)
         await samples.set_ack_wait(self._bus, _TASKS, LEASE_S)
         self._plan = plan_of(size)
         self._digest = await samples.store_plan(self._bus, self._plan)

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from tests.chaos.schedule import LEASE_S, Fault, Kind, Size, count
+from tests.chaos.schedule import LEASE_S, SERVER_KINDS, Fault, Kind, Size, count
 from tests.chaos.trial import Recovery, Trial
 
-RECOVERED_KINDS = (Kind.KILL_WORKER, Kind.PAUSE_WORKER, Kind.KILL_SERVER, Kind.PAUSE_SERVER)
+RECOVERED_KINDS = (Kind.KILL_WORKER, Kind.PAUSE_WORKER, *SERVER_KINDS)
 
 
 def to_json(seed: int, size: Size, schedule: Sequence[Fault], trials: Sequence[Trial]) -> bytes:

@@ -24,6 +24,8 @@ class Kind(enum.StrEnum):
     KILL_DISPATCHER = "kill dispatcher"
     KILL_SERVER = "kill server"
     PAUSE_SERVER = "pause server"
+    CUT_SERVER_OFF = "cut server off"
+    ISOLATE_SERVER = "isolate server"
     PAUSE_WORKER = "pause worker"
     FILL_DISK = "fill disk of worker"
     JUMP_CLOCK = "jump clock of worker"
@@ -123,13 +125,20 @@ CLUSTER: Final = Size(
         Kind.KILL_WORKER: 8,
         Kind.KILL_DISPATCHER: 4,
         Kind.KILL_SERVER: 3,
-        Kind.PAUSE_SERVER: 3,
+        Kind.PAUSE_SERVER: 1,
+        Kind.CUT_SERVER_OFF: 2,
+        Kind.ISOLATE_SERVER: 2,
         Kind.PAUSE_WORKER: 1,
         Kind.CANCEL_RUN: 1,
     },
     limit_s=600,
 )
 """Where "the server" is the one of three that leads."""
+
+SERVER_KINDS: Final = (Kind.KILL_SERVER, Kind.PAUSE_SERVER, Kind.CUT_SERVER_OFF, Kind.ISOLATE_SERVER)
+
+ELECTION_S: Final = 9.0
+"""A server that hears nothing of its leader calls for a new one after 4 to 9 s."""
 
 SIZES: Final = {size.name: size for size in (SMALL, NIGHTLY, CLUSTER)}
 
@@ -173,6 +182,8 @@ _AMOUNTS_S: Final = {
     Kind.KILL_DISPATCHER: (0.0, 1.0),
     Kind.KILL_SERVER: (0.0, 2.0),
     Kind.PAUSE_SERVER: (2 * LEASE_S, 5 * LEASE_S),
+    Kind.CUT_SERVER_OFF: (1.1 * ELECTION_S, 1.7 * ELECTION_S),
+    Kind.ISOLATE_SERVER: (1.1 * ELECTION_S, 1.7 * ELECTION_S),
     Kind.PAUSE_WORKER: (1.4 * LEASE_S, 2.5 * LEASE_S),
     Kind.CANCEL_RUN: (0.0, 0.0),
     Kind.FILL_DISK: (2 * LEASE_S, 3 * LEASE_S),

@@ -11,7 +11,7 @@ from tests.chaos.design import Design, Verdict
 from tests.chaos.fleet import Fleet, Server
 from tests.chaos.injection import Hit, Injection
 from tests.chaos.observer import Observer
-from tests.chaos.schedule import Fault, Kind, Size
+from tests.chaos.schedule import SERVER_KINDS, Fault, Kind, Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ async def _work(design: Design, fleet: Fleet, injection: Injection, schedule: Se
 
 def _recovery_s(hit: Hit, observer: Observer) -> float | None:
     """Until the last of the jobs in hand was begun anew or ended; of the server, how long no job at all ended."""
-    if hit.fault.kind in (Kind.KILL_SERVER, Kind.PAUSE_SERVER):
+    if hit.fault.kind in SERVER_KINDS:
         return observer.standstill_s(hit.at, hit.at + hit.fault.amount_s)
     if not hit.held or hit.fault.kind not in (Kind.KILL_WORKER, Kind.PAUSE_WORKER):
         return None
