@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import compiler, discovery, dispatcher
+from benchmarks import compiler, discovery, dispatcher, runtime
 from benchmarks.measure import ROUNDS
-from benchmarks.table import Table
+from benchmarks.table import Grid, Table
 
-TABLES: Final[dict[str, Callable[[Path], Iterable[Table]]]] = {
+TABLES: Final[dict[str, Callable[[Path], Iterable[Table | Grid]]]] = {
     "start": compiler.start,
     "compile": compiler.compile_,
     "step": compiler.step_granularity,
     "growth": compiler.growth,
     "discovery": discovery.discovery,
     "dispatcher": dispatcher.dispatcher,
+    "runtime": runtime.runtime,
 }
 DOCUMENT: Final = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 _MARK: Final = "<!-- measured -->\n"

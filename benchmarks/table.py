@@ -30,3 +30,23 @@ class Table:
                 f" | {result.peak_mib:.0f} | {ratio} |"
             )
         return "\n".join([*lines, "", self.notes, ""])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """A table whose columns are its own. The first cell of each row names it."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: str
+
+    def text(self) -> str:
+        lines = [
+            f"### {self.title}",
+            "",
+            f"| | {' | '.join(self.headings)} |",
+            f"|---|{'---|' * len(self.headings)}",
+            *(f"| {' | '.join(row)} |" for row in self.rows),
+        ]
+        return "\n".join([*lines, "", self.notes, ""])

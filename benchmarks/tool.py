@@ -16,19 +16,19 @@ FORGEC: Final = str(Path(sys.executable).parent / "forgec")
 
 
 def peers() -> Path | None:
-    """The `bin` folder of an environment with Hera and kfp, made the first time; None where they cannot be had."""
+    """The `bin` folder of an environment with the peers, made the first time; None where they cannot be had."""
     requirements = HERE / "peers" / "requirements.txt"
     folder = CACHE / "peers"
     stamp = folder / "requirements.txt"
     if stamp.exists() and stamp.read_bytes() == requirements.read_bytes():
         return folder / "bin"
-    print("installing Hera and kfp to compare with (a minute or two) ...", file=sys.stderr)
+    print("installing the peers to compare with (a minute or two) ...", file=sys.stderr)
     try:
         _run(PYTHON, "-m", "venv", "--clear", str(folder))
         _run(str(folder / "bin/pip"), "install", "-q", "--disable-pip-version-check", "-r", str(requirements))
         _run(str(folder / "bin/python"), "-m", "compileall", "-q", str(folder / "lib"))
     except (OSError, subprocess.SubprocessError) as error:
-        print(f"not compared with Hera and kfp: {error}", file=sys.stderr)
+        print(f"not compared with peers: {error}", file=sys.stderr)
         return None
     shutil.copy(requirements, stamp)
     return folder / "bin"

@@ -61,6 +61,11 @@ class NatsServer:
         """Started and not ended by us; also while it is stopped."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server does not run"
+        return self._process.pid
+
     def said(self) -> str:
         """The end of its log."""
         return self._log.read_text()[-2000:]

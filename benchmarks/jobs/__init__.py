@@ -1,0 +1,1 @@
+"""Jobs that do nothing, carried by this project and by others over the same kind of server."""

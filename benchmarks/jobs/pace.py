@@ -1,0 +1,41 @@
+"""How jobs are asked for, the same for every contender. Standard library alone: peers have an environment of their own.
+
+    trips   a job every 1/RATE s, whatever became of those before; each is timed from when it was due
+    burst   all at once; timed until the end of the last one is known
+
+What was measured is one JSON object on stdout.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Carry = Callable[[int], Awaitable[None]]
+"""Brings the job of this number to its end; returns when the asker knows it, and raises for any other end."""
+
+
+async def measure(carry: Carry, kind: str, number: int, rate: float) -> None:
+    measured = await (_trips(carry, number, rate) if kind == "trips" else _burst(carry, number))
+    print(json.dumps(measured), flush=True)
+
+
+async def _trips(carry: Carry, number: int, rate: float) -> dict[str, Any]:
+    """Open loop: a slow answer does not put off the next question, so it cannot hide the waiting that it causes."""
+    loop = asyncio.get_running_loop()
+    began = loop.time() + 0.1
+
+    async def trip(index: int) -> float:
+        due = began + index / rate
+        await asyncio.sleep(due - loop.time())
+        await carry(index)
+        return loop.time() - due
+
+    return {"trips_s": await asyncio.gather(*map(trip, range(number)))}
+
+
+async def _burst(carry: Carry, number: int) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.gather(*map(carry, range(number)))
+    return {"wall_s": loop.time() - began}

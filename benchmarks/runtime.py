@@ -1,0 +1,127 @@
+"""Jobs that do nothing, from being asked for to being known as ended, over a server that syncs every write."""
+
+import os
+import signal
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.jobs.contender import BURST, PACE, SLOTS, TRIPS, WORKERS, Turn, bench, cpu_of, take_turn
+from benchmarks.jobs.others import others
+from benchmarks.jobs.ours import floor, ours
+from benchmarks.jobs.worker import HELD
+from benchmarks.table import Grid
+
+TURNS: Final = 3
+IDLE_S: Final = 20.0
+IDLE_SLOTS: Final = 50
+RESTART_AFTER_S: Final = 3.0
+_WRITES: Final = 500
+
+
+def runtime(folder: Path) -> Iterator[Grid]:
+    yield _carrying(folder)
+    yield _recovery(folder)
+
+
+def _carrying(folder: Path) -> Grid:
+    contenders = [ours(), *others(), floor()]
+    turns: dict[str, list[Turn]] = {contender.name: [] for contender in contenders}
+    for number in range(TURNS):
+        for place, contender in enumerate(contenders):
+            turns[contender.name].append(take_turn(contender, folder / f"turn-{number}-{place}"))
+    sync_ms = _sync_ms(folder)
+    return Grid(
+        title="Jobs",
+        headings=["p50, ms", "p99, ms", "jobs/s (min-max)", "CPU a job, ms", "promises"],
+        rows=[_row(contender.name, turns[contender.name], contender.promises) for contender in contenders],
+        notes=(
+            f"Medians of {TURNS} turns, each on a new nats-server with `sync_interval: always`; {WORKERS} worker"
+            f" processes of {SLOTS} slots. Times: {TRIPS} jobs, {PACE:g} a second whatever became of those before."
+            f" Rate and CPU (asker, workers and server together): {BURST:,} jobs asked for at once. This project's"
+            " records, queues and events are audited after each turn: every job ended once, and was told. A synced"
+            f" write of 4 KiB takes this disk {statistics.median(sync_ms):.2f} ms (p99 {_percentile(sync_ms, 99):.2f})."
+        ),
+    )
+
+
+def _row(name: str, turns: Sequence[Turn], promises: str) -> list[str]:
+    rates = [BURST / turn.burst_s for turn in turns]
+    p50, p99 = (
+        statistics.median(_percentile([1000 * trip_s for trip_s in turn.trips_s], percent) for turn in turns)
+        for percent in (50, 99)
+    )
+    cpu_ms = statistics.median(1000 * turn.cpu_s / BURST for turn in turns)
+    rate = f"{statistics.median(rates):.0f} ({min(rates):.0f}-{max(rates):.0f})"
+    return [name, f"{p50:.2f}", f"{p99:.2f}", rate, f"{cpu_ms:.2f}", promises]
+
+
+def _recovery(folder: Path) -> Grid:
+    rows = [
+        ["a worker with the job is killed", f"{_after_worker_kill_s(folder / 'kill'):.1f} s"],
+        ["the server is killed and started again", f"{_after_server_kill_s(folder / 'restart'):.1f} s"],
+        [f"CPU of an idle worker of {IDLE_SLOTS} slots, a minute", f"{_idle_cpu_s(folder / 'idle'):.2f} s"],
+    ]
+    return Grid(
+        title="Recovery and idling",
+        headings=["this project"],
+        rows=rows,
+        notes=(
+            "From the kill of the worker to the job's known end by another one; a lease lasts 30 s. Of the server: the"
+            f" longest that any job took, {PACE:g} a second being asked for all the while."
+        ),
+    )
+
+
+def _after_worker_kill_s(folder: Path) -> float:
+    folder.mkdir()
+    with bench(ours(), folder, workers=1, slots=1) as made:
+        load = made.start_load("burst", 1, 0.0, HELD)
+        time.sleep(RESTART_AFTER_S)
+        made.workers[0].send_signal(signal.SIGKILL)
+        killed_at = time.monotonic()
+        made.workers[0].wait()
+        made.add_worker(1)
+        _, errors = load.communicate(timeout=60)
+        assert load.returncode == 0, errors
+        return time.monotonic() - killed_at
+
+
+def _after_server_kill_s(folder: Path) -> float:
+    folder.mkdir()
+    with bench(ours(), folder) as made:
+        load = made.start_load("trips", TRIPS, PACE)
+        time.sleep(RESTART_AFTER_S)
+        made.server.kill()
+        made.server.start()
+        trips = made.finish(load)["trips_s"]
+        return float(max(trips))
+
+
+def _idle_cpu_s(folder: Path) -> float:
+    folder.mkdir()
+    with bench(ours(), folder, workers=1, slots=IDLE_SLOTS) as made:
+        pid = made.workers[0].pid
+        before_s = cpu_of(pid)
+        time.sleep(IDLE_S)
+        return (cpu_of(pid) - before_s) * 60 / IDLE_S
+
+
+def _sync_ms(folder: Path) -> list[float]:
+    times = []
+    descriptor = os.open(folder / "synced", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        for _ in range(_WRITES):
+            began = time.perf_counter()
+            os.write(descriptor, bytes(4096))
+            os.fsync(descriptor)
+            times.append(1000 * (time.perf_counter() - began))
+    finally:
+        os.close(descriptor)
+    return times
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
