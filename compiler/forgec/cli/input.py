@@ -106,12 +106,16 @@ def locate_directory(directory: "Path", arguments: argparse.Namespace) -> "Locat
 
 
 def survey_directory(directory: "Path", arguments: argparse.Namespace) -> "tuple[Survey, str | None]":
-    """A repository, as it is or at `--rev`, before the event; and the commit's id."""
-    from forgec import pipeline
+    """A repository, as it is or at `--rev`, before the event; and the commit's id.
+
+    Without the pipeline, whose other stages a command may have no use for.
+    """
     from forgec.adapter.git import open_tree
+    from forgec.discovery.discover import survey
+    from forgec.discovery.evaluate import evaluate_builtin
 
     tree, commit = open_tree(directory, arguments.rev)
-    return pipeline.survey(tree, evaluator_of(arguments)), commit
+    return survey(tree, evaluator_of(arguments) or evaluate_builtin), commit
 
 
 def evaluator_of(arguments: argparse.Namespace) -> "Evaluate | None":
