@@ -3,7 +3,8 @@
     run     pending -> discovering -> running -> succeeded | failed | cancelled
     child   pending -> running -> succeeded | failed | cancelled     (phase, task, step)
             pending -> skipped | cancelled
-    job     queued <-> leased -> succeeded | failed | cancelled | expired
+    job     queued <-> leased -> succeeded | failed | cancelled
+            queued -> failed | cancelled | expired     failed -> queued (one that was given up, put back by hand)
     deploy  pending -> active | failed     active -> superseded
 
 A state without a way out is final: nothing changes it any more. Staying in a state is never an error.
@@ -100,10 +101,10 @@ STEP: Final = Machine("step", _CHILD)
 JOB: Final = Machine(
     "job",
     _table(
-        queued="leased cancelled expired",
-        leased="queued succeeded failed cancelled expired",
+        queued="leased failed cancelled expired",
+        leased="queued succeeded failed cancelled",
         succeeded="",
-        failed="",
+        failed="queued",
         cancelled="",
         expired="",
     ),

@@ -34,8 +34,8 @@ LEGAL = {
     "run": "pending>discovering pending>failed pending>cancelled discovering>running discovering>succeeded "
     "discovering>failed discovering>cancelled running>succeeded running>failed running>cancelled",
     "phase": "pending>running pending>skipped pending>cancelled running>succeeded running>failed running>cancelled",
-    "job": "queued>leased queued>cancelled queued>expired leased>queued leased>succeeded leased>failed "
-    "leased>cancelled leased>expired",
+    "job": "queued>leased queued>failed queued>cancelled queued>expired leased>queued leased>succeeded leased>failed "
+    "leased>cancelled failed>queued",
     "deployment": "pending>active pending>failed active>superseded",
 }
 LEGAL["task"] = LEGAL["step"] = LEGAL["phase"]
