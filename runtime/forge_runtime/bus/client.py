@@ -1,11 +1,16 @@
-"""nats-py's client, with two things it lacks: a refusal finds whoever was refused, and nothing is said in the clear.
+"""nats-py's client, with three things it lacks: a refusal finds whoever was refused, nothing is said in the clear, and
+a server that answers nothing is left.
 
 The server refuses a subject with a line of its own, tied to no request: nats-py hands it to a callback, while the one
 who asked waits for his time limit. Here each operation notes what it sends, and learns of a refusal at once. And where
 TLS is wanted, nats-py goes on without it if the server, or somebody in between, says that there is none.
+
+A server that is parted from the rest of its cluster keeps its clients, and can do nothing for them: requests go out and
+no answer comes. The others may have a leader long since, so we go to one of them.
 """
 
 import re
+import time
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -13,8 +18,16 @@ from typing import Any, Final, Self
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+SILENCE_S: Final = 10.0
+"""Without any answer, until another server is tried: all are silent in an election, which takes up to 9 s."""
+
+_LEADERLESS: Final = b'"err_code":10008'
+"""JetStream's word for "temporarily unavailable": of a server whose cluster has no leader that it knows."""
+
+_ERROR_BYTES: Final = 500
 _REFUSAL: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 
 
@@ -24,6 +37,8 @@ class BusClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._operations: set[Operation] = set()
+        self._answered_at = 0.0
+        self._silent_since: float | None = None
 
     def during(self, on_refused: Callable[[], None]) -> "Operation":
         """A context: what this task, and those it starts there, send is the operation's."""
@@ -50,6 +65,38 @@ class BusClient(Client):
     async def subscribe(self, subject: str, *arguments: Any, **options: Any) -> Subscription:
         _note(subject)
         return await super().subscribe(subject, *arguments, **options)
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        began = time.monotonic()
+        answer: Msg | None = None
+        try:
+            answer = await super().request(subject, payload, timeout, old_style, headers)
+        finally:
+            if answer is None or _LEADERLESS in answer.data[:_ERROR_BYTES]:
+                await self.note_silence(began)
+            else:
+                self.note_answer()
+        return answer
+
+    def note_answer(self) -> None:
+        """JetStream answered, to whatever was asked."""
+        self._answered_at = time.monotonic()
+        self._silent_since = None
+
+    async def note_silence(self, since: float) -> None:
+        """What was asked then has no answer. Goes to another server, if there is one, when this has lasted 10 s."""
+        if self._silent_since is None:
+            self._silent_since = max(since, self._answered_at)
+        if len(self._server_pool) > 1 and time.monotonic() >= self._silent_since + SILENCE_S:
+            self.note_answer()  # so that the next one has as long
+            await self.force_reconnect()
 
     def _connect_command(self) -> bytes:
         """The first line that we send, with what we are known by."""

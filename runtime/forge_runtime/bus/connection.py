@@ -8,6 +8,7 @@ the server through it.
 import asyncio
 import logging
 import math
+import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -191,8 +192,11 @@ class Connection:
         return _reason(error)
 
     async def _connect(self, settings: BusSettings) -> None:
+        servers = settings.url.split(",")
+        random.shuffle(servers)
         await self.client.connect(
-            settings.url.split(","),
+            servers,
+            dont_randomize=True,  # from now on by turns: whoever leaves a server goes to another
             name=settings.name,
             inbox_prefix=inbox_prefix(settings.user),
             # A dead peer is noticed after 20-30 s; the client's own default is four minutes and more.
@@ -225,6 +229,7 @@ class Connection:
             wake()
 
     async def _note_up(self) -> None:
+        self.client.note_answer()  # a new server starts anew
         self._up.set()
         _log.info("bus %s: connected again", self.url)
 

@@ -14,6 +14,7 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -43,6 +44,7 @@ _BACKOFF_MAX_S: Final = 5.0
 _NANOSECONDS: Final = 1_000_000_000
 
 _HEARTBEAT: Final = "100"
+_NOBODY: Final = "503"
 _EXPIRED: Final = frozenset({"404", "408"})
 _ACK_PREFIX: Final = "$JS.ACK."
 
@@ -149,6 +151,7 @@ class Puller:
         if expires_s >= 2 * _HEARTBEAT_S:  # the server refuses a heartbeat above half of the expiry
             request["idle_heartbeat"] = int(_HEARTBEAT_S * _NANOSECONDS)
             silence_s = _SILENCE_S
+        began = time.monotonic()
         self._connection.lost.add(inbox.interrupt)
         try:
             with client.during(inbox.interrupt) as sent:
@@ -159,7 +162,11 @@ class Puller:
                 answer = await inbox.answer(silence_s)
                 if answer is None and sent.refused is not None:
                     raise self._connection.not_allowed(self._name, sent.refused)
-            # No await between here and the caller: a cancellation can no longer part us from a message in hand.
+            if answer is None or _status(answer) == _NOBODY:
+                await client.note_silence(began)
+            else:
+                client.note_answer()
+            # No pause between here and the caller: a cancellation can no longer part us from a message in hand.
             return answer
         finally:
             self._connection.lost.discard(inbox.interrupt)
@@ -249,7 +256,7 @@ def _status(message: Msg) -> str | None:
 
 def _refusal(answer: Msg) -> str:
     status = _status(answer)
-    if status == "503":
+    if status == _NOBODY:
         return "nobody answers; the stream or its consumer is missing"
     description = (answer.headers or {}).get("Description", "no description")
     return f"refused with {status}: {description}"

@@ -3,14 +3,19 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.nats_server import NatsServer, free_port
 from tests.runtime.bus.conftest import OpenBus
 
+from forge_runtime import subject
+from forge_runtime.bus import client
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.job import JobType
+from forge_runtime.outage import ride_out
 from forge_runtime.settings import BusSettings
 
 
@@ -161,3 +166,60 @@ async def test_a_cancellation_that_the_client_library_drops_is_not_lost(nats_ser
 
     assert asking.cancelled()
     await connection.close()
+
+
+async def test_a_server_that_answers_nothing_is_left_for_another(
+    nats_server: NatsServer, open_bus: OpenBus, mute_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE_S", 0.3)
+    async with open_bus() as bus:
+        await bus.jobs.put("state.run-1.job-1", b"kept")
+    both = BusSettings(url=f"{nats_server.url},{mute_server.url}", credentials=nats_server.token_file, name="worker")
+    await asyncio.to_thread(nats_server.stop)
+
+    bus = await connect(both)
+    nats_server.start()
+    entry = await ride_out(lambda: bus.jobs.get("state.run-1.job-1"), limit_s=10)
+
+    await bus.close()
+    assert entry is not None
+    assert entry.value == b"kept"
+
+
+async def test_a_worker_that_only_pulls_leaves_such_a_server_too(
+    nats_server: NatsServer, open_bus: OpenBus, mute_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SILENCE_S", 0.3)
+    async with open_bus() as bus:
+        await bus.publish_job("pipeline.tasks.run-1.job-1", b"waits")
+    both = BusSettings(url=f"{nats_server.url},{mute_server.url}", credentials=nats_server.token_file, name="worker")
+    await asyncio.to_thread(nats_server.stop)
+
+    bus = await connect(both)
+    nats_server.start()
+    delivery = await ride_out(lambda: bus.pull(subject.queue_of(JobType.CI), 5.0), limit_s=10)
+
+    await bus.close()
+    assert delivery is not None
+    assert delivery.data == b"waits"
+
+
+async def test_the_only_server_is_not_left(mute_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENCE_S", 0.0)
+    bus = await connect(mute_server.settings())
+
+    with pytest.raises(BusUnavailable):
+        await bus.jobs.get("state.run-1.job-1")
+
+    assert bus.connection.connected
+    await bus.close()
+
+
+@pytest.fixture
+def mute_server(nats_server: NatsServer, tmp_path: Path) -> Iterator[NatsServer]:
+    """Takes connections, and has no JetStream that would answer: like one that is parted from its cluster."""
+    guard = f'authorization {{ token: "{nats_server.token}" }}'
+    server = NatsServer(tmp_path / "mute", token=nats_server.token, guard=guard)
+    server.start()
+    yield server
+    server.stop()
