@@ -59,6 +59,9 @@ from forgec.plan.digest import digest_of
 BEAT_RETRY_S: Final = 1.0
 """After a beat that failed: several tries fit into what is left of the lease."""
 
+HELD_S: Final = 0.1
+"""Until a job that another holds is looked at again, at least: a message's ack wait ends moments before the lease."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -137,7 +140,7 @@ class Attempt:
         seldom, so that even an hour's error does not use up the deliveries of the message.
         """
         left_s = (record.lease_until or 0.0) - self._ledger.clock()
-        return max(BEAT_RETRY_S, min(left_s, record.job.limits.heartbeat_s * self._delivery.deliveries))
+        return max(HELD_S, min(left_s, record.job.limits.heartbeat_s * self._delivery.deliveries))
 
     async def _hold(self, claimed: Standing, raised: Raised) -> None:
         """Work, and whatever ends it."""
