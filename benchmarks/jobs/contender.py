@@ -28,6 +28,9 @@ READY_S: Final = 3.0
 """Until a worker's interpreter has started and it has asked for work; the warm-up waits for what is left."""
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+STOP_S: Final = 12.0
+"""For all workers to end when told to; this project's drain for 10 s at most."""
+
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -122,9 +125,10 @@ def bench(contender: Contender, folder: Path, *, workers: int = WORKERS, slots: 
     finally:
         for worker in made.workers:
             worker.send_signal(signal.SIGTERM)
+        end = time.monotonic() + STOP_S
         for worker in made.workers:
             try:
-                worker.wait(20)
+                worker.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
