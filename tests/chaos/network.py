@@ -4,7 +4,7 @@
 
     open     what comes is passed on, both ways
     silent   connections stay and new ones are taken, but nothing gets through until the line is mended: packets lost
-    refused  connections are reset, new ones are refused: a host that says that there is nobody
+    refused  connections are ended, new ones are refused: a host that says that there is nobody
 
 The relays run in a thread of their own, because servers talk to each other before there is a loop and while it is busy.
 """
