@@ -12,7 +12,8 @@ A job that was given up, failed because infrastructure failed it each time, can 
 
 A lease is time in which nobody else may take the job. Its end takes nothing from the holder by itself: as long as the
 record still bears his nonce he may renew or complete, and the compare-and-set decides a race. So a clock that jumps
-costs a second execution at worst, never a second completion.
+costs a second execution at worst, never a second completion. A lease that ends later than any clock within the allowed
+skew can have written it is therefore none: a dead worker whose clock was an hour ahead keeps nobody waiting.
 """
 
 import enum
@@ -28,6 +29,9 @@ STARTS_MAX: Final = 3
 
 POISON: Final = "JOB_POISON"
 """The error code of a job that was not even able to fail by itself."""
+
+SKEW_S_MAX: Final = 5.0
+"""Between the clocks of two machines."""
 
 BEATS_PER_LEASE: Final = 3
 """A 30 s lease is renewed every 10 s, so two beats may be lost before the job is another's."""
@@ -61,7 +65,7 @@ def claim(record: JobRecord, holder: Holder, now: float) -> JobRecord | Refused:
         return Refused(Refusal.ENDED, record)
     if _holds(record, holder):
         return record  # our own write, whose answer was lost
-    if record.state is JobState.LEASED and now < _lease_end(record):
+    if _is_held(record, now):
         return Refused(Refusal.HELD, record)
     if _waited_too_long(record, now):
         return _expired(record, holder.component, now)
@@ -114,7 +118,7 @@ def cancel(record: JobRecord, error: ErrorRecord, now: float, *, force: bool = F
     """End a job that nobody holds; with `force` also a held one, whose holder is then fenced out."""
     if record.state.terminal:
         return Refused(Refusal.ENDED, record)
-    if record.state is JobState.LEASED and now < _lease_end(record) and not force:
+    if _is_held(record, now) and not force:
         return Refused(Refusal.HELD, record)
     return _ended(record, JobState.CANCELLED, error, now)
 
@@ -132,7 +136,7 @@ def poison(record: JobRecord, component: str, reason: str, now: float, *, force:
     """End a job whose message leads nowhere, if nobody holds it; with `force` also if somebody does."""
     if record.state.terminal:
         return Refused(Refusal.ENDED, record)
-    if record.state is JobState.LEASED and now < _lease_end(record) and not force:
+    if _is_held(record, now) and not force:
         return Refused(Refusal.HELD, record)
     return _ended(record, JobState.FAILED, _poison_error(component, reason, now), now)
 
@@ -158,8 +162,10 @@ def _holds(record: JobRecord, holder: Holder) -> bool:
     return (record.state, record.worker, record.attempt_nonce) == (JobState.LEASED, holder.worker, holder.nonce)
 
 
-def _lease_end(record: JobRecord) -> float:
-    return record.lease_until or 0.0
+def _is_held(record: JobRecord, now: float) -> bool:
+    if record.state is not JobState.LEASED or record.lease_until is None:
+        return False
+    return now < record.lease_until <= now + record.job.limits.heartbeat_s + SKEW_S_MAX
 
 
 def _not_holder(record: JobRecord) -> Refused:

@@ -25,7 +25,7 @@ from forge_runtime.blob import Blob
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.event import EventKind, decode_event
 from forge_runtime.job import CiPayload, Job, JobRecord, JobState, decode_record
-from forge_runtime.lease import POISON, STARTS_MAX
+from forge_runtime.lease import STARTS_MAX, given_up
 from forge_runtime.run import RunRecord, decode_run
 from forgec.plan.digest import digest_of, read_plan
 from forgec.plan.model import Plan
@@ -46,7 +46,7 @@ class Audit:
     not_submitted: int = 0
     """Of runs that were stopped before they came to it."""
     given_up: int = 0
-    """Failed after three workers died over it, one after another: a poisoned job, as promised."""
+    """Failed after three starts, in each of which its worker died or had a full disk: as promised."""
     left: int = 0
     events: int = 0
     large_results: int = 0
@@ -98,13 +98,13 @@ def _judge(job_id: str, history: Sequence[tuple[int, JobRecord]], stopped: bool,
         found.findings.append(f"job {job_id} was completed more than once: {_story(records)}")
     if last.starts > STARTS_MAX:
         found.findings.append(f"job {job_id} was started {last.starts} times, {STARTS_MAX} are allowed")
-    error = last.result.error if last.result is not None else None
     if last.state is JobState.SUCCEEDED:
         if not before or (before[-1].state, before[-1].attempt_nonce) != (JobState.LEASED, last.attempt_nonce):
             found.findings.append(f"job {job_id} was completed by somebody who did not hold it: {_story(records)}")
-    elif error is not None and error.code == POISON and last.starts == STARTS_MAX:
+    elif given_up(last) and last.starts == STARTS_MAX:
         found.given_up += 1
     elif not (stopped and last.state is JobState.CANCELLED):
+        error = last.result.error if last.result is not None else None
         found.findings.append(f"job {job_id} ended as {last.state}: {error.code if error else 'no error'}")
     return last
 

@@ -163,7 +163,7 @@ def _counts(found: Audit) -> dict[str, int]:
         "terminal": found.terminal,
         "records": found.records,
         "not submitted": found.not_submitted,
-        "given up after three dead workers": found.given_up,
+        "given up after three starts": found.given_up,
         "events": found.events,
         "large results": found.large_results,
         "logs missing": found.logs_missing,

@@ -57,6 +57,13 @@ def test_claim_of_a_held_job_is_refused_until_its_lease_ends() -> None:
     assert (again.worker, again.starts, again.started_at) == ("worker-b", 2, LEASE_S)
 
 
+def test_a_lease_is_believed_as_far_as_clocks_may_differ_and_no_further() -> None:
+    record = taken(ALICE, now=lease.SKEW_S_MAX)
+
+    assert reason(lease.claim(record, BOB, 0.0)) is Refusal.HELD
+    assert isinstance(lease.claim(record, BOB, -0.001), JobRecord)
+
+
 def test_claim_repeated_by_the_same_attempt_is_one_start() -> None:
     record = taken(ALICE)
 

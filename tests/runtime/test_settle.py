@@ -44,7 +44,7 @@ async def test_job_of_a_silent_worker_is_ended_only_by_force(
 ) -> None:
     async with open_workshop({"web": [{"unit": "true"}]}) as shop:
         job = await shop.submit("web/unit")
-        await _hold(shop, lease_until=time.time() + 60)
+        await _hold(shop, lease_until=time.time() + job.limits.heartbeat_s)
 
         (record,) = await _settle(shop, [job.job_id], force=force)
 

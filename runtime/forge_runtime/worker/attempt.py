@@ -134,13 +134,8 @@ class Attempt:
         return decided
 
     def _left_s(self, record: JobRecord) -> float:
-        """Until another worker's lease ends, but a lease's length a delivery at most.
-
-        If it seems to last longer, a clock is wrong, perhaps ours, and the next to look may be somebody else. Ever more
-        seldom, so that even an hour's error does not use up the deliveries of the message.
-        """
-        left_s = (record.lease_until or 0.0) - self._ledger.clock()
-        return max(HELD_S, min(left_s, record.job.limits.heartbeat_s * self._delivery.deliveries))
+        """Until another worker's lease ends."""
+        return max(HELD_S, (record.lease_until or 0.0) - self._ledger.clock())
 
     async def _hold(self, claimed: Standing, raised: Raised) -> None:
         """Work, and whatever ends it."""
