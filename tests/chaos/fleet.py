@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -164,6 +165,8 @@ class Fleet:
         self.workers: list[Member] = []
         self.dispatchers: list[Member] = []
         self.services: list[Member] = []
+        self.clocks: defaultdict[str, float] = defaultdict(float)
+        """By how many seconds the clock of each worker is wrong."""
 
     def add_worker(self, name: str, arguments: Sequence[str]) -> None:
         self.workers.append(self._member(name, arguments, never))
@@ -201,6 +204,7 @@ class Fleet:
         await asyncio.to_thread(cluster.heal)
 
     def set_clock(self, worker: Member, offset_s: float) -> None:
+        self.clocks[worker.name] = offset_s
         clocks = self.folder / "clock"
         clocks.mkdir(exist_ok=True)
         (clocks / worker.name).write_text(str(offset_s))

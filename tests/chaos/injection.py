@@ -14,13 +14,15 @@ from tests.chaos.schedule import Fault, Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A fault that happened: to whom, how many seconds into the trial, and the jobs that the victim held then."""
+    """A fault that happened: to whom, how many seconds into the trial, what the victim held then, and how wrong its
+    clock was."""
 
     fault: Fault
     name: str
     at: float
     at_s: float
     held: frozenset[str]
+    clock_s: float
 
 
 VICTIM_WAIT_S: Final = 10.0
@@ -69,7 +71,8 @@ class Injection:
     def _note(self, fault: Fault, name: str) -> None:
         at = time.monotonic()
         held = frozenset(self.observer.held_by(name))
-        self.hits.append(Hit(fault=fault, name=name, at=at, at_s=at - self._began, held=held))
+        clock_s = self.fleet.clocks[name]
+        self.hits.append(Hit(fault=fault, name=name, at=at, at_s=at - self._began, held=held, clock_s=clock_s))
 
     async def _do(self, fault: Fault, victim: Member) -> None:
         match fault.kind:

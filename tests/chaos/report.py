@@ -76,13 +76,13 @@ def _details(trial: Trial) -> Iterator[str]:
     for finding in trial.findings or ["no findings"]:
         yield f"- {finding}"
     yield ""
-    yield "| at | victim | what happened | jobs in hand | recovery |"
-    yield "|---|---|---|---|---|"
+    yield "| at | victim | its clock | what happened | jobs in hand | recovery |"
+    yield "|---|---|---|---|---|---|"
     for fault in trial.faults:
         hit = fault.hit
         yield (
-            f"| {hit.at_s:.1f} s | {hit.name} | {hit.fault.kind} ({hit.fault.amount_s:+.1f} s) | {len(hit.held)} "
-            f"| {_seconds(fault.recovery_s)} |"
+            f"| {hit.at_s:.1f} s | {hit.name} | {f'{hit.clock_s:+.1f} s' if hit.clock_s else 'right'} "
+            f"| {hit.fault.kind} ({hit.fault.amount_s:+.1f} s) | {len(hit.held)} | {_seconds(fault.recovery_s)} |"
         )
 
 
@@ -117,6 +117,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
                 "victim": fault.hit.name,
                 "amount_s": fault.hit.fault.amount_s,
                 "in_hand": len(fault.hit.held),
+                "clock_s": fault.hit.clock_s,
                 "recovery_s": None if fault.recovery_s is None else _finite(fault.recovery_s),
             }
             for fault in trial.faults
