@@ -287,6 +287,24 @@ async def test_worker_without_a_disk_takes_no_job_from_another(open_workshop: Op
     assert (record.starts, record.worker) == (1, "worker-2")
 
 
+async def test_disk_that_fills_up_costs_a_slot_one_start(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"one": PASS, "two": PASS, "three": PASS}]}) as shop:
+        unfit = dataclasses.replace(shop.bench("worker-1"), scratch=shop.folder / "full")
+        async with shop.worker(unfit, slots=1):
+            await shop.submit("web/one")
+            await shop.reach("web/one", JobState.SUCCEEDED)
+            await until(lambda: _idle(shop, "full"))
+            unfit.scratch.rmdir()
+            unfit.scratch.write_text("a file, so that nothing can be made below it")
+            await shop.submit("web/two")  # the slot waits for a job, and takes it as it comes
+            await until(lambda: _handed_back(shop, "web/two"))
+            await shop.submit("web/three")
+            async with shop.worker(shop.bench("worker-2")):
+                records = [await shop.reach(name, JobState.SUCCEEDED) for name in ("web/two", "web/three")]
+
+    assert [record.starts for record in records] == [2, 1]
+
+
 async def test_attempt_leaves_no_scratch_directory(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": "touch file"}]}) as shop:
         async with shop.worker(grace_s=5.0):
@@ -339,6 +357,11 @@ def _code(record: JobRecord) -> str | None:
     return record.result.error.code if record.result is not None and record.result.error is not None else None
 
 
+async def _handed_back(shop: Workshop, name: str) -> bool | None:
+    record = await shop.record(name)
+    return (record.state, record.starts) == (JobState.QUEUED, 1) or None
+
+
 async def _write(shop: Workshop, job: Job, **fields: object) -> JobRecord:
     """Write a record past all rules, as a worker that is gone may have left it."""
     record = await shop.ledger.read(job.run_id, job.job_id)
@@ -362,9 +385,9 @@ async def _still_queued(shop: Workshop, job: Job) -> bool:
     return bool(info.state.messages)
 
 
-async def _idle(shop: Workshop) -> bool | None:
+async def _idle(shop: Workshop, scratch: str = "scratch") -> bool | None:
     """No work is in hand: every attempt has removed its directory."""
-    return not list((shop.folder / "scratch").iterdir()) or None
+    return not list((shop.folder / scratch).iterdir()) or None
 
 
 async def _counted(shop: Workshop, number: int) -> bool | None:

@@ -44,7 +44,7 @@ from forge_runtime.job import (
 from forge_runtime.lease import Holder, Refusal, Refused
 from forge_runtime.ledger import Decision, Ledger, NoRecord, Standing
 from forge_runtime.outage import ride_out
-from forge_runtime.retry import Retry, after_failure
+from forge_runtime.retry import RETRIED_CLASS, Retry, after_failure
 from forge_runtime.run import CancelFlag
 from forge_runtime.settle import cancelled_error
 from forge_runtime.subject import WorkQueue
@@ -77,6 +77,8 @@ class Attempt:
         self._component = f"worker.{queue.pool}"
         self._known: Standing
         self._told: asyncio.Task[None]
+        self.infrastructure_failed = False
+        """The cause may be this machine."""
         self._holder = Holder(worker=bench.worker, nonce=secrets.token_hex(8), component=self._component)
 
     async def run(self) -> None:
@@ -202,6 +204,7 @@ class Attempt:
         """Record the outcome, or try again what another try may cure."""
         error = outcome.error
         if outcome.status is JobState.FAILED and error is not None:
+            self.infrastructure_failed = error.error_class == RETRIED_CLASS
             jitter = random.random()  # noqa: S311 - spreads load, guards nothing
             match after_failure(error.error_class, execution.record.starts, jitter, lease.STARTS_MAX):
                 case Retry(after_s):

@@ -76,7 +76,10 @@ class Worker:
                 if taken is not None:
                     queue, delivery = taken
                     with self.bench.meter.slot(queue.pool, SlotState.BUSY):
-                        await Attempt(self.bench, queue, delivery).run()
+                        attempt = Attempt(self.bench, queue, delivery)
+                        await attempt.run()
+                    if attempt.infrastructure_failed:
+                        room.doubt()
             except BusUnavailable as error:
                 _log.warning("bus unavailable", extra={"why": str(error)})
                 await asyncio.sleep(AFTER_ERROR_S)
@@ -95,7 +98,10 @@ class Worker:
 
 
 class _Room:
-    """Whether work finds room on the disk; looked at once a second at most, since that means writing a megabyte."""
+    """Whether work finds room on the disk; looked at once a second at most, since that means writing a megabyte.
+
+    And after each failure: on a full disk jobs fail in no time, each at the price of one of its starts.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -112,3 +118,7 @@ class _Room:
             return False
         self._found_at = now
         return True
+
+    def doubt(self) -> None:
+        """Look again before the next job."""
+        self._found_at = float("-inf")
