@@ -1,8 +1,8 @@
 """Settling: the end of every job of a flagged run that has not ended by itself.
 
 Each is settled by the one who holds it: a worker ends what it runs, and is given a moment for it; what lies in a queue
-is cancelled here. The record first, then the event, for a job that had ended before as well; the messages of settled
-jobs are purged, and one that slips through finds its record ended.
+is cancelled here. The record first, then all that follows it, for a job that had ended before as well; the messages of
+settled jobs are purged, and one that slips through finds its record ended.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class Settlement:
         else:
             ended = decided
             _log.info("job cancelled", extra={"job_id": job_id, "reason": self.flag.reason, "forced": force or None})
-        await self.ledger.publish_end(ended)
+        await self.ledger.announce(ended, self.component)
         return ended
 
     def _error(self, now: float) -> ErrorRecord:

@@ -9,8 +9,9 @@ from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import Workshop
 
 from forge_runtime import subject
+from forge_runtime.dead_letter import Reason
 from forge_runtime.job import JobRecord, JobState, JobType, encode
-from forge_runtime.lease import cancel
+from forge_runtime.lease import cancel, poison
 from forge_runtime.run import CancelFlag, CancelReason
 from forge_runtime.settle import Settlement, cancelled_error
 from forge_runtime.watch import watch_run
@@ -70,6 +71,21 @@ async def test_end_that_nobody_told_is_told(open_workshop: OpenWorkshop) -> None
         await _settle(shop, [job.job_id])
 
         assert (await shop.events("cancelled"))[-1].job_id == job.job_id
+
+
+async def test_job_that_was_given_up_is_buried_even_if_whoever_gave_it_up_died_before(
+    open_workshop: OpenWorkshop,
+) -> None:
+    async with open_workshop({"web": [{"unit": "true"}]}) as shop:
+        job = await shop.submit("web/unit")
+        await shop.ledger.change(
+            job.run_id, job.job_id, lambda record, now: poison(record, "worker.tasks", "three workers lost it", now)
+        )
+
+        await _settle(shop, [job.job_id])
+
+        (letter,) = await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2)
+        assert letter.cause.reason is Reason.POISON
 
 
 async def _settle(shop: Workshop, job_ids: Iterable[str], *, force: bool = False) -> list[JobRecord]:
