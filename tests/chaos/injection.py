@@ -25,6 +25,10 @@ class Hit:
     clock_s: float
 
 
+GAP_S: Final = 0.5
+"""Between two faults. After an outage many are due; in one blow they would kill the same job three times in a row. Such
+a job is given up, as promised, and its run ends: what was left of it would be tried no more."""
+
 VICTIM_WAIT_S: Final = 10.0
 """The dead are started again after a third of a second, or a few when that is part of the fault."""
 
@@ -39,12 +43,15 @@ class Injection:
     missed: list[Fault] = field(default_factory=list)
     """Faults for which no victim was left."""
     _began: float = field(default_factory=time.monotonic)
+    _last: float = 0.0
 
     async def perform(self, schedule: Sequence[Fault]) -> None:
         """Returns when every fault is over: paused processes go on, the disk has room, the server answers."""
         async with asyncio.TaskGroup() as lasting:
             for fault in schedule:
                 await self.observer.until_ended(fault.after_jobs)
+                await asyncio.sleep(self._last + GAP_S - time.monotonic())
+                self._last = time.monotonic()
                 if fault.kind in _SERVER_FAULTS:  # nothing else is due while it is away
                     self._note(fault, "nats-server")
                     await _SERVER_FAULTS[fault.kind](self.fleet, fault.amount_s)
