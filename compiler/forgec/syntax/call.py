@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from forgec.diagnostic import Code, Diagnostic
+from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.source import Span
 from forgec.syntax import ast, number
 from forgec.syntax.operators import combine
@@ -151,13 +151,25 @@ class Calls:
                     if not _fits(value, parameter):  # which counts before one that is not known yet
                         break
             case Parameter.VALUES:
-                value = expressions.plain(expr, scope)
+                value = self._every_value(shown, expr, scope)
             case _:
                 value = expressions.scalar(expr, scope)
         if not _fits(value, parameter):
             found = show(value) if not isinstance(value, list | dict) else "this"
             raise wrong(Code.WRONG_TYPE, f"{shown} takes {parameter.value} here, not {found}", expr.span)
         return value
+
+    def _every_value(self, shown: str, expr: ast.Expr, scope: Scope) -> Any:
+        """What is searched as a whole: CUE goes on without an item that has no value."""
+        try:
+            return self._expressions.plain(expr, scope)
+        except Unknown as unknown:
+            cause = unknown.diagnostic
+            if unknown.final or cause is None:
+                raise
+            related = () if cause.span is None else (Related(cause.span, cause.message),)
+            message = f"{shown} needs the value of every item here"
+            raise Unknown(Diagnostic(cause.code, message, expr.span, related)) from None
 
     def _order(self, expr: ast.Expr, scope: Scope) -> Order:
         expressions = self._expressions

@@ -30,6 +30,8 @@ KNOWN: Final = {
     (Code.WRONG_TYPE, "where a single value is needed"): "CUE may overlook an operand around a hidden field",
     (Code.CONFLICT, "the operand "): "CUE overlooks limits of `a & b` inside an expression: \"\\(=~'x' & 'y')\"",
     (Code.UNRESOLVED, "the operand "): "the same, where one side is not there",
+    (Code.INCOMPLETE, "the operand "): "the same, where one side is not concrete",
+    (Code.UNRESOLVED, "needs the value of every item"): "CUE's list.Contains goes on without an item that is not there",
     (Code.CONFLICT, "the computed name "): "CUE makes a name of what it knows of the field by then",
     (Code.UNRESOLVED, "the computed name "): "the same, where that refers to nothing",
     (Code.TOO_DEEP, ""): "evaluation is bounded: nesting, steps, alternatives, the size of texts",
