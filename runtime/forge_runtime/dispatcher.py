@@ -36,7 +36,6 @@ from forge_runtime.event import Event, EventKind
 from forge_runtime.flow import BadResult, Part, begun, bring_to_end, data_of, discovery_part, parts_of
 from forge_runtime.job import DiscoveryData, JobRecord, JobState, JobType, utc_text
 from forge_runtime.lane import RUN_WINDOW, window_of
-from forge_runtime.lane import RUN_WINDOW, window_of
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord
@@ -201,9 +200,7 @@ class Dispatcher:
         left_s = run.deadline_at - self._ledger.clock()
         flag_key = subject.cancel_key(self.run_id)
         work = asyncio.create_task(bring_to_end(parts, submitter))
-        flagged = asyncio.create_task(
-            submitter.watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s)
-        )
+        flagged = asyncio.create_task(submitter.watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s))
         terminated = asyncio.create_task(self.terminated.wait())
         try:
             await asyncio.wait({work, flagged, terminated}, return_when=asyncio.FIRST_COMPLETED)

@@ -239,7 +239,7 @@ def _released(project: str, step: str) -> StepAddress:
 def _event(record: JobRecord, status: str, at: str) -> Event:
     job = record.job
     return Event(
-        kind=_KIND[job.type],
+        kind=event_kind(job.type),
         run_id=job.run_id,
         status=status,
         at=at,
@@ -252,6 +252,12 @@ def _event(record: JobRecord, status: str, at: str) -> Event:
 
 
 _DISCOVERY: Final = StepAddress(phase=ids.DISCOVERY_PHASE, project=ids.DISCOVERY_TASK, step=ids.DISCOVERY_STEP)
+
+
+def event_kind(job_type: JobType) -> EventKind:
+    """Under which kind jobs of a type are told."""
+    return _KIND[job_type]
+
 
 _KIND: Final = {
     JobType.DISCOVERY: EventKind.DISCOVERY,

@@ -1,5 +1,6 @@
 """Hiding secrets in text: every line of every value becomes `***`, wherever it stands."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -15,6 +16,7 @@ class Mask:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lines: tuple[str, ...] = ()
         self._bytes: tuple[bytes, ...] = ()
+        self._any = re.compile(rb"(?!)")
         self.hide(secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -22,6 +24,7 @@ class Mask:
         # The longest first, so that a secret within another leaves no rest.
         self._lines = tuple(sorted(lines, key=lambda line: (-len(line), line)))
         self._bytes = tuple(line.encode() for line in self._lines)
+        self._any = re.compile(b"|".join(map(re.escape, self._bytes)) or rb"(?!)")
 
     @property
     def bytes_max(self) -> int:
@@ -33,8 +36,17 @@ class Mask:
             text = text.replace(line, MASK)
         return text
 
+    def cut(self, data: bytes) -> int:
+        """How much of UTF-8 that goes on may be hidden by itself: no secret lies across this place, however it goes on.
+
+        At least all but `bytes_max`.
+        """
+        place = max(0, len(data) - self.bytes_max)
+        ends = (found.end() for found in self._any.finditer(data) if found.start() < place)
+        return max(place, *ends, 0)
+
     def data(self, data: bytes) -> bytes:
-        """The same of UTF-8 that was not cut into lines yet."""
+        """The same as `text` of UTF-8."""
         for line in self._bytes:
             data = data.replace(line, MASK.encode())
         return data

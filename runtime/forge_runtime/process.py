@@ -168,19 +168,21 @@ async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]], ma
     pipe = os.fdopen(read_fd, "rb", buffering=0)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     try:
-        pending = b""
+        hidden = pending = b""  # of the line that goes on: what is masked already, and what is not
         while chunk := await reader.read(_READ_BYTES):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                for piece in _pieces(mask.data(line.removesuffix(b"\r"))):
+                for piece in _pieces(hidden + mask.data(line.removesuffix(b"\r"))):
                     await output(piece)
-            # A secret that begins before the cut is seen as a whole, because so much lies behind the cut.
-            while len(pending) > LINE_BYTES_MAX + mask.bytes_max:
-                pending = mask.data(pending)
-                await output(_text(pending[:LINE_BYTES_MAX]))
-                pending = pending[LINE_BYTES_MAX:]
-        if pending:
-            for piece in _pieces(mask.data(pending)):
+                hidden = b""
+            if len(pending) > LINE_BYTES_MAX:
+                cut = mask.cut(pending)
+                hidden, pending = hidden + mask.data(pending[:cut]), pending[cut:]
+                while len(hidden) > LINE_BYTES_MAX:
+                    await output(_text(hidden[:LINE_BYTES_MAX]))
+                    hidden = hidden[LINE_BYTES_MAX:]
+        if hidden or pending:
+            for piece in _pieces(hidden + mask.data(pending)):
                 await output(piece)
     finally:
         transport.close()

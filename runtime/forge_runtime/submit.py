@@ -16,6 +16,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from forge_runtime.retry import backoff_s
 from forge_runtime.watch import Watch
 
 SUBMISSIONS_MAX: Final = 16
-"""Submissions at a time: enough to hide the round trips, too few to hold up the bus."""
+"""Submissions to one queue at a time: enough to hide the round trips, too few to hold up the bus."""
 
 FULL_PAUSE_S: Final = 5.0
 """Between two knocks at a full queue, at the longest: short enough that workers do not run dry meanwhile."""
@@ -57,7 +58,9 @@ class Submitter:
     watch: Watch
     window: int = RUN_WINDOW
     _place: asyncio.Semaphore = field(init=False)
-    _turn: asyncio.Semaphore = field(init=False, default_factory=lambda: asyncio.Semaphore(SUBMISSIONS_MAX))
+    _turns: defaultdict[str, asyncio.Semaphore] = field(
+        init=False, default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(SUBMISSIONS_MAX))
+    )
     _submitting: int = field(init=False, default=0)
     _doors: dict[str, "_Door"] = field(init=False, default_factory=dict)
 
@@ -75,7 +78,7 @@ class Submitter:
         with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _tells_an_end) as hearing:
             self._submitting += 1
             try:
-                async with self._turn:
+                async with self._turns[subject.queue_of(job.type).stream]:
                     record = (await self.ledger.open(job)).record
                     if record.state is JobState.QUEUED:
                         await self._publish(record.job, give_up_at)

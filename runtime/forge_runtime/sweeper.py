@@ -57,6 +57,8 @@ def decide(record: JobRecord, now: float) -> Expire | Republish | None:
             if not isinstance(expire(record, COMPONENT, now), Refused):
                 return Expire()
             return Republish() if now >= record.submitted_at + quiet_s else None
+        case JobState.EXPIRED if record.fails_run:
+            return Expire()  # its run has no flag yet: whoever expired it died, or lost the answer, before telling
         case JobState.LEASED:
             return Republish() if now >= (record.lease_until or 0.0) + quiet_s else None
         case _:
@@ -82,7 +84,7 @@ class Sweeper:
             await asyncio.sleep(period_s)
 
     async def sweep(self, run_id: str) -> None:
-        """One round over one run; raises QueueFull when its queue takes no more."""
+        """One round over one run. What a full queue does not take is tried again in the next."""
         try:
             run = await self.ledger.run(run_id)
         except NoRecord:
@@ -97,13 +99,16 @@ class Sweeper:
                 case Expire():
                     await self._expire(record)
                 case Republish():
-                    await self._republish(record)
+                    try:
+                        await self._republish(record)
+                    except QueueFull as error:
+                        _log.warning("job not published again", extra={**log_fields_of(record.job), "why": str(error)})
 
     async def _sweep_if_possible(self, run_id: str) -> None:
-        """A full queue, or a record that this version cannot read, is no reason to forget the other runs."""
+        """A record that this version cannot read is no reason to forget the other runs."""
         try:
             await self.sweep(run_id)
-        except (QueueFull, msgspec.DecodeError) as error:
+        except msgspec.DecodeError as error:
             _log.warning("run not swept", extra={"run_id": run_id, "why": str(error)})
 
     async def sweep_stranded(self) -> None:
@@ -136,10 +141,10 @@ class Sweeper:
         decided = await self.ledger.change(
             job.run_id, job.job_id, lambda standing, now: expire(standing, COMPONENT, now)
         )
-        if isinstance(decided, Refused):
-            return
-        _log.warning("job expired", extra=log_fields_of(job))
-        await self.ledger.announce(decided, COMPONENT)
+        ended = decided.record if isinstance(decided, Refused) else decided
+        if ended.state is JobState.EXPIRED:
+            _log.warning("job expired", extra=log_fields_of(job))
+            await self.ledger.announce(ended, COMPONENT)
 
     async def _republish(self, record: JobRecord) -> None:
         """Anew where it is gone, or passed over; while somebody may still get it, the queue refuses another."""

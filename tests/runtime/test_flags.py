@@ -34,13 +34,17 @@ async def test_a_flag_that_was_raised_before_is_known_at_once() -> None:
 async def test_all_jobs_of_a_run_hear_of_its_flag_and_those_of_another_do_not() -> None:
     ledger, run_id = Ledger(MemoryBus(), 1.0), samples.new_run_id()
 
-    async with flags_of(ledger) as flags, flags.following(run_id) as one, flags.following(run_id) as two:
-        async with flags.following(samples.new_run_id()) as other:
-            await ledger.raise_flag(run_id, WHY)
-            async with asyncio.timeout(10):
-                await asyncio.wait({one, two}, return_when=asyncio.ALL_COMPLETED)
+    async with (
+        flags_of(ledger) as flags,
+        flags.following(run_id) as one,
+        flags.following(run_id) as two,
+        flags.following(samples.new_run_id()) as other,
+    ):
+        await ledger.raise_flag(run_id, WHY)
+        async with asyncio.timeout(10):
+            await asyncio.wait({one, two}, return_when=asyncio.ALL_COMPLETED)
 
-            assert (one.result(), two.result(), other.done()) == (WHY, WHY, False)
+        assert (one.result(), two.result(), other.done()) == (WHY, WHY, False)
 
 
 async def test_a_job_that_comes_after_the_flag_hears_of_it_too() -> None:

@@ -102,6 +102,24 @@ def test_a_secret_across_the_cut_of_a_long_line_is_hidden(tmp_path: Path, before
     assert max(map(len, lines)) <= LINE_BYTES_MAX
 
 
+@pytest.mark.parametrize(
+    ("secrets", "count"),
+    [(["n0t-t0ld-" * 4], 5000), (["x" * 20000], 12), (["pass", "password1"], 20000)],
+    ids=["many on one line", "longer than a line", "one within another"],
+)
+def test_secrets_that_fill_a_line_without_an_end_are_hidden(tmp_path: Path, secrets: list[str], count: int) -> None:
+    (tmp_path / "secret").write_text(secrets[-1])
+    script = (
+        f"i=0; while [ $i -lt {count} ]; do cat secret; i=$((i+1)); done"
+        if count < 100
+        else (f"yes \"$(cat secret)\" | head -n {count} | tr -d '\\n'")
+    )
+
+    _, lines = run(script, tmp_path, secrets=secrets)
+
+    assert "".join(lines) == "***" * count
+
+
 def test_a_megabyte_of_output_does_not_block(tmp_path: Path) -> None:
     end, lines = run("yes line | head -n 200000", tmp_path)
 

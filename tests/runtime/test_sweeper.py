@@ -15,7 +15,7 @@ from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.provision import provision
 from forge_runtime.dead_letter import Reason
 from forge_runtime.job import Job, JobState, JobType, encode, new_error
-from forge_runtime.lease import Holder, cancel, claim
+from forge_runtime.lease import Holder, cancel, claim, expire
 from forge_runtime.run import CancelReason
 from forge_runtime.sweeper import QUIET_LEASES, Expire, Republish, Sweeper, decide
 from forge_runtime.tasks import end_tasks
@@ -40,7 +40,7 @@ def test_job_of_a_dead_worker_is_published_again(now: float, needs: Republish | 
     assert decide(record, now) == needs
 
 
-@pytest.mark.parametrize("state", [state for state in JobState if state.terminal])
+@pytest.mark.parametrize("state", [state for state in JobState if state.terminal and state is not JobState.EXPIRED])
 def test_job_that_ended_needs_nothing(state: JobState) -> None:
     assert decide(replace(samples.queued_record(), state=state), 1e9) is None
 
@@ -58,6 +58,18 @@ async def test_job_that_nobody_began_expires_and_ends_its_run(open_workshop: Ope
         event = (await shop.events("failed"))[-1]
         assert event.error is not None
         assert event.error.code == "JOB_EXPIRED"
+
+
+async def test_expired_job_whose_end_nobody_told_ends_its_run(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = await shop.submit("web/unit", schedule_to_start_s=0.0)
+        await shop.ledger.change(job.run_id, job.job_id, lambda record, now: expire(record, "sweeper", now))
+
+        await _sweeper(shop).sweep(shop.run.run_id)
+
+        flag = await shop.flag()
+        assert flag is not None
+        assert flag.job_id == job.job_id
 
 
 async def test_job_whose_message_is_gone_runs_all_the_same(open_workshop: OpenWorkshop) -> None:

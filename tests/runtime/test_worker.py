@@ -17,6 +17,7 @@ from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, encode
+from forge_runtime.lane import Lane
 from forge_runtime.lease import Holder
 from forge_runtime.run import CancelReason
 from forge_runtime.worker.handler import JobContext, Outcome
@@ -68,16 +69,19 @@ async def test_message_of_an_ended_job_repeats_its_event_and_goes(open_workshop:
 
 
 @pytest.mark.parametrize("unreadable", ["text", "payload", "type"])
-async def test_unreadable_message_fails_its_job_and_is_kept(open_workshop: OpenWorkshop, unreadable: str) -> None:
+@pytest.mark.parametrize("lane", list(Lane))
+async def test_unreadable_message_fails_its_job_and_is_kept(
+    open_workshop: OpenWorkshop, unreadable: str, lane: Lane
+) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop, shop.worker():
-        job = shop.jobs()["web/unit"]
+        job = replace(shop.jobs()["web/unit"], lane=lane)
         message = {
             "text": b"{nonsense",
             "payload": encode(replace(job, payload=Raw(b"{}"))),
             "type": encode(replace(job, type=JobType.RELEASE)),
         }[unreadable]
         await shop.ledger.open(job)
-        await shop.bus.publish_job(subject.job_subject(job.type, job.run_id, job.job_id), message)
+        await shop.bus.publish_job(subject.subject_of(job), message)
 
         record = await shop.reach("web/unit", JobState.FAILED)
         await until(lambda: _gone(shop))

@@ -12,7 +12,7 @@ may purge a queue may empty it. Records are named by run and job, not by pool: w
 them, and compare-and-set orders those who are honest. Processes of one user share an inbox.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,11 +21,13 @@ from nats.js.object_store import OBJ_CHUNKS_PRE_TEMPLATE, OBJ_META_PRE_TEMPLATE,
 
 from forge_runtime import subject
 from forge_runtime.bus.assets import wanted_assets
+from forge_runtime.envelope import event_kind
 from forge_runtime.event import EventKind
 from forge_runtime.job import JobType
 from forge_runtime.subject import QUEUES, Follower, WorkQueue
 
 _ANY: Final = "*"
+_OF_JOBS: Final = frozenset(map(event_kind, JobType))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ def _worker(queues: Sequence[WorkQueue]) -> tuple[Duty, ...]:
         _read_runs(),
         _keep_cancel_flags(),
         _hear_of_cancelled_runs(),
-        _publish_events(),
+        _publish_events({event_kind(job_type) for job_type in JobType if subject.queue_of(job_type) in queues}),
         Duty(title="publish log lines", publish=(subject.log_subject(_ANY, _ANY),)),
         *((_store_plans(),) if subject.queue_of(JobType.DISCOVERY) in queues else ()),
     )
@@ -222,9 +224,9 @@ def _store_plans() -> Duty:
     )
 
 
-def _publish_events() -> Duty:
-    kinds = (kind for kind in EventKind if kind is not EventKind.FINISH)
-    return Duty(title="publish events of jobs", publish=tuple(subject.event_subject(_ANY, kind) for kind in kinds))
+def _publish_events(kinds: Collection[EventKind] = _OF_JOBS) -> Duty:
+    told = (kind for kind in EventKind if kind in kinds)
+    return Duty(title="publish events of jobs", publish=tuple(subject.event_subject(_ANY, kind) for kind in told))
 
 
 def _announce_ends() -> Duty:

@@ -47,7 +47,7 @@ from forge_runtime.outage import ride_out
 from forge_runtime.retry import RETRIED_CLASS, Retry, after_failure
 from forge_runtime.run import CancelFlag
 from forge_runtime.settle import cancelled_error
-from forge_runtime.subject import WorkQueue
+from forge_runtime.subject import WorkQueue, read_job_subject
 from forge_runtime.tasks import end_tasks
 from forge_runtime.telemetry import log_fields
 from forge_runtime.trace import trace_id_of
@@ -240,7 +240,8 @@ class Attempt:
         decided = await self._amend(
             self._ledger, lambda standing, now: lease.requeue(standing, self._holder, now, counted=counted)
         )
-        if isinstance(decided, Refused):
+        # A queued record is what an earlier try of ours wrote whose answer was lost.
+        if isinstance(decided, Refused) and decided.record.state is not JobState.QUEUED:
             _log.warning("not handed back", extra={"why": decided.reason})
             return
         _log.info("job handed back", extra={"delay_s": round(after_s, 1), "counted": counted})
@@ -256,7 +257,7 @@ class Attempt:
 
     async def _bury_unreadable(self, why: str) -> None:
         """A message that no worker of this version can read: its record fails, the message is kept for people."""
-        run_id, job_id = self._delivery.subject.split(".")[-2:]
+        _, run_id, job_id, _ = read_job_subject(self._delivery.subject)
         _log.error("unreadable job", extra={"run_id": run_id, "job_id": job_id, "why": why})
         reason = f"its message cannot be read ({why})"
         with suppress(NoRecord, msgspec.DecodeError):  # a record that we cannot read is for those who can

@@ -73,7 +73,8 @@ class CiHandler:
                 mask=context.log.mask,
             )
             ended = await self._runner.run(request, context.log.write)
-            span.error = None if ended.error is None else f"{ended.error.code}: {ended.error.message}"
+            if ended.error is not None:
+                span.error = context.log.mask.text(f"{ended.error.code}: {ended.error.message}")
         return ended
 
 

@@ -8,7 +8,7 @@ same as for a job that was claimed a moment before.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -75,9 +75,12 @@ class Flags:
         return run
 
     async def _follow(self, run_id: str, run: _Run) -> None:
+        # Without the ledger's patience: its growing pauses would outlast the outage, and the watch asks again anyway.
+        ledger = replace(self._ledger, patience_s=0.0)
+
         async def read() -> CancelFlag | None:
             with suppress(BusUnavailable):
-                return await self._ledger.flag(run_id)
+                return await ledger.flag(run_id)
             return None
 
         try:
