@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Final
 
@@ -40,7 +40,10 @@ def number_value(text: str) -> Number:
             raise ValueError(f'"{text}" is not a whole number')
         return checked(exact.numerator)
     if found["exponent"] or "." in found["number"]:
-        return checked(Decimal(plain))
+        try:
+            return checked(Decimal(plain))
+        except InvalidOperation:  # an exponent of 19 digits
+            raise ValueError("the number is too large, or too close to zero") from None
     return checked(int(plain))
 
 
