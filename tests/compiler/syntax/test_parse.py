@@ -124,7 +124,7 @@ def test_precedence_is_that_of_cue() -> None:
         ("a: 1__0", 'x.cue:1:4: "1__0" is not a number'),
         ("a: [..., 1]", "x.cue:1:5: ... comes once, at the end of a list"),
         ("a: " + "(" * 65, "x.cue:1:68: nested deeper than 64 levels"),
-        ("a: 1e9999999999999999999", "the number is too large, or too close to zero"),
+        ("a: 1e9999999999999999999", "x.cue:1:4: the number is too large, or too close to zero"),
     ],
 )
 def test_a_mistake_of_form_is_told_in_words(text: str, message: str) -> None:
