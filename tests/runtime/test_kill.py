@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from nats.js.client import KV_STREAM_TEMPLATE
+from tests.chaos.stream import read_stream
 from tests.nats_server import NatsServer
 from tests.runtime import samples
 from tests.runtime.workshop import Workshop, until
@@ -48,9 +50,9 @@ class Site:
     async def terminal_writes(self, name: str) -> int:
         """How often a terminal record was written for a job, by the bucket's history."""
         job = self.shop.jobs()[name]
-        bucket = await self.bus.connection.jetstream.key_value(subject.JOBS_BUCKET)
-        history = await bucket.history(subject.job_key(job.run_id, job.job_id))
-        return sum(decode_record(entry.value).state.terminal for entry in history if entry.value)
+        stored = await read_stream(self.bus.connection, KV_STREAM_TEMPLATE.format(bucket=subject.JOBS_BUCKET))
+        key = f".{subject.job_key(job.run_id, job.job_id)}"
+        return sum(decode_record(each.data).state.terminal for each in stored if each.subject.endswith(key))
 
     async def _start(self, *arguments: str) -> asyncio.subprocess.Process:
         environment = {
