@@ -6,32 +6,21 @@ nor expiry of links, and no lifecycle rule: that needs S3 itself. Here a link is
 
 import asyncio
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from forge_runtime.blob import Blob, BlobUnavailable, DirectoryBlob, S3Blob, s3_client
 
 KEY = "pipeline-runs/run-1/logs/test/web/unit.log"
 
 
-@pytest.fixture(scope="module")
-def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Blob:
+def s3(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> S3Blob:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    client = s3_client(endpoint_url=s3_endpoint, region="us-east-1")
+    client = s3_client(endpoint_url=aws_endpoint, region="us-east-1")
     client.create_bucket(Bucket="forge")
     return S3Blob("forge", client)
 
@@ -125,10 +114,10 @@ def test_a_link_leads_to_the_object(blob: Blob) -> None:
         assert response.read() == b"line\n"
 
 
-def test_s3_objects_carry_their_class_and_type(s3: S3Blob, s3_endpoint: str) -> None:
+def test_s3_objects_carry_their_class_and_type(s3: S3Blob, aws_endpoint: str) -> None:
     asyncio.run(s3.put(KEY, b"line\n", cls="log"))
 
-    client = s3_client(endpoint_url=s3_endpoint, region="us-east-1")
+    client = s3_client(endpoint_url=aws_endpoint, region="us-east-1")
     tags = client.get_object_tagging(Bucket="forge", Key=KEY)["TagSet"]
     assert tags == [{"Key": "forge-class", "Value": "log"}]
     assert client.head_object(Bucket="forge", Key=KEY)["ContentType"] == "text/plain; charset=utf-8"
@@ -141,8 +130,8 @@ def test_s3_links_are_signed_with_version_4_and_say_when_they_expire(s3: S3Blob)
     assert query["X-Amz-Expires"] == ["900"]
 
 
-def test_a_bucket_that_is_not_there_is_unavailable(s3_endpoint: str, s3: S3Blob) -> None:
-    missing = S3Blob("no-such-bucket", s3_client(endpoint_url=s3_endpoint, region="us-east-1"))
+def test_a_bucket_that_is_not_there_is_unavailable(aws_endpoint: str, s3: S3Blob) -> None:
+    missing = S3Blob("no-such-bucket", s3_client(endpoint_url=aws_endpoint, region="us-east-1"))
 
     with pytest.raises(BlobUnavailable, match="no-such-bucket"):
         asyncio.run(missing.put(KEY, b"x", cls="log"))

@@ -5,12 +5,11 @@ moto's server stands for AWS. It takes any signature and knows no roles, so no t
 
 import json
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from forge_runtime.secret.aws import AwsSecrets
 from forge_runtime.secret.directory import DirectorySecrets
@@ -26,29 +25,20 @@ class Kept:
     put: Callable[[str, str], None]
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def aws(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Kept:
+def aws(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Kept:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST"), timeout=5).close()
+    urllib.request.urlopen(urllib.request.Request(f"{aws_endpoint}/moto-api/reset", method="POST"), timeout=5).close()
 
     def put(name: str, value: str) -> None:
         import boto3
 
-        client = boto3.client("secretsmanager", region_name="us-east-1", endpoint_url=endpoint)
+        client = boto3.client("secretsmanager", region_name="us-east-1", endpoint_url=aws_endpoint)
         client.create_secret(Name=name, SecretString=value)
 
-    return Kept(AwsSecrets(endpoint), put)
+    return Kept(AwsSecrets(aws_endpoint), put)
 
 
 @pytest.fixture(params=["environment", "directory", "aws"])
