@@ -22,6 +22,7 @@ from forge_runtime.runner.argument import parse_step_arguments
 from forge_runtime.runner.failure import StepFailure, config_failure, refused, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
 from forge_runtime.runner.recipe import BuiltTarget, Progress, RecipeRun, Surroundings
+from forge_runtime.runner.thread import in_thread
 from forgec.diagnostic import ForgeError
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span, whole_file
@@ -63,6 +64,11 @@ async def _run_step(request: StepRequest, output: LineSink, groups: Path | None,
     reference = parse_reference(request.target, whole_file(request.target))
     if reference is None or reference.project or reference.path:
         raise config_failure(f'{request.target[:80]!r} is not a target: write "+name"')
+    if request.save_image is not None:
+        raise config_failure(
+            f"{request.target} is wanted as an image, but commands run directly on this machine, where no image is "
+            "built: use a worker with the earthly runner"
+        )
     surroundings = Surroundings(
         environment=_base_environment(request),
         output=output,
@@ -75,7 +81,19 @@ async def _run_step(request: StepRequest, output: LineSink, groups: Path | None,
     )
     project = posixpath.normpath(request.project_path)
     build = _StepBuild(workspace=request.workspace, first=project, surroundings=surroundings)
-    await build.build_first(reference.name, arguments.build_args)
+    built = await build.build_first(reference.name, arguments.build_args)
+    if request.save_to is not None:
+        await _save(built.artifacts, request.save_to)
+
+
+async def _save(artifacts: Path, folder: Path) -> None:
+    """Copy what the target saved; a link that leads out of it is refused, since others will follow it."""
+    try:
+        await in_thread(lambda stop: tree.clone_closed(artifacts, folder, stop=stop))
+    except tree.PathRefused as reason:
+        raise config_failure(f"the target's artifacts cannot be saved: {reason}") from None
+    except OSError as error:
+        raise config_failure(f"the target's artifacts cannot be saved: {error.strerror}") from None
 
 
 def _base_environment(request: StepRequest) -> Mapping[str, str]:
@@ -105,12 +123,12 @@ class _StepBuild:
     running: dict[str, str] = field(default_factory=dict)
     """Targets that are being executed, outermost first: key to label."""
 
-    async def build_first(self, name: str, args: Mapping[str, str]) -> None:
+    async def build_first(self, name: str, args: Mapping[str, str]) -> BuiltTarget:
         """The step's own target. Of args that it does not declare discovery has seen that a target it calls does."""
         directory = self.first
         at = whole_file(_earthfile_path(directory))
         earthfile = self._earthfile(directory, at)
-        await self._once(directory, _target(earthfile, name, at), args, at)
+        return await self._once(directory, _target(earthfile, name, at), args, at)
 
     async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget:
         directory = _directory_of(reference, directory)

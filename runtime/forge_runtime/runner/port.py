@@ -21,6 +21,10 @@ class StepRequest:
     `timeout_s` bounds the run time. `environment` holds what the step sees besides a minimal base (PATH, HOME, LANG).
     `secrets` are values by the names that the Earthfile knows them by; a command sees those that its RUN asks for, and
     `mask` hides them in the output.
+
+    `save_to` is a directory that is made, and filled with what the target's SAVE ARTIFACT gives, each under its saved
+    name; no link in it leads out of it. `save_image` is a file that becomes an OCI archive of the target's SAVE IMAGE;
+    a runner that cannot give one fails with CONFIG_INVALID. A request has at most one of the two.
     """
 
     workspace: Path
@@ -32,6 +36,12 @@ class StepRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=Mask, repr=False)
+    save_to: Path | None = None
+    save_image: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.save_to is not None and self.save_image is not None:
+            raise ValueError("one request saves artifacts or an image, not both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,17 @@ def clone(source: Path, target: Path, *, stop: threading.Event) -> None:
     _copy_directory(source, origin, _directory(target, target), target, stop)
 
 
+def clone_closed(source: Path, target: Path, *, stop: threading.Event) -> None:
+    """A whole tree for others, who may follow its links. Raises PathRefused if one leads out of the copy."""
+    clone(source, target, stop=stop)
+    boundary = os.path.realpath(target)
+    for folder, directories, files in os.walk(target):
+        for name in (*directories, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(boundary):
+                raise PathRefused(f"{path.relative_to(target)} is a link that leads out of what is saved")
+
+
 def make_directory(destination: Destination) -> Path:
     """The destination as a directory, made where it is missing. Raises PathRefused if a link leads out of the tree."""
     return _directory(destination.lexical, destination.root)

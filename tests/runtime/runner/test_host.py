@@ -21,6 +21,8 @@ class Step:
     root: Path
     lines: list[str] = field(default_factory=list)
     runs: int = 0
+    saves: bool = False
+    image: bool = False
 
     def write(self, path: str, text: str) -> None:
         file = self.root / "workspace" / path
@@ -45,11 +47,17 @@ class Step:
             environment={"FORGE_RUN_ID": "run-1"},
             secrets={"TOKEN": "n0t-t0ld"},
             mask=Mask(["n0t-t0ld"]),
+            save_to=self.saved if self.saves else None,
+            save_image=self.root / "image.tar" if self.image else None,
         )
         return await HostRunner().run(request, self._take)
 
     async def _take(self, line: str) -> None:
         self.lines.append(line)
+
+    @property
+    def saved(self) -> Path:
+        return self.root / "saved"
 
     @property
     def printed(self) -> list[str]:
@@ -433,3 +441,44 @@ def test_a_secret_that_the_step_does_not_have_is_a_config_error(step: Step) -> N
 
     assert outcome.error
     assert outcome.error.message == "Earthfile:2:7: the step has no secret OTHER (it has: TOKEN)"
+
+
+def test_what_the_target_saves_is_given_under_its_saved_names(step: Step) -> None:
+    step.saves = True
+    step.write(
+        "Earthfile",
+        "VERSION 0.8\n"
+        "lib:\n  RUN echo no > lib.txt\n  SAVE ARTIFACT lib.txt\n"
+        "dist:\n  COPY +lib/lib.txt .\n  RUN mkdir out && echo a > out/a && ln -s a out/b\n"
+        "  SAVE ARTIFACT out/* /bundle/\n  SAVE ARTIFACT out/a renamed\n",
+    )
+
+    outcome = step.run("+dist")
+
+    assert outcome.status is JobState.SUCCEEDED
+    files = sorted(str(path.relative_to(step.saved)) for path in step.saved.rglob("*") if not path.is_dir())
+    assert files == ["bundle/a", "bundle/b", "renamed"]
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "../../../../../../etc/passwd"])
+def test_a_saved_link_that_leads_out_is_refused(step: Step, place: str) -> None:
+    step.saves = True
+    step.write("Earthfile", f"VERSION 0.8\ndist:\n  RUN mkdir d && ln -s {place} d/x\n  SAVE ARTIFACT d\n")
+
+    outcome = step.run("+dist")
+
+    assert outcome.error
+    assert outcome.error.error_class == "config"
+    assert "d/x is a link that leads out of what is saved" in outcome.error.message
+
+
+def test_an_image_is_refused_before_anything_runs(step: Step) -> None:
+    step.image = True
+    step.write("Earthfile", "VERSION 0.8\nimage:\n  RUN echo ran\n  SAVE IMAGE app\n")
+
+    outcome = step.run("+image")
+
+    assert outcome.error
+    assert (outcome.error.code, outcome.error.error_class) == ("CONFIG_INVALID", "config")
+    assert "no image is built" in outcome.error.message
+    assert not step.printed
