@@ -1,13 +1,15 @@
 """Documents by content: canonical JSON, and the digest that names it."""
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from forgec.plan.model import Plan
 
 
-def canonical_json(document: msgspec.Struct) -> bytes:
+def canonical_json(document: msgspec.Struct | Mapping[str, Any]) -> bytes:
     """One text for one value: keys sorted, no spaces, UTF-8; the same on every machine."""
     return msgspec.json.encode(document, order="sorted")
 
