@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ S3_CALLS_MAX: Final = 16
 
 PART_BYTES: Final = 8 * 1024 * 1024
 """A file above this is uploaded in parts of it (S3 takes none below 5 MiB, and 10,000 at most)."""
+
+
+T = TypeVar("T")
 
 
 class BlobUnavailable(Exception):
@@ -99,29 +102,29 @@ class DirectoryBlob:
         self._place(path, data, lambda made: made.replace(path))
 
     def _write_new(self, path: Path, data: bytes) -> bool:
-        def place(made: Path) -> None:
-            path.hardlink_to(made)  # fails where there is one, and shows the whole content at once
-            made.unlink()
+        def place(made: Path) -> bool:
+            try:
+                path.hardlink_to(made)  # fails where there is one, and shows the whole content at once
+            except FileExistsError:
+                return False
+            finally:
+                made.unlink()
+            return True
 
-        try:
-            self._place(path, data, place)
-        except FileExistsError:
-            return False
-        return True
+        return self._place(path, data, place)
 
-    def _place(self, path: Path, data: bytes | Path, place: Callable[[Path], object]) -> None:
+    def _place(self, path: Path, data: bytes | Path, place: Callable[[Path], T]) -> T:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # The name begins with a dot, which no key's last name does.
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+                made = Path(file.name)
                 try:
                     _fill(file, data)
-                    place(Path(file.name))
+                    return place(made)
                 except BaseException:
-                    Path(file.name).unlink()
+                    made.unlink(missing_ok=True)
                     raise
-        except FileExistsError:
-            raise
         except OSError as error:
             raise BlobUnavailable(f"cannot write {path}: {error.strerror}") from error
 

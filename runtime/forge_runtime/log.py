@@ -1,7 +1,7 @@
 """The log of one step: lines in, one object out, and batches for those who watch.
 
-    write(line) -> masked, stamped -> spool file ------------- finish() --> object store
-                        |                                                   pipeline-runs/<run>/logs/...
+    write(line) -> masked, stamped -> spool file -- while it grows: parts; finish(): one object --> log_store
+                        |
                         '-> batch (64 KiB or 0.2 s) -> send(offset, bytes)  live, lossy
 
 The spool keeps memory small however much a step prints. Offsets are bytes of the finished object, so a reader can go
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
-from forge_runtime.blob import Blob
+from forge_runtime.log_store import IndexMaker, LogStore
 from forge_runtime.mask import Mask
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -32,12 +32,6 @@ LiveSink = Callable[[int, bytes], Awaitable[None]]
 """Takes the offset of a batch and its bytes. It drops what it cannot deliver, and does not raise."""
 
 
-def log_key(run_id: str, phase: str, project: str, step: str, attempt: int) -> str:
-    """Where a step's log lies in the object store; `attempt` counts the starts from 1."""
-    suffix = "" if attempt == 1 else f".{attempt}"
-    return f"pipeline-runs/{run_id}/logs/{phase}/{project}/{step}{suffix}.log"
-
-
 class StepLog:
     """Not for several writers at once: the order of lines is the order of calls."""
 
@@ -45,19 +39,22 @@ class StepLog:
         self,
         spool: Path,
         send: LiveSink,
+        new_store: Callable[[], LogStore],
         *,
-        mask: Mask | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         bytes_max: int = LOG_BYTES_MAX,
     ) -> None:
-        """`spool` is a file that is not there yet; `mask` hides secrets, and may learn more of them."""
+        """`spool` is a file that is not there yet; `new_store` is asked for at the first line."""
         self._spool = spool
         self._file: IO[bytes] | None = None
         self._send = send
-        self.mask: Final = mask or Mask()
+        self._new_store = new_store
+        self._store: LogStore | None = None
+        self.mask: Final = Mask()
+        """Hides secrets, and may learn more of them."""
         self._clock = clock
         self._bytes_max = bytes_max
-        self._size = 0
+        self._index = IndexMaker()
         self._full = False
         self._batch = bytearray()
         self._sent = 0
@@ -71,14 +68,17 @@ class StepLog:
         self._tail.append(line[:TAIL_LINE_CHARS_MAX])
         if self._full:
             return
-        record = self._record(line)
-        if self._size + len(record) > self._bytes_max:
+        stamp = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        record = _record(stamp, line)
+        if self._index.size + len(record) > self._bytes_max:
             self._full = True
-            record = self._record(f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
+            record = _record(stamp, f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
         if self._file is None:
             self._file = self._spool.open("xb")
+            self._store = self._new_store()
+            self._store.begin(self._spool)
         self._file.write(record)
-        self._size += len(record)
+        self._index.add(record, stamp)
         if len(self._batch) + len(record) > BATCH_BYTES_MAX:
             await self._flush()
         self._batch += record
@@ -86,25 +86,26 @@ class StepLog:
             self._timer = asyncio.create_task(self._flush_soon())
 
     @property
-    def empty(self) -> bool:
-        """Nothing was written, and there is nothing to store."""
-        return self._file is None
+    def key(self) -> str | None:
+        """Where the log is kept; None while nothing was written, and there is nothing to store."""
+        return None if self._store is None else self._store.key
 
     def tail(self, count: int) -> tuple[str, ...]:
         """The last lines, masked and without times, also those that a full log no longer kept."""
         return tuple(self._tail)[-count:]
 
-    async def finish(self, blob: Blob, key: str) -> None:
-        """Send what is left, store the object and remove the spool. Raises BlobUnavailable; then the spool stays, and
+    async def finish(self) -> None:
+        """Send what is left, store the log and remove the spool. Raises BlobUnavailable; then the spool stays, and
         this may be called again. Not for an empty log."""
         assert self._file is not None
+        assert self._store is not None
         if self._timer:
             if not self._sending.locked():  # it sleeps; in the middle of a batch it is waited for
                 self._timer.cancel()
             await asyncio.wait({self._timer})
         await self._flush()
         self._file.close()
-        await blob.put(key, self._spool, cls="log")
+        await self._store.finish(self._spool, self._index.index(truncated=self._full))
         self._spool.unlink()
 
     async def _flush_soon(self) -> None:
@@ -113,12 +114,14 @@ class StepLog:
 
     async def _flush(self) -> None:
         async with self._sending:
+            if self._file is not None and not self._file.closed:
+                self._file.flush()  # parts are read from the spool: they are not far behind the live lines
             batch, offset = bytes(self._batch), self._sent
             self._batch.clear()
             self._sent += len(batch)
             for start in range(0, len(batch), BATCH_BYTES_MAX):
                 await self._send(offset + start, batch[start : start + BATCH_BYTES_MAX])
 
-    def _record(self, line: str) -> bytes:
-        stamp = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return f"{stamp} {line}\n".encode(errors="replace")
+
+def _record(stamp: str, line: str) -> bytes:
+    return f"{stamp} {line}\n".encode(errors="replace")

@@ -17,6 +17,7 @@ from forge_runtime.git.cache import GitCache
 from forge_runtime.job import DiscoveryData, Job, JobState
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog
+from forge_runtime.log_store import LogStore
 from forge_runtime.runner.host import HostRunner
 from forge_runtime.secret.aws import AwsSecrets
 from forge_runtime.secret.environment import EnvironmentSecrets
@@ -71,20 +72,20 @@ class Bench:
         async def send(_offset: int, _data: bytes) -> None:
             return None
 
-        log = StepLog(self.folder / "log", send)
+        blob = DirectoryBlob(self.folder / "blob")
+        log = StepLog(self.folder / "log", send, lambda: LogStore(blob, "log"))
         yield JobContext(
             worker="worker-1",
             component="worker.tasks",
             attempt=1,
             scratch=scratch,
             documents=self.documents,
-            results=StoredResults(Ledger(MemoryBus(), 0.0), DirectoryBlob(self.folder / "blob"), self.run.run_id),
+            results=StoredResults(Ledger(MemoryBus(), 0.0), blob, self.run.run_id),
             log=log,
             clock=lambda: 0.0,
             trace=Trace(parse_traceparent(self.run.traceparent)),
         )
-        blob = DirectoryBlob(self.folder / "blob")
-        await log.finish(blob, "log")
+        await log.finish()
         self.log = (await blob.get("log") or b"").decode()
 
 

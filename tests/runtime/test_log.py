@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from forge_runtime.blob import BlobUnavailable, DirectoryBlob
-from forge_runtime.log import BATCH_BYTES_MAX, StepLog, log_key
-from forge_runtime.mask import Mask
+from forge_runtime.log import BATCH_BYTES_MAX, StepLog
+from forge_runtime.log_store import LogStore, log_key
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 STAMP = "2026-03-01T12:00:00.250Z"
@@ -39,10 +39,10 @@ def blob(tmp_path: Path) -> DirectoryBlob:
 
 def test_the_object_holds_every_line_with_its_time(blob: DirectoryBlob, tmp_path: Path) -> None:
     async def scenario() -> None:
-        log = StepLog(tmp_path / "spool", Live().send, clock=lambda: NOW)
+        log = StepLog(tmp_path / "spool", Live().send, lambda: LogStore(blob, "log"), clock=lambda: NOW)
         await log.write("one")
         await log.write("zwei ü")
-        await log.finish(blob, "log")
+        await log.finish()
 
     asyncio.run(scenario())
 
@@ -55,10 +55,11 @@ def test_secrets_are_hidden_everywhere(blob: DirectoryBlob, tmp_path: Path) -> N
     secrets = ["pass", "password1", "-----BEGIN\nabc123\n", ""]
 
     async def scenario() -> tuple[str, ...]:
-        log = StepLog(tmp_path / "spool", live.send, mask=Mask(secrets), clock=lambda: NOW)
+        log = StepLog(tmp_path / "spool", live.send, lambda: LogStore(blob, "log"), clock=lambda: NOW)
+        log.mask.hide(secrets)
         await log.write("a password1 b pass c")
         await log.write("abc123")
-        await log.finish(blob, "log")
+        await log.finish()
         return log.tail(2)
 
     tail = asyncio.run(scenario())
@@ -72,11 +73,11 @@ def test_live_batches_are_the_object_cut_at_their_offsets(blob: DirectoryBlob, t
     live = Live()
 
     async def scenario() -> None:
-        log = StepLog(tmp_path / "spool", live.send, clock=lambda: NOW)
+        log = StepLog(tmp_path / "spool", live.send, lambda: LogStore(blob, "log"), clock=lambda: NOW)
         for number in range(5000):
             await log.write(f"line {number} " + "x" * (number % 97))
         await log.write("y" * 3 * BATCH_BYTES_MAX)
-        await log.finish(blob, "log")
+        await log.finish()
 
     asyncio.run(scenario())
 
@@ -91,13 +92,13 @@ def test_a_single_line_is_sent_without_waiting_for_more(blob: DirectoryBlob, tmp
     live = Live()
 
     async def scenario() -> None:
-        log = StepLog(tmp_path / "spool", live.send, clock=lambda: NOW)
+        log = StepLog(tmp_path / "spool", live.send, lambda: LogStore(blob, "log"), clock=lambda: NOW)
         await log.write("first")
         await asyncio.wait_for(live.came.wait(), 5)
         live.came.clear()
         await log.write("second")
         await asyncio.wait_for(live.came.wait(), 5)
-        await log.finish(blob, "log")
+        await log.finish()
 
     asyncio.run(scenario())
 
@@ -106,10 +107,10 @@ def test_a_single_line_is_sent_without_waiting_for_more(blob: DirectoryBlob, tmp
 
 def test_a_log_above_its_limit_ends_with_a_line_that_says_so(blob: DirectoryBlob, tmp_path: Path) -> None:
     async def scenario() -> tuple[str, ...]:
-        log = StepLog(tmp_path / "spool", Live().send, clock=lambda: NOW, bytes_max=1000)
+        log = StepLog(tmp_path / "spool", Live().send, lambda: LogStore(blob, "log"), clock=lambda: NOW, bytes_max=1000)
         for number in range(100):
             await log.write(f"line {number:03d}")
-        await log.finish(blob, "log")
+        await log.finish()
         return log.tail(1)
 
     tail = asyncio.run(scenario())
@@ -122,15 +123,16 @@ def test_a_log_above_its_limit_ends_with_a_line_that_says_so(blob: DirectoryBlob
 
 
 def test_finishing_can_be_repeated_after_the_store_was_unavailable(blob: DirectoryBlob, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    broken = DirectoryBlob(tmp_path / "file")
+    in_the_way = tmp_path / "objects"
+    in_the_way.write_text("not a directory")
 
     async def scenario() -> None:
-        log = StepLog(tmp_path / "spool", Live().send, clock=lambda: NOW)
+        log = StepLog(tmp_path / "spool", Live().send, lambda: LogStore(blob, "log"), clock=lambda: NOW)
         await log.write("kept")
         with pytest.raises(BlobUnavailable):
-            await log.finish(broken, "log")
-        await log.finish(blob, "log")
+            await log.finish()
+        in_the_way.unlink()
+        await log.finish()
 
     asyncio.run(scenario())
 

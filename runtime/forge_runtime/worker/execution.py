@@ -15,7 +15,8 @@ from forge_runtime.envelope import address_of
 from forge_runtime.folder import remove_folder
 from forge_runtime.job import Job, JobRecord, JobState, JobType, new_error
 from forge_runtime.ledger import Ledger
-from forge_runtime.log import StepLog, log_key
+from forge_runtime.log import StepLog
+from forge_runtime.log_store import LogStore, log_key
 from forge_runtime.meter import Meter, Unmetered
 from forge_runtime.outage import ride_out
 from forge_runtime.span import Trace, Tracer, Untraced, attempt_context
@@ -94,15 +95,15 @@ class Execution:
             with suppress(BusUnavailable):  # looking on is a convenience: the log itself is stored
                 await bench.bus.publish_line(live_subject, data, offset)
 
-        log = StepLog(spool, send)
+        log = StepLog(spool, send, lambda: LogStore(bench.blob, _log_key_of(self.record)))
         try:
             yield log
         finally:
-            if not log.empty:
-                self.log_key = _log_key_of(self.record)
+            self.log_key = log.key
+            if self.log_key is not None:
                 try:
                     async with asyncio.timeout(LOG_STORE_S):
-                        await log.finish(bench.blob, self.log_key)
+                        await log.finish()
                 except (BlobUnavailable, OSError) as error:  # what the work came to counts more than its log
                     _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
 

@@ -1,0 +1,180 @@
+"""Where a step's log lies: in parts while the step runs, then as one object beside its index.
+
+    <step>.log.parts/000000, 000001 ...   each written once, whole lines; read one after another they are the log so far
+    <step>.log                            the whole log, from when the attempt has ended; then the parts are deleted
+    <step>.log.index.json                 where in it which line begins, and when that was printed
+
+A step that ends soon has no parts: whoever looks on gets its lines from the live subject. Parts of an attempt that died
+with its worker stay, and are what is left of its log; the bucket's rules delete them with the logs.
+"""
+
+import asyncio
+import hashlib
+import logging
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from forge_runtime.blob import Blob, BlobUnavailable
+from forge_runtime.tasks import end_tasks
+
+PART_BYTES_MAX: Final = 256 * 1024
+FIRST_PART_S: Final = 10.0
+"""Most steps end before, and cost no part."""
+
+PART_EVERY_S: Final = 2.0
+OLD_S: Final = 60.0
+"""From then on parts are as rare as `OLD_PART_EVERY_S`: a request for each costs money, and few look on for so long."""
+
+OLD_PART_EVERY_S: Final = 10.0
+
+INDEX_EVERY_BYTES: Final = 64 * 1024
+"""A reader that wants one line reads at most this much of the log, and one line more."""
+
+_log = logging.getLogger(__name__)
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """Line `line` (from 0) begins at byte `offset` and was printed at `time` (RFC 3339 UTC)."""
+
+    line: int
+    offset: int
+    time: str
+
+
+class LogIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """`truncated`: the step printed more than is kept."""
+
+    version: int = 1
+    size: int
+    lines: int
+    sha256: str
+    truncated: bool
+    marks: tuple[Mark, ...]
+
+
+def log_key(run_id: str, phase: str, project: str, step: str, attempt: int) -> str:
+    """Where a step's log lies in the object store; `attempt` counts the starts from 1."""
+    suffix = "" if attempt == 1 else f".{attempt}"
+    return f"pipeline-runs/{run_id}/logs/{phase}/{project}/{step}{suffix}.log"
+
+
+def part_key(key: str, number: int) -> str:
+    return f"{key}.parts/{number:06d}"
+
+
+def index_key(key: str) -> str:
+    return f"{key}.index.json"
+
+
+async def read_log(blob: Blob, key: str, *, start: int, length_max: int) -> bytes | None:
+    """At most `length_max` bytes from `start`, of the whole log or of its parts so far; None if there is neither."""
+    whole = await blob.get(key, start=start, length_max=length_max)
+    if whole is not None:
+        return whole
+    parts = await _read_parts(blob, key, start, length_max)
+    if parts is None:  # the attempt may have ended between the two looks
+        return await blob.get(key, start=start, length_max=length_max)
+    return parts
+
+
+async def _read_parts(blob: Blob, key: str, start: int, length_max: int) -> bytes | None:
+    found = bytearray()
+    number = skipped = 0
+    while len(found) < length_max:
+        part = await blob.get(part_key(key, number))
+        if part is None:
+            return bytes(found) if number else None
+        found += part[max(0, start - skipped) :]
+        skipped += len(part)
+        number += 1
+    return bytes(found[:length_max])
+
+
+@dataclass(slots=True)
+class IndexMaker:
+    """Takes the log's records in their order, and knows its index so far."""
+
+    size: int = field(init=False, default=0)
+    lines: int = field(init=False, default=0)
+    _marks: list[Mark] = field(init=False, default_factory=list)
+    _digest: "hashlib._Hash" = field(init=False, default_factory=hashlib.sha256)
+
+    def add(self, record: bytes, time: str) -> None:
+        """One line with its line break."""
+        if not self._marks or self.size - self._marks[-1].offset >= INDEX_EVERY_BYTES:
+            self._marks.append(Mark(self.lines, self.size, time))
+        self.size += len(record)
+        self.lines += 1
+        self._digest.update(record)
+
+    def index(self, *, truncated: bool) -> LogIndex:
+        return LogIndex(
+            size=self.size,
+            lines=self.lines,
+            sha256=self._digest.hexdigest(),
+            truncated=truncated,
+            marks=tuple(self._marks),
+        )
+
+
+class LogStore:
+    """Stores one attempt's log, which a spool file holds. `first_part_s` is shorter where a test cannot wait."""
+
+    def __init__(self, blob: Blob, key: str, *, first_part_s: float = FIRST_PART_S) -> None:
+        self.key = key
+        self._blob = blob
+        self._first_part_s = first_part_s
+        self._parts = 0
+        self._stored = 0
+        self._busy = asyncio.Lock()
+        self._storing: asyncio.Task[None] | None = None
+
+    def begin(self, spool: Path) -> None:
+        """From now on store in parts what the spool comes to hold. Whole lines only are written to it."""
+        self._storing = asyncio.create_task(self._store_parts(spool))
+
+    async def finish(self, spool: Path, index: LogIndex) -> None:
+        """Store the whole log and its index, and drop the parts. Raises BlobUnavailable; may be called again."""
+        if self._storing is not None:
+            async with self._busy:  # a part that is being written would come after it was deleted
+                await end_tasks(self._storing)
+        await self._blob.put(self.key, spool, cls="log")
+        await self._blob.put(index_key(self.key), msgspec.json.encode(index), cls="log")
+        with suppress(BlobUnavailable):  # nobody reads them any more, and the bucket's rules delete them
+            while self._parts:
+                await self._blob.delete(part_key(self.key, self._parts - 1))
+                self._parts -= 1
+
+    async def _store_parts(self, spool: Path) -> None:
+        begun = asyncio.get_running_loop().time()
+        await asyncio.sleep(self._first_part_s)
+        while True:
+            try:
+                async with self._busy:
+                    await self._store_what_is_new(spool)
+            except (BlobUnavailable, OSError) as error:  # the whole log comes at the end, and says when it cannot
+                _log.warning("part of a log not stored, trying again", extra={"why": str(error)})
+            old = asyncio.get_running_loop().time() - begun > OLD_S
+            await asyncio.sleep(OLD_PART_EVERY_S if old else min(PART_EVERY_S, self._first_part_s))
+
+    async def _store_what_is_new(self, spool: Path) -> None:
+        while data := await asyncio.to_thread(_read, spool, self._stored):
+            # False: an earlier try arrived though its answer did not. It had the same bytes, or fewer of them.
+            if not await self._blob.put_new(part_key(self.key, self._parts), data, cls="log"):
+                there = await self._blob.get(part_key(self.key, self._parts))
+                data = data[: len(there or b"")]
+            self._parts += 1
+            self._stored += len(data)
+
+
+def _read(spool: Path, start: int) -> bytes:
+    """The next part: whole lines, or a piece of one that is longer than a part."""
+    with spool.open("rb") as file:
+        file.seek(start)
+        data = file.read(PART_BYTES_MAX)
+    whole = data.rfind(b"\n") + 1
+    return data[:whole] if whole else data

@@ -1,0 +1,208 @@
+"""Where a log lies: parts while the step runs, then one object and its index."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from forge_runtime.blob import BlobClass, BlobUnavailable, DirectoryBlob
+from forge_runtime.log import StepLog
+from forge_runtime.log_store import (
+    INDEX_EVERY_BYTES,
+    PART_BYTES_MAX,
+    LogIndex,
+    LogStore,
+    index_key,
+    part_key,
+    read_log,
+)
+
+KEY = "pipeline-runs/run-1/logs/test/web/unit.log"
+
+
+class WatchedBlob(DirectoryBlob):
+    """A directory that tells when a part was written, and may be away for its next writes."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.parts = 0
+        self.away = 0
+        self.answer_lost = False
+        self._written = asyncio.Event()
+
+    async def put_new(self, key: str, data: bytes, *, cls: BlobClass) -> bool:
+        if self.away:
+            self.away -= 1
+            raise BlobUnavailable("away")
+        written = await super().put_new(key, data, cls=cls)
+        if self.answer_lost:
+            self.answer_lost = False
+            raise BlobUnavailable("the answer was lost")
+        self.parts += 1
+        self._written.set()
+        return written
+
+    async def part(self, count: int) -> None:
+        """Until this many were written."""
+        async with asyncio.timeout(10):
+            while self.parts < count:
+                self._written.clear()
+                await self._written.wait()
+
+
+@pytest.fixture
+async def blob(tmp_path: Path) -> WatchedBlob:
+    return WatchedBlob(tmp_path / "objects")
+
+
+async def nowhere(_offset: int, _data: bytes) -> None:
+    return
+
+
+def ticking() -> Callable[[], datetime]:
+    ticks = iter(range(10_000_000))
+    return lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(seconds=next(ticks))
+
+
+def step_log(tmp_path: Path, blob: DirectoryBlob, bytes_max: int = 1 << 26) -> StepLog:
+    """Parts come at once."""
+    return StepLog(
+        tmp_path / "spool",
+        nowhere,
+        lambda: LogStore(blob, KEY, first_part_s=0.0),
+        clock=ticking(),
+        bytes_max=bytes_max,
+    )
+
+
+async def whole(blob: DirectoryBlob) -> bytes:
+    data = await read_log(blob, KEY, start=0, length_max=1 << 26)
+    assert data is not None
+    return data
+
+
+async def index_of(blob: DirectoryBlob) -> LogIndex:
+    data = await blob.get(index_key(KEY))
+    assert data is not None
+    return msgspec.json.decode(data, type=LogIndex)
+
+
+async def test_a_log_can_be_read_while_its_step_runs_and_afterwards(blob: WatchedBlob, tmp_path: Path) -> None:
+    log = step_log(tmp_path, blob)
+    await log.write("first")
+    await blob.part(1)
+    so_far = await whole(blob)
+
+    await log.write("second")
+    await blob.part(2)
+    further = await whole(blob)
+    await log.finish()
+
+    assert so_far.endswith(b" first\n")
+    assert further.startswith(so_far)
+    assert await whole(blob) == further
+    assert await blob.get(KEY) == further
+
+
+async def test_parts_are_gone_when_the_whole_log_is_there(blob: WatchedBlob, tmp_path: Path) -> None:
+    log = step_log(tmp_path, blob)
+    for number in range(3):
+        await log.write(str(number))
+        await blob.part(number + 1)
+
+    await log.finish()
+
+    assert sorted(path.name for path in (tmp_path / "objects").rglob("*") if path.is_file()) == [
+        "unit.log",
+        "unit.log.index.json",
+    ]
+
+
+async def test_parts_hold_whole_lines_and_no_secret_however_it_is_cut(blob: WatchedBlob, tmp_path: Path) -> None:
+    line = "x" * 1000 + " hunter22 " + "y" * 1000
+    log = step_log(tmp_path, blob)
+    log.mask.hide(["hunter22"])
+    for _ in range(3 * PART_BYTES_MAX // len(line)):
+        await log.write(line)
+    await blob.part(3)
+    parts = [await blob.get(part_key(KEY, number)) for number in range(3)]
+
+    await log.finish()
+
+    assert all(part is not None and part.endswith(b"\n") and len(part) <= PART_BYTES_MAX for part in parts)
+    assert b"".join(part or b"" for part in parts) == (await whole(blob))[: sum(len(part or b"") for part in parts)]
+    assert b"hunter22" not in await whole(blob)
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 7), (5, 40), (30, 1000), (10_000, 5)])
+async def test_a_piece_of_the_parts_is_the_piece_of_the_log(
+    blob: WatchedBlob, tmp_path: Path, start: int, length: int
+) -> None:
+    log = step_log(tmp_path, blob)
+    for number in range(4):
+        await log.write(f"line {number}")
+        await blob.part(number + 1)
+    piece = await read_log(blob, KEY, start=start, length_max=length)
+
+    await log.finish()
+
+    assert piece == (await whole(blob))[start : start + length]
+
+
+async def test_a_store_that_was_away_misses_nothing(blob: WatchedBlob, tmp_path: Path) -> None:
+    blob.away = 2
+    log = step_log(tmp_path, blob)
+    await log.write("kept")
+
+    await blob.part(1)
+
+    assert (await whole(blob)).endswith(b" kept\n")
+    await log.finish()
+
+
+async def test_a_part_whose_answer_was_lost_is_not_stored_twice(blob: WatchedBlob, tmp_path: Path) -> None:
+    blob.answer_lost = True
+    log = step_log(tmp_path, blob)
+    await log.write("first")
+    await blob.part(1)
+    await log.write("second")
+    await blob.part(2)
+
+    so_far = await whole(blob)
+    await log.finish()
+
+    assert so_far == await whole(blob)
+    assert so_far.count(b"\n") == 2
+
+
+async def test_a_log_of_nobody_is_none(blob: WatchedBlob) -> None:
+    assert await read_log(blob, KEY, start=0, length_max=10) is None
+
+
+async def test_the_index_leads_to_lines_and_their_times(blob: WatchedBlob, tmp_path: Path) -> None:
+    log = step_log(tmp_path, blob)
+    for number in range(3 * INDEX_EVERY_BYTES // 100):
+        await log.write(f"{number} " + "x" * 80)
+    await log.finish()
+
+    data, index = await whole(blob), await index_of(blob)
+
+    assert (index.size, index.lines, index.truncated) == (len(data), data.count(b"\n"), False)
+    assert index.sha256 == hashlib.sha256(data).hexdigest()
+    assert len(index.marks) >= 3
+    for mark in index.marks:
+        assert data[: mark.offset].count(b"\n") == mark.line
+        assert data[mark.offset :].startswith(f"{mark.time} {mark.line} ".encode())
+
+
+async def test_the_index_says_that_a_log_was_cut_off(blob: WatchedBlob, tmp_path: Path) -> None:
+    log = step_log(tmp_path, blob, bytes_max=200)
+    for _ in range(20):
+        await log.write("too much")
+    await log.finish()
+
+    assert (await index_of(blob)).truncated
