@@ -1,10 +1,21 @@
-"""Hiding secrets in text: every line of every value becomes `***`, wherever it stands."""
+"""Hiding secrets in text: every line of every value becomes `***`, wherever it stands.
 
+So do the forms in which programs print a value without meaning to: base64, also in the middle of something longer, as
+in an Authorization header; percent-encoded, as in an address; escaped, as in JSON. Not hidden is what was cut into
+pieces or transformed otherwise: whoever may run a command with a secret can always print it so that nobody knows it.
+"""
+
+import base64
+import json
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
+
+FORM_CHARS_MIN: Final = 6
+"""Of a value, and of a form of it: shorter ones turn up by chance."""
 
 PART_CHARS_MIN: Final = 4
 """Of a value of several lines, shorter lines are not hidden: the braces of a JSON document are no secrets."""
@@ -20,7 +31,7 @@ class Mask:
         self.hide(secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
-        lines = {*self._lines, *(line for secret in secrets for line in _lines_of(secret))}
+        lines = {*self._lines, *(text for secret in secrets for text in (*_lines_of(secret), *_forms_of(secret)))}
         # The longest first, so that a secret within another leaves no rest.
         self._lines = tuple(sorted(lines, key=lambda line: (-len(line), line)))
         self._bytes = tuple(line.encode() for line in self._lines)
@@ -55,3 +66,23 @@ class Mask:
 def _lines_of(secret: str) -> Iterable[str]:
     lines = [line for line in secret.splitlines() if line.strip()]
     return lines if len(lines) == 1 else [line for line in lines if len(line) >= PART_CHARS_MIN]
+
+
+def _forms_of(secret: str) -> set[str]:
+    if len(secret) < FORM_CHARS_MIN:
+        return set()
+    escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    quoted = {quote(secret, safe=""), quote_plus(secret), quote(secret)}
+    bases = {form for offset in range(3) for form in _base64_within(secret.encode(), offset)}
+    return {
+        form for form in escaped | quoted | bases if len(form) >= FORM_CHARS_MIN and form.strip() and "\n" not in form
+    }
+
+
+def _base64_within(value: bytes, offset: int) -> tuple[str, str]:
+    """What of the base64 of any text that holds the value, `offset` bytes after a multiple of three, is the value's
+    alone: the digits at its borders also hold bits of its neighbours. In both alphabets."""
+    digits = base64.b64encode(bytes(offset) + value).decode().rstrip("=")
+    shared = (0, 2, 3)[offset]
+    whole = digits[shared:] if (offset + len(value)) % 3 == 0 else digits[shared:-1]
+    return whole, whole.translate(str.maketrans("+/", "-_"))

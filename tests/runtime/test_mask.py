@@ -1,0 +1,69 @@
+"""What is hidden of a secret, in which forms, and what is left alone."""
+
+import base64
+import json
+from urllib.parse import quote, quote_plus, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forge_runtime.mask import FORM_CHARS_MIN, MASK, Mask
+
+SECRETS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\r\n*"), min_size=FORM_CHARS_MIN, max_size=60
+).filter(lambda text: text.strip() == text and len(text.splitlines()) == 1)
+AROUND = st.binary(max_size=12)
+
+
+@given(secret=SECRETS, before=AROUND, after=AROUND, url_safe=st.booleans())
+def test_base64_of_what_holds_a_secret_gives_nothing_of_it_away(
+    secret: str, before: bytes, after: bytes, url_safe: bool
+) -> None:
+    encode = base64.urlsafe_b64encode if url_safe else base64.b64encode
+    text = encode(before + secret.encode() + after).decode()
+
+    hidden = Mask([secret]).text(text)
+
+    assert MASK in hidden
+    assert len(hidden) - len(MASK) <= len(base64.b64encode(before + after)) + 8
+
+
+@given(secret=SECRETS)
+def test_addresses_and_json_hide_it_too(secret: str) -> None:
+    mask = Mask([secret])
+
+    for text in (
+        f"https://host/?{urlencode({'token': secret})}&x=1",
+        f"https://host/{quote(secret, safe='')}",
+        f"https://host/{quote(secret)}",
+        quote_plus(secret),
+        json.dumps({"token": secret}),
+        json.dumps({"token": secret}, ensure_ascii=False),
+    ):
+        assert MASK in mask.text(text)
+        assert mask.data(text.encode()).decode() == mask.text(text)
+
+
+def test_an_authorization_header_of_a_user_and_a_password_is_hidden() -> None:
+    header = "Authorization: Basic " + base64.b64encode(b"deploy:correct-horse-battery").decode()
+
+    hidden = Mask(["correct-horse-battery"]).text(header)
+
+    assert hidden.startswith("Authorization: Basic ZGVwbG95")
+    assert hidden.count(MASK) == 1
+
+
+def test_a_key_of_several_lines_is_hidden_as_one_line_of_base64() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\n-----END KEY-----\n"
+
+    hidden = Mask([key]).text(base64.b64encode(key.encode()).decode())
+
+    assert hidden.replace(MASK, "") in {"", "Cg==", "g=", "o=", "=", "=="}
+
+
+@pytest.mark.parametrize("secret", ["", "  ", "ab", "12345"])
+def test_short_values_have_no_other_forms(secret: str) -> None:
+    text = base64.b64encode(b"..ab...12345..").decode()
+
+    assert Mask([secret]).text(text) == text
