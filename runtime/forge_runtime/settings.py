@@ -58,7 +58,7 @@ class WorkerSettings:
 
     `runner` is auto, host or earthly; `engine` local or argo (the host runner is refused on a cluster).
     `allow_file_clone` lets jobs name repositories of this machine. `grace_s` is what running work gets when the
-    worker is told to stop. `metrics` is where metrics and health are served, if anywhere; each worker of a machine
+    worker is told to stop. `objects` names the object store (see `blob.open_blob`). `metrics` is where metrics and health are served, if anywhere; each worker of a machine
     needs an address of its own. `secrets_dir` holds the secrets of the provider "file".
     """
 
@@ -68,27 +68,35 @@ class WorkerSettings:
     buildkit_host: str | None = None
     allow_file_clone: bool = False
     grace_s: float = 10.0
+    objects: str = ""
     metrics: Address | None = None
     secrets_dir: Path | None = None
 
 
 def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
-    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1), _GRACE_S, _METRICS_ADDRESS
-    (host:port) and _SECRETS_DIR, all optional."""
+    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1), _GRACE_S, _OBJECTS,
+    _METRICS_ADDRESS (host:port) and _SECRETS_DIR, all optional."""
     secrets_dir = environ.get("FORGE_SECRETS_DIR", "").strip()
+    data_dir = Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute()
     runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
     if runner not in get_args(RunnerSetting):
         raise BadSettings(f"FORGE_RUNNER is {runner!r}: it must be one of {', '.join(get_args(RunnerSetting))}")
     return WorkerSettings(
-        data_dir=Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute(),
+        data_dir=data_dir,
         runner=cast("RunnerSetting", runner),
         engine=environ.get("FORGE_ENGINE", "").strip() or "local",
         buildkit_host=environ.get("FORGE_BUILDKIT_HOST", "").strip() or None,
         allow_file_clone=environ.get("FORGE_ALLOW_FILE_CLONE", "") == "1",
         grace_s=_seconds(environ, "FORGE_GRACE_S", 10.0),
+        objects=objects_of(environ, data_dir),
         metrics=_address(environ, "FORGE_METRICS_ADDRESS"),
         secrets_dir=Path(secrets_dir).absolute() if secrets_dir else None,
     )
+
+
+def objects_of(environ: Mapping[str, str], data_dir: Path) -> str:
+    """The object store, the same for API and workers: FORGE_OBJECTS, or a directory of this machine."""
+    return environ.get("FORGE_OBJECTS", "").strip() or str(data_dir / "objects")
 
 
 def _address(environ: Mapping[str, str], name: str) -> Address | None:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from forge_runtime import subject
-from forge_runtime.blob import DirectoryBlob
+from forge_runtime.blob import BadObjectStore, open_blob
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BusUnavailable, NotAllowed
 from forge_runtime.bus.provision import Misprovisioned, verify
@@ -77,7 +77,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = read_worker_settings(environ)
         with exporting("forge-worker", arguments.name, environ) as tracer:
             return asyncio.run(serve(arguments, bus, settings, tracer))
-    except (BadSettings, RunnerRefused, Misprovisioned, NotAllowed) as error:
+    except (BadSettings, BadObjectStore, RunnerRefused, Misprovisioned, NotAllowed) as error:
         _log.error("cannot start", extra={"why": str(error)})
         return 78
     except BusUnavailable as error:
@@ -110,6 +110,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
     cache = GitCache(settings.data_dir / "git", allow_file=settings.allow_file_clone, meter=metrics)
     surroundings = RunnerSurroundings(engine=settings.engine, buildkit_host=settings.buildkit_host, groups=groups)
     runner = choose_runner(settings.runner, surroundings)
+    blob = open_blob(settings.objects)
     stop = asyncio.Event()
     closed: list[str] = []
 
@@ -140,7 +141,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
             bus=bus,
             ledger=Ledger(bus, PATIENCE_S, observers=(metrics, JobSpans(tracer))),
             watch=Watch((bus.runs, subject.CANCEL_KEYS)),
-            blob=DirectoryBlob(settings.data_dir / "objects"),
+            blob=blob,
             handlers=handlers,
             scratch=own / "scratch",
             meter=metrics,
