@@ -5,6 +5,7 @@ JSON with camelCase keys, at most 1 MB. Discovery writes it, the planner reads i
 Unknown fields are refused. Secrets are references, never values.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
@@ -80,6 +81,17 @@ Argument = Annotated[
 ]
 Duration = Annotated[str, Meta(max_length=64)]
 """As units.parse_duration reads it; checked there, since its limit is not a pattern's."""
+
+
+RESERVED_SECRET_NAME: Final = re.compile(
+    r"(?:BUILDKIT|BUILDX|EARTH|EARTHLY|FORGE|GRPC|LC|LD|OTEL|PODMAN|SSL_CERT|XDG)_.*"
+    r"|CONTAINER_(?:CONNECTION|HOST|PROXY|SSHKEY)"
+    r"|DOCKER_(?:API_VERSION|AUTH_CONFIG|BUILDKIT|CERT_PATH|CONFIG|CONTEXT|DEFAULT_PLATFORM|HOST|TLS.*)"
+    r"|GIT_(?:ALLOW_PROTOCOL|ASKPASS|CONFIG.*|DIR|EXEC_PATH|PASSWORD|PROXY_COMMAND|SSH.*|TRACE.*|USERNAME|WORK_TREE)"
+    r"|BASH_ENV|ENV|GITHUB_ACTIONS|GO[A-Z]+|HOME|KUBECONFIG|LANG|PATH|SHELL|SSH_AUTH_SOCK|TMPDIR|TRACEPARENT|USER"
+    r"|(?:NO|FORCE)_COLOR|(?i:https?_proxy|no_proxy|all_proxy)"
+)
+"""Secrets share the build tool's environment with the variables that steer it, its daemon and what it starts."""
 
 
 class Secret(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from forgec.diagnostic import Code, Diagnostic, Severity
-from forgec.discovery.model import Artifact, Publisher, Repository, Secret
+from forgec.discovery.model import RESERVED_SECRET_NAME, Artifact, Publisher, Repository, Secret
 from forgec.discovery.place import find, key_place, place
 from forgec.nearest import did_you_mean
 from forgec.syntax.data import Node
@@ -246,6 +246,9 @@ def _check_binding(secret: Secret, taken: set[str], node: Node, index: int) -> I
         span = key_place(node, *where, "maps", name) if secret.maps else place(node, *where, "name")
         if not _BINDING.fullmatch(name):
             yield Diagnostic(Code.BAD_VALUE, f'"{name}" is not a name that a build can call a secret', span)
+        elif RESERVED_SECRET_NAME.fullmatch(name):
+            message = f'a secret cannot be called "{name}": a variable of that name steers the build tool'
+            yield Diagnostic(Code.BAD_VALUE, message, span)
         elif name in taken:
             yield Diagnostic(Code.BAD_VALUE, f'two secrets of one step are called "{name}"', span)
         taken.add(name)
