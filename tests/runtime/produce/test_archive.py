@@ -1,0 +1,182 @@
+"""Reading archives of others, and packing our own."""
+
+import os
+import stat
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.runtime.produce.hostile import HOSTILE, entry_of, tar_of, zip_of
+
+from forge_runtime.produce import archive, saved
+from forge_runtime.produce.archive import ArchiveRefused, format_of, pack, read_archive, unpack
+from forge_runtime.produce.product import ProducerFailed
+from forge_runtime.produce.saved import Stopped
+
+FILES = {"index.html": b"<p>hello", "css/site.css": b"p {}", "empty": b""}
+GO_ON = threading.Event()
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("tar.gz", lambda path: tar_of(path, FILES)),
+        ("tar.bz2", lambda path: tar_of(path, FILES, "w:bz2")),
+        ("tar", lambda path: tar_of(path, FILES, "w")),
+        ("zip", lambda path: zip_of(path, FILES)),
+    ],
+)
+def test_an_archive_is_known_by_its_bytes_and_gives_its_files(
+    tmp_path: Path, kind: str, make: Callable[[Path], Path]
+) -> None:
+    path = make(tmp_path / "unnamed")
+
+    assert format_of(path) == kind
+    files = unpack(path, tmp_path / "out")
+    assert {file.relative_to(tmp_path / "out").as_posix(): file.read_bytes() for file in files} == FILES
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_archive_is_refused_and_nothing_lies_outside(tmp_path: Path, name: str) -> None:
+    make, reason = HOSTILE[name]
+    path = make(tmp_path / "hostile")
+
+    with pytest.raises(ArchiveRefused, match=reason):
+        unpack(path, tmp_path / "a" / "b" / "out")
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "hostile"]
+    assert [each.name for each in (tmp_path / "a" / "b").iterdir()] == ["out"]
+
+
+def test_a_link_within_the_archive_becomes_what_it_leads_to(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, kind, link in [
+            ("docs", tarfile.DIRTYPE, ""),
+            ("latest", tarfile.SYMTYPE, "docs/page"),
+            ("docs/page", tarfile.REGTYPE, ""),
+            ("docs/alias", tarfile.SYMTYPE, "../latest"),
+            ("loop", tarfile.SYMTYPE, "loop"),
+            ("dangling", tarfile.SYMTYPE, "nothing"),
+        ]:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, link
+            tar.addfile(info)
+
+    files = unpack(path, tmp_path / "out")
+
+    assert [file.relative_to(tmp_path / "out").as_posix() for file in files] == ["docs/alias", "docs/page", "latest"]
+    assert not any(file.is_symlink() for file in files)
+
+
+def test_a_file_below_a_link_is_no_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        link = tarfile.TarInfo("here")
+        link.type, link.linkname = tarfile.SYMTYPE, "."
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("here/file"))
+
+    files = unpack(path, tmp_path / "out")
+
+    assert [file.relative_to(tmp_path / "out").as_posix() for file in files] == ["here/file"]
+
+
+def test_one_name_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("one"))
+        tar.addfile(tarfile.TarInfo("./one"))
+
+    with pytest.raises(ArchiveRefused, match="more than once"):
+        unpack(path, tmp_path / "out")
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+
+    with pytest.raises(ArchiveRefused, match="no archive of a known format"):
+        list(read_archive(path))
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "FILES_MAX", 2)
+
+    with pytest.raises(ArchiveRefused, match="more than 2 files"):
+        list(read_archive(tar_of(tmp_path / "a", FILES)))
+
+
+def test_reading_ends_when_the_job_is_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(Stopped):
+        list(read_archive(tar_of(tmp_path / "a", FILES), stop))
+    with pytest.raises(Stopped):
+        pack(_site(tmp_path / "site"), tmp_path / "b", stop)
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    one, other = _site(tmp_path / "one"), _site(tmp_path / "other", backwards=True)
+    (other / "tool").chmod(0o777)
+
+    assert pack(one, tmp_path / "1.tar.gz", GO_ON) == 3
+    pack(other, tmp_path / "2.tar.gz", GO_ON)
+
+    assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
+
+
+def test_a_packed_directory_keeps_what_can_be_run_and_follows_links_to_files(tmp_path: Path) -> None:
+    site = _site(tmp_path / "site")
+    (site / "alias").symlink_to("css/site.css")
+
+    pack(site, tmp_path / "site.tar.gz", GO_ON)
+
+    unpack(tmp_path / "site.tar.gz", tmp_path / "out")
+    assert (tmp_path / "out" / "alias").read_text() == "p {}"
+    assert (tmp_path / "out" / "tool").stat().st_mode & stat.S_IXUSR
+    assert not (tmp_path / "out" / "css" / "site.css").stat().st_mode & stat.S_IXUSR
+
+
+def test_links_out_of_a_directory_and_links_to_directories_are_not_packed(tmp_path: Path) -> None:
+    site = _site(tmp_path / "site")
+    (tmp_path / "secret").write_text("s3cr3t")
+
+    (site / "link").symlink_to("../secret")
+    with pytest.raises(ProducerFailed, match="leads out"):
+        pack(site, tmp_path / "out", GO_ON)
+    (site / "link").unlink()
+    (site / "link").symlink_to("css")
+    with pytest.raises(ProducerFailed, match="link to no file"):
+        pack(site, tmp_path / "out", GO_ON)
+
+
+def test_special_files_and_directories_without_end_are_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = _site(tmp_path / "site")
+    os.mkfifo(site / "pipe")
+    with pytest.raises(ProducerFailed, match="neither a file nor a directory"):
+        pack(site, tmp_path / "out", GO_ON)
+    (site / "pipe").unlink()
+    monkeypatch.setattr(saved, "DEPTH_MAX", 1)
+    with pytest.raises(ProducerFailed, match="nested deeper"):
+        pack(site, tmp_path / "out", GO_ON)
+
+
+def test_a_hard_link_within_the_archive_is_a_file_too(tmp_path: Path) -> None:
+    path = entry_of(tmp_path / "a.tar", "b", tarfile.LNKTYPE, "a")
+
+    assert [(member.name, member.link) for member in read_archive(path)] == [("b", "a")]
+
+
+def _site(folder: Path, *, backwards: bool = False) -> Path:
+    files = {"index.html": "<p>", "css/site.css": "p {}", "tool": "#!/bin/sh\n"}
+    for name in sorted(files, reverse=backwards):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(files[name])
+    (folder / "tool").chmod(0o744)
+    return folder
