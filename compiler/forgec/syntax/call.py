@@ -225,9 +225,10 @@ class Calls:
         return ast.Literal(value, span)
 
     def _use(self, vertex: Vertex) -> None:
-        """Evaluate the items: what they refer to must not change any more."""
-        for item in self._expressions.items(vertex) or ():
-            self._use(item)
+        """Evaluate the items, and those inside them: what they refer to must not change any more."""
+        pending = [vertex]
+        while pending:
+            pending += reversed(self._expressions.items(pending.pop()) or ())
 
     def _item(self, vertex: Vertex) -> _Item:
         return _Item(vertex, self._expressions.items)

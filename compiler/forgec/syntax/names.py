@@ -27,7 +27,7 @@ _OUTSIDE: Final = frozenset({"bytes", "rune", "float32", "float64", "matchN", "m
 
 
 class _Binding(Struct, frozen=True, eq=False):
-    """A name that has to be used, since it is there for nothing else."""
+    """A name that is no field, and there for nothing but its use."""
 
     what: str
     name: str
@@ -37,6 +37,10 @@ class _Binding(Struct, frozen=True, eq=False):
 _Names = Mapping[str, _Binding | None]
 _Scopes = tuple[_Names, "_Scopes | None"]
 """The names of a scope, and those around it."""
+
+_IMPORT: Final = "the import"
+_VALUE: Final[_Names] = {}
+"""Stands among scopes where those further inside are in the value of a field, or of a `let`."""
 
 
 def check_names(files: Sequence[ast.File]) -> list[Diagnostic]:
@@ -87,10 +91,11 @@ class _NameCheck:
                 case ast.Comprehension(clauses=clauses, body=body):
                     for clause in clauses:
                         pending.append((_source(clause), scopes))
-                        scopes = (self._clause_names(clause), scopes)
+                        scopes = (self._clause_names(clause, scopes), scopes)
                     pending.append((body, scopes))
                 case ast.Named(name=name, value=value, span=span):
-                    pending.append((value, ({name: self._bind("the alias", name, span)}, scopes)))
+                    self._check_kind(name, span, scopes, is_field=False)
+                    pending.append((value, (_VALUE, ({name: self._bind("the alias", name, span)}, scopes))))
                 case _:
                     pending += [(part, scopes) for part in ast.parts(expr)]
         for binding in self._bindings:
@@ -110,7 +115,7 @@ class _NameCheck:
             if each.name in names or each.name in self._fields:
                 self._redeclared(each.name, each.span, names.get(each.name))
             else:
-                names[each.name] = self._bind("the import", each.name, each.span)
+                names[each.name] = self._bind(_IMPORT, each.name, each.span)
         return names
 
     def _inside(
@@ -118,30 +123,36 @@ class _NameCheck:
     ) -> "list[tuple[ast.Expr | ast.Comprehension, _Scopes]]":
         own: dict[str, _Binding | None] = {}
         inner = (own, scopes)
+        within = (_VALUE, inner)
         found: list[tuple[ast.Expr | ast.Comprehension, _Scopes]] = []
         for declaration in literal.declarations:
             match declaration:
                 case ast.Field(label=label, value=value, alias=alias, span=span):
-                    found.append((value, inner))
+                    found.append((value, within))
                     if label.is_identifier:
-                        self._declare(own, label.name, None, label.span)
+                        self._declare(inner, label.name, None, label.span)
                     if alias is not None:
-                        self._declare(own, alias, "the alias", span)
+                        self._declare(inner, alias, "the alias", span)
                 case ast.Let(name=name, value=value, span=span):
-                    found.append((value, inner))
-                    self._declare(own, name, "let", span)
+                    found.append((value, within))
+                    self._declare(inner, name, "let", span)
                 case ast.Embedding(value=value):
                     found.append((value, inner))
                     if isinstance(value, ast.StructLiteral):
                         self._hosts[value] = literal
                 case ast.Computed(name=computed, value=value):
-                    found += [(computed, inner), (value, inner)]
-                case ast.Pattern(pattern=pattern, value=value, alias=alias):
-                    self._check_pattern(pattern, literal)
-                    found += [(pattern, inner), (value, inner if alias is None else ({alias: None}, inner))]
+                    found += [(computed, inner), (value, within)]
+                case ast.Pattern(pattern=pattern, value=value, alias=alias, span=span):
+                    named = {} if alias is None else {alias: _Binding("the alias", alias, span)}  # it need not be used
+                    found += [(pattern, inner), (value, (_VALUE, (named, inner)))]
                 case ast.Comprehension(body=body):
                     found.append((declaration, inner))
                     self._hosts[body] = literal
+        for declaration in literal.declarations:  # once all names are there
+            if isinstance(declaration, ast.Pattern):
+                self._check_pattern(declaration.pattern, inner)
+                if declaration.alias is not None:
+                    self._check_kind(declaration.alias, declaration.span, inner, is_field=False)
         self._check_own_parts(literal)
         return found
 
@@ -171,40 +182,62 @@ class _NameCheck:
                     message = f"{part.name} is a type where a value is needed"
                     self.problems.append(Diagnostic(Code.WRONG_TYPE, message, part.span))
 
-    def _check_pattern(self, pattern: ast.Expr, literal: ast.StructLiteral) -> None:
-        """A pattern says which fields its struct may have, so none of them can say what the pattern is."""
+    def _check_pattern(self, pattern: ast.Expr, scopes: _Scopes) -> None:
+        """A pattern says which fields its struct may have, so nothing beside it can say what the pattern is.
+
+        As CUE does, all names in the pattern are held against all that are declared up to the value that it is in.
+        """
         names: set[str] = set()
-        host: ast.StructLiteral | None = literal
-        while host is not None:
-            names |= host.names.keys()
-            host = self._hosts.get(host)
-        for name, span in _referred(pattern).items():
+        around: _Scopes | None = scopes
+        while around is not None and around[0] is not _VALUE:
+            names |= around[0].keys()
+            around = around[1]
+        for name, span in _identifiers(pattern).items():
             if name in names:
                 message = f'the pattern refers to "{name}" beside it, which it might be matched with'
                 advice = f'declare "{name}" in a struct around this one'
                 self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
 
-    def _declare(self, own: dict[str, _Binding | None], name: str, what: str | None, span: Span) -> None:
+    def _declare(
+        self, scopes: tuple[dict[str, _Binding | None], _Scopes], name: str, what: str | None, span: Span
+    ) -> None:
         """A field may be declared again and again; any other name (`what` it is) stands for one thing in its struct."""
+        own, outside = scopes
         if name not in own:
+            self._check_kind(name, span, outside, is_field=what is None)
             own[name] = None if what is None else self._bind(what, name, span)
         elif own[name] is not None or what is not None:
             self._redeclared(name, span, own[name])
+
+    def _check_kind(self, name: str, span: Span, scopes: _Scopes, *, is_field: bool) -> None:
+        """A name that hides one further outside is a field where that is one, and none where that is none."""
+        around: _Scopes | None = scopes
+        while around is not None and name not in around[0]:
+            around = around[1]
+        hidden = None if around is None else around[0][name]
+        if around is not None and is_field is not (hidden is None or hidden.what == _IMPORT):
+            message = f'"{name}" is the name of a field, and elsewhere of an alias or let around it'
+            if not is_field:
+                message = f'"{name}" names an alias or let here, and a field or import around it'
+            related = () if hidden is None else (Related(hidden.span, "declared here"),)
+            self.problems.append(Diagnostic(Code.REDECLARED, message, span, related, help="rename one of them"))
 
     def _redeclared(self, name: str, span: Span, earlier: _Binding | None) -> None:
         related = () if earlier is None else (Related(earlier.span, "declared here first"),)
         message = f'"{name}" is declared a second time in one scope'
         self.problems.append(Diagnostic(Code.REDECLARED, message, span, related, help="rename one of them"))
 
-    def _clause_names(self, clause: ast.Clause) -> _Names:
-        """Names of a clause may be there for nothing, also those of a `let`."""
+    def _clause_names(self, clause: ast.Clause, scopes: _Scopes) -> _Names:
+        """Names of a clause may be there for nothing, also those of a `let`. They count as fields."""
+        names: list[str] = []
         match clause:
             case ast.For(key=key, value=value):
-                return {value: None} if key is None else {key: None, value: None}
+                names = [value] if key is None else [key, value]
             case ast.Let(name=name):
-                return {name: None}
-            case _:
-                return {}
+                names = [name]
+        for name in names:
+            self._check_kind(name, clause.span, scopes, is_field=True)
+        return dict.fromkeys(names)
 
     def _bind(self, what: str, name: str, span: Span) -> _Binding:
         binding = _Binding(what, name, span)
@@ -240,6 +273,27 @@ class _NameCheck:
             names, scopes = scopes
             visible |= names.keys()
         return did_you_mean(name, visible)
+
+
+def _identifiers(expr: ast.Expr) -> dict[str, Span]:
+    """The names that stand in an expression: referred to, selected, or declared in a struct in it."""
+    found: dict[str, Span] = {}
+    pending: list[ast.Expr | ast.Comprehension] = [expr]
+    while pending:
+        match pending.pop():
+            case ast.Reference(name=name, span=span):
+                found[name] = span
+            case ast.Selector(base=base, name=name, name_span=span):
+                pending.append(base)
+                if not span.text.startswith('"'):
+                    found[name] = span
+            case ast.StructLiteral(names=names, span=span):
+                found |= dict.fromkeys(names, span)
+            case ast.Comprehension():
+                pass
+            case part:
+                pending += ast.parts(part)
+    return found
 
 
 def _referred(expr: ast.Expr) -> dict[str, Span]:

@@ -334,6 +334,10 @@ class _Evaluator:
             if isinstance(declaration, ast.Field) and declaration.label.name in absent:
                 name, looked_up = declaration.label.name, vertex.absent[declaration.label.name]
                 self._undecided(vertex, problem.added_late(vertex, name, declaration.label.span, looked_up))
+            elif isinstance(declaration, ast.Field):
+                child = vertex.table(declaration.label.name).get(declaration.label.name)
+                if child is not None:
+                    self._check_body(child, declaration.value, child.absent.keys())
             elif isinstance(declaration, ast.Comprehension):
                 self._check_body(vertex, declaration.body, absent)
 
