@@ -37,13 +37,15 @@ _READ_BYTES: Final = 64 * 1024
 class Program:
     """What to start. The environment is exactly the given one; standard input is empty.
 
-    `mask` hides the secrets that it knows in the output, also where a long line is cut.
+    `mask` hides the secrets that it knows in the output, also where a long line is cut. `held` are descriptors that
+    the program and its children keep open: a lock among them lasts until the last of these ends, even if we do first.
     """
 
     argv: tuple[str, ...]
     cwd: Path
     environment: Mapping[str, str]
     mask: Mask = field(default_factory=Mask, repr=False)
+    held: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ async def run_process(
             stdout=write_fd,
             stderr=write_fd,
             start_new_session=True,
+            pass_fds=program.held,
         )
     except BaseException:
         os.close(read_fd)

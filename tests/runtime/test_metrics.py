@@ -156,9 +156,11 @@ async def test_cache_tells_what_each_commit_cost(tmp_path: Path, counted: Counte
     cache = GitCache(tmp_path / "git", allow_file=True, meter=counted.metrics)
 
     for _ in range(2):
-        await cache.repository(url, first)
+        async with cache.lease(url, first):
+            pass
     with pytest.raises(GitError):
-        await cache.repository(url, "1" * 40)
+        async with cache.lease(url, "1" * 40):
+            pass
 
     asked = {result: counted.value("forge_git_cache_requests_total", result=result) for result in CacheResult}
     assert asked == {CacheResult.CLONE: 1, CacheResult.HIT: 1, CacheResult.FETCH: 0}

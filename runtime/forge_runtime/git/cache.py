@@ -1,189 +1,219 @@
 """The git cache: one bare repository for each clone URL, one worktree for each job.
 
-    root/repositories/<key>.git    bare; refs/forge/keep/<sha> holds every commit that was asked for
-    root/locks/<key>.lock          flock: held around every change of a bare repository or of its list of worktrees
-    root/building/<key>-…          a repository until its first commit is in; then it is renamed into place
+    lease(url, sha) ─▶ there? ─yes──────────────────────────────▶ a bare repository that holds the commit
+                         └ no ─▶ fetched aside, once for all who ask, and moved in (fetch.py)
+    checkout(url, sha) ─▶ lease ─▶ lock, `worktree add --no-checkout`, unlock ─▶ `reset --hard` ─▶ links.py
 
-Commits are fetched by id, so one that a branch has left since is still found. What is there is not fetched again: a
-check costs about 3 ms, and no lock. Whoever needs a commit that is missing waits for the lock and looks again, so many
-jobs of one commit fetch it once.
+What is there is not fetched again: a check costs about 3 ms, and no lock. Worktrees are added under the lock but filled
+outside it: adding them side by side fails in 8 % of cases ("failed to read worktrees/…/commondir"), while the lock
+around the 10 ms of `worktree add --no-checkout` costs nothing.
 
-Worktrees are added under the lock but filled outside it: adding them side by side fails in 8 % of cases ("failed to
-read worktrees/…/commondir"), while the lock around the 10 ms of `worktree add --no-checkout` costs nothing.
-
-The lock belongs to the kernel, so it ends with its process; several worker processes may share one cache.
+A repository that turns out damaged is repaired, or replaced, before anybody is told (repair.py). Which locks and
+folders there are is in shelf.py; what is deleted when, in upkeep.py.
 """
 
 import asyncio
-import fcntl
-import hashlib
-import os
 import re
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, GitFailed, ObjectRefused, git, protocols
+from forge_runtime.git.command import CloneUrl, CommitNotFound, Connection, GitError, GitFailed, git, protocols
+from forge_runtime.git.credentials import Credentials, connect
+from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, holds
+from forge_runtime.git.links import close_links
+from forge_runtime.git.repair import repair
+from forge_runtime.git.shelf import Entry, Lease, Shelf
+from forge_runtime.git.upkeep import Upkeep, UpkeepLimits
 from forge_runtime.meter import CacheResult, Meter, Unmetered
 
-FETCH_TIMEOUT_S: Final = 600.0
 CHECKOUT_TIMEOUT_S: Final = 300.0
-COMMAND_TIMEOUT_S: Final = 60.0
-LOCK_TIMEOUT_S: Final = 2 * FETCH_TIMEOUT_S + COMMAND_TIMEOUT_S
-"""Another process may be fetching a large repository, once by commit and once by branches."""
 
-LOCK_POLL_S: Final = 0.01
-"""One flock call each; a thread that blocks in flock could be neither cancelled nor limited."""
+TRIES: Final = 3
+"""As it is, repaired, cloned anew."""
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheLimits:
+    fetch: FetchLimits = field(default_factory=FetchLimits)
+    upkeep: UpkeepLimits = field(default_factory=UpkeepLimits)
+
+
 class GitCache:
-    """`file` URLs are only for repositories of this machine, and only where `allow_file` says so."""
+    """`file` URLs are only for repositories of this machine, and only where `allow_file` says so.
 
-    def __init__(self, root: Path, *, allow_file: bool = False, meter: Meter | None = None) -> None:
-        self._root = root
+    `credentials` are for hosts that give nothing to strangers. Nothing is deleted but by `maintain`, and for a full
+    disk.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        allow_file: bool = False,
+        meter: Meter | None = None,
+        credentials: Credentials | None = None,
+        limits: CacheLimits | None = None,
+    ) -> None:
+        limits = limits or CacheLimits()
+        # Another process may be fetching a large repository, once by commit and once by branches.
+        self._shelf = Shelf(root, patience_s=2 * limits.fetch.fetch_s + COMMAND_TIMEOUT_S)
+        self._fetcher = Fetcher(shelf=self._shelf, credentials=credentials, limits=limits.fetch)
+        self._upkeep = Upkeep(self._shelf, limits.upkeep)
         self._meter = meter or Unmetered()
+        self._credentials = credentials
+        self._limits = limits.fetch
         self._protocols = protocols(files=allow_file)
-        self._locks: dict[str, asyncio.Lock] = {}
 
-    async def repository(self, clone_url: str, commit_sha: str) -> Path:
-        """A bare repository that holds the commit. Raises CommitNotFound, UrlRefused, GitError."""
-        url = CloneUrl(clone_url, protocols=self._protocols)
-        if not _SHA.fullmatch(commit_sha):
-            raise CommitNotFound(f'"{commit_sha[:80]}" is not a commit id (40 hexadecimal digits)')
-        repository = self._path(url)
-        result = CacheResult.HIT
-        if not await _holds(repository, commit_sha):
-            async with self._locked(repository):
-                if not await _holds(repository, commit_sha):
-                    result = CacheResult.FETCH if _is_there(repository) else CacheResult.CLONE
-                    await self._bring(url, commit_sha, repository)
-        self._meter.cache_asked(result)
-        return repository
+    @asynccontextmanager
+    async def lease(self, clone_url: str, commit_sha: str) -> AsyncIterator[Path]:
+        """A bare repository that holds the commit, and stays as it is inside the block; it is only to be read.
+
+        Raises CommitNotFound, UrlRefused, GitError.
+        """
+        lease, repository = await self._opened(clone_url, commit_sha, _nothing_more)
+        try:
+            yield repository
+        finally:
+            lease.release()
 
     @asynccontextmanager
     async def checkout(self, clone_url: str, commit_sha: str, into: Path) -> AsyncIterator[Path]:
         """The commit's files in `into`, which must not exist or be empty, and is removed at the end.
 
-        Raises CommitNotFound, UrlRefused, GitError.
+        No symbolic link in it leads out of it. Raises CommitNotFound, UrlRefused, GitError.
         """
-        repository = await self.repository(clone_url, commit_sha)
         into = await asyncio.to_thread(into.resolve)
-        try:
-            async with self._locked(repository):
-                arguments = ("worktree", "add", "--detach", "--no-checkout", "--", str(into), commit_sha)
-                await git(repository, *arguments, timeout_s=COMMAND_TIMEOUT_S)
-            await git(into, "reset", "--hard", "--quiet", timeout_s=CHECKOUT_TIMEOUT_S, known=(repository,))
-            yield into
-        finally:
-            await asyncio.to_thread(remove_folder, into)
-            async with self._locked(repository):
-                await git(repository, "worktree", "prune", timeout_s=COMMAND_TIMEOUT_S)
 
-    def _path(self, url: CloneUrl) -> Path:
-        key = hashlib.sha256(url.canonical.encode()).hexdigest()[:32]
-        return self._root / "repositories" / f"{key}.git"
-
-    async def _bring(self, url: CloneUrl, commit_sha: str, repository: Path) -> None:
-        """Fetch the commit; the lock is ours."""
-        if _is_there(repository):
-            await _fetch(url, commit_sha, repository)
-            return
-        building = self._root / "building"
-        building.mkdir(parents=True, exist_ok=True)
-        repository.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f"{repository.stem}-", dir=building))
-        try:
-            await git(fresh, "init", "--quiet", "--bare", timeout_s=COMMAND_TIMEOUT_S)
-            await _fetch(url, commit_sha, fresh)
-            await asyncio.to_thread(fresh.rename, repository)
-        finally:
-            await asyncio.to_thread(remove_folder, fresh)
-
-    @asynccontextmanager
-    async def _locked(self, repository: Path) -> AsyncIterator[None]:
-        """Exclusive among the tasks of this process, then among processes."""
-        locks = self._root / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        async with self._locks.setdefault(repository.stem, asyncio.Lock()):
-            descriptor = os.open(locks / f"{repository.stem}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        async def fill(entry: Entry) -> None:
             try:
-                await _lock(descriptor)
-                yield
+                await self._fill(entry, commit_sha, into)
+            except BaseException:
+                with suppress(GitError, OSError):
+                    await self._remove(entry, into)
+                raise
+
+        lease, repository = await self._opened(clone_url, commit_sha, fill)
+        try:
+            try:
+                yield into
             finally:
-                os.close(descriptor)
+                await self._remove(Entry(self._shelf.root, repository.stem), into)
+        finally:
+            lease.release()
 
+    async def maintain(self, stop: asyncio.Event, prewarm: Sequence[str] = ()) -> None:
+        """Until `stop`: clear what killed workers left, fetch the repositories of `prewarm`, evict, maintain when idle.
 
-async def _lock(descriptor: int) -> None:
-    try:
-        async with asyncio.timeout(LOCK_TIMEOUT_S):
-            while True:
+        Failures are logged: nothing here is worth a job. Any number of processes may do it to one cache.
+        """
+        await self._upkeep.sweep()
+        for url in prewarm:
+            if not stop.is_set():
+                await self._upkeep.attempt("pre-warming the git cache", stop, partial(self._warm, url))
+        await self._upkeep.run(stop)
+
+    async def _opened(
+        self, clone_url: str, commit_sha: str, use: Callable[[Entry], Awaitable[None]]
+    ) -> tuple[Lease, Path]:
+        """A lease of the commit's repository once `use` is done with it; damage in either is seen to."""
+        url = CloneUrl(clone_url, protocols=self._protocols)
+        if not _SHA.fullmatch(commit_sha):
+            raise CommitNotFound(f'"{commit_sha[:80]}" is not a commit id (40 hexadecimal digits)')
+        try:
+            for tried in range(TRIES):
+                entry, lease = await self._leased(url)
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    await asyncio.sleep(LOCK_POLL_S)
+                    result = await self._brought(entry, url, commit_sha)
+                    await use(entry)
+                except GitFailed as failed:
+                    lease.release()
+                    if not failed.damaged or tried + 1 == TRIES:
+                        raise
+                    await repair(self._shelf, entry, failed, again=tried > 0)
+                except BaseException:
+                    lease.release()
+                    raise
                 else:
-                    return
-    except TimeoutError:
-        message = f"the git cache was locked by another process for more than {LOCK_TIMEOUT_S:.0f} s"
-        raise GitError(message) from None
+                    self._meter.cache_asked(result)
+                    return lease, entry.repository
+        except GitFailed as failed:
+            if failed.disk_is_full:
+                raise await self._full(str(failed)) from failed
+            raise
+        except OSError as error:
+            raise await self._full(str(error)) from None
+        raise AssertionError("every try ends above")
+
+    async def _leased(self, url: CloneUrl) -> tuple[Entry, Lease]:
+        while True:
+            entry = self._shelf.entry(url)
+            lease = await self._shelf.lease(entry)
+            if not entry.is_condemned:
+                return entry, lease
+            lease.release()
+
+    async def _brought(self, entry: Entry, url: CloneUrl, commit_sha: str) -> CacheResult:
+        if await holds(entry.repository, commit_sha):
+            return CacheResult.HIT
+        async with self._shelf.exclusive(entry.fetch_lock(commit_sha)):
+            if await holds(entry.repository, commit_sha):
+                return CacheResult.HIT
+            result = CacheResult.FETCH if entry.is_there else CacheResult.CLONE
+            await self._fetched(entry, url, commit_sha)
+        return result
+
+    async def _fetched(self, entry: Entry, url: CloneUrl, commit_sha: str | None) -> None:
+        scratch = self._shelf.root / "building"
+        limits = self._limits
+        connected = connect(url, self._credentials, scratch=scratch, stall_s=limits.stall_s, bytes_max=limits.bytes_max)
+        async with connected as connection:
+            try:
+                await self._fetcher.bring(entry, connection, commit_sha)
+            except GitError as error:
+                raise self._told(connection, error) from error
+
+    def _told(self, connection: Connection, error: GitError) -> GitError:
+        """Damage and a full disk are not the server's doing, and seen to elsewhere."""
+        if isinstance(error, GitFailed) and (error.damaged or error.disk_is_full):
+            return error
+        return self._fetcher.told(connection, error)
+
+    async def _fill(self, entry: Entry, commit_sha: str, into: Path) -> None:
+        repository = entry.repository
+        async with self._shelf.exclusive(entry.lock) as held:
+            # Forced, for a folder of the same name whose worker was killed.
+            arguments = ("worktree", "add", "--force", "--detach", "--no-checkout", "--", str(into), commit_sha)
+            await git(repository, *arguments, timeout_s=COMMAND_TIMEOUT_S, held=(held,))
+        await git(into, "reset", "--hard", "--quiet", timeout_s=CHECKOUT_TIMEOUT_S, known=(repository,))
+        await asyncio.to_thread(close_links, into)
+
+    async def _remove(self, entry: Entry, into: Path) -> None:
+        await asyncio.to_thread(remove_folder, into)
+        async with self._shelf.exclusive(entry.lock) as held:
+            if entry.is_there:
+                await git(entry.repository, "worktree", "prune", timeout_s=COMMAND_TIMEOUT_S, held=(held,))
+
+    async def _warm(self, clone_url: str) -> None:
+        url = CloneUrl(clone_url, protocols=self._protocols)
+        entry, lease = await self._leased(url)
+        try:
+            await self._fetched(entry, url, None)
+        finally:
+            lease.release()
+
+    async def _full(self, why: str) -> GitError:
+        """Make room for the next one who tries."""
+        evicted = await self._upkeep.make_room()
+        made = f"; {evicted} repositories that nobody used were removed from the cache" if evicted else ""
+        return GitError(f"the git cache in {self._shelf.root} or the job's folder cannot be written: {why}{made}")
 
 
-def _is_there(repository: Path) -> bool:
-    """A bare repository is renamed into place complete, so its name is enough."""
-    return repository.exists()
-
-
-def _keep(commit_sha: str) -> str:
-    return f"refs/forge/keep/{commit_sha}"
-
-
-async def _holds(repository: Path, commit_sha: str) -> bool:
-    """Whether the commit is there, and kept: one without a reference may be collected."""
-    if not _is_there(repository):
-        return False
-    try:
-        await git(repository, "cat-file", "-e", f"{_keep(commit_sha)}^{{commit}}", timeout_s=COMMAND_TIMEOUT_S)
-    except GitFailed:
-        return False
-    return True
-
-
-async def _fetch(url: CloneUrl, commit_sha: str, repository: Path) -> None:
-    try:
-        await _fetch_refs(url, repository, f"+{commit_sha}:{_keep(commit_sha)}")
-    except GitFailed as failed:
-        if not failed.commit_is_unknown:
-            raise _fetch_failed(url, failed) from failed
-        await _fetch_through_branches(url, commit_sha, repository)
-    if not await _holds(repository, commit_sha):
-        raise CommitNotFound(f"{commit_sha} in {url} is not a commit")
-
-
-async def _fetch_through_branches(url: CloneUrl, commit_sha: str, repository: Path) -> None:
-    """For servers that give out nothing by its id."""
-    try:
-        await _fetch_refs(url, repository, "+refs/heads/*:refs/forge/heads/*", "+refs/tags/*:refs/forge/tags/*")
-    except GitFailed as failed:
-        raise _fetch_failed(url, failed) from failed
-    try:
-        await git(repository, "update-ref", _keep(commit_sha), commit_sha, timeout_s=COMMAND_TIMEOUT_S)
-    except GitFailed:
-        raise CommitNotFound(f"{url} holds no commit {commit_sha}") from None
-
-
-def _fetch_failed(url: CloneUrl, failed: GitFailed) -> GitError:
-    if failed.refused_object is None:
-        return GitError(f"cannot fetch {url}: {failed}")
-    return ObjectRefused(f"{url} holds what git refuses as unsafe: {failed.refused_object}; take it out of the history")
-
-
-async def _fetch_refs(url: CloneUrl, repository: Path, *refspecs: str) -> None:
-    flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
-    source = Path(url.path)
-    known = (source, source / ".git") if url.protocol == "file" else ()
-    await git(repository, "fetch", *flags, "--", url.text, *refspecs, timeout_s=FETCH_TIMEOUT_S, url=url, known=known)
+async def _nothing_more(_entry: Entry) -> None:
+    return None

@@ -6,18 +6,17 @@ removes those on SIGTERM. Of what git says the last lines are kept, without cred
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import SplitResult, urlsplit
 
+from forge_runtime.mask import Mask
 from forge_runtime.process import Program, run_process
 from forgec.adapter.git import git_environment
 
 OUTPUT_LINES_MAX: Final = 50
-
-FETCH_CONFIG: Final = {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": "60", "protocol.version": "2"}
-"""A server that sends less than 1 kB/s for a minute is gone."""
 
 
 class GitError(Exception):
@@ -44,6 +43,25 @@ class ObjectRefused(GitError):
     retryable = False
 
 
+class AccessRefused(GitError):
+    """The server is there and does not let us in, or has no such repository: asking again changes nothing."""
+
+    error_class = "config"
+    retryable = False
+
+
+class TooLarge(GitError):
+    """The commit, or what the server sends for it, is beyond a limit of the cache."""
+
+    code = "CONFIG_INVALID"
+    error_class = "config"
+    retryable = False
+
+
+class TimeLimit(GitError):
+    """A command was stopped at its limit."""
+
+
 class UrlRefused(GitError):
     """A clone URL that is never passed to git."""
 
@@ -53,18 +71,40 @@ class UrlRefused(GitError):
 
 
 class GitFailed(GitError):
-    """A command ended with an exit code other than 0; `output` is the end of what it said."""
+    """A command ended with an exit code other than 0; `output` is the end of what it said.
 
-    def __init__(self, command: str, exit_code: int, output: tuple[str, ...]) -> None:
-        said = [line for line in output if line.strip()]
-        super().__init__(f"git {command} ended with {exit_code}: {said[-1] if said else 'no reason given'}")
+    `damaged`: a repository of ours is no longer what git wrote, or a lock file is in the way.
+    """
+
+    def __init__(self, command: str, exit_code: int, output: tuple[str, ...], *, damaged: bool = False) -> None:
+        super().__init__(f"git {command} ended with {exit_code}: {_reason(output)}")
+        self.command = command
         self.exit_code = exit_code
         self.output = output
+        self.damaged = damaged or (self._says(_DAMAGE) and not self.disk_is_full)
 
     @property
     def commit_is_unknown(self) -> bool:
         """The server lacks the object, or gives out only what a branch or tag points to."""
-        return any(_UNKNOWN_COMMIT.search(line) for line in self.output)
+        return self._says(_UNKNOWN_COMMIT)
+
+    @property
+    def access_is_refused(self) -> bool:
+        return self._says(_REFUSED)
+
+    @property
+    def repository_is_unknown(self) -> bool:
+        """By an answer of HTTP; a server behind ssh tells the same of one that it cannot read just now."""
+        return self._says(_UNKNOWN_REPOSITORY)
+
+    @property
+    def disk_is_full(self) -> bool:
+        return self._says(_FULL)
+
+    @property
+    def is_too_large(self) -> bool:
+        """The limit of a file's size ended it, or a child of it (SIGXFSZ, which is 25 wherever Linux runs)."""
+        return self._says(_TOO_LARGE) or self.exit_code in {-25, 128 + 25}
 
     @property
     def refused_object(self) -> str | None:
@@ -72,9 +112,36 @@ class GitFailed(GitError):
         found = [match[1] for line in self.output if (match := _REFUSED_OBJECT.match(line))]
         return found[0] if found else None
 
+    def _says(self, pattern: re.Pattern[str]) -> bool:
+        return any(pattern.search(line) for line in self.output)
+
+
+def _reason(output: Sequence[str]) -> str:
+    """The first complaint: what follows are its consequences, and advice."""
+    said = [line for line in output if line.strip()]
+    complaints = [line for line in said if not re.match(r"warning:|hint:|remote:|\*\*\*", line)]
+    return (complaints or said[-1:] or ["no reason given"])[0]
+
 
 _REFUSED_OBJECT: Final = re.compile(r"(?:remote: )?error: (object [0-9a-f]{40,64}: .+)")
 _UNKNOWN_COMMIT: Final = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
+_UNKNOWN_REPOSITORY: Final = re.compile(r"repository '.*' not found|returned error: (404|410)")
+_FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
+_TOO_LARGE: Final = re.compile(r"died of signal 25|File too large")
+_REFUSED: Final = re.compile(
+    r"Authentication failed for|could not read (Username|Password)|returned error: 40[013]"
+    r"|Permission denied \(|Host key verification failed|Too many authentication failures"
+)
+_DAMAGE: Final = re.compile(
+    r"^(?!remote:).*("
+    r"bad (tree )?object|(loose object|packed object) .* is corrupt|packfile .* (cannot be|does not match|is far too)"
+    r"|not a git repository: |not a git repository \(|unable to (read|unpack) |could not read [0-9a-f]{40}"
+    r"|(index|multi-pack-index|commit-graph)( file)? .*(too small|too short|size|corrupt|match)|non-monotonic index"
+    r"|inflate: data stream error|is not a GIT packfile|missing (blob|tree|commit)|failed to (read|unpack tree) object"
+    r"|unable to resolve reference|bad ref(erence)? |bad pack header|Unable to create '.*\.lock': File exists"
+    r")"
+)
+"""The texts of git 2.39; what says the server of its own repository begins with "remote:"."""
 
 
 def protocols(*, files: bool) -> tuple[str, ...]:
@@ -85,7 +152,8 @@ def protocols(*, files: bool) -> tuple[str, ...]:
 class CloneUrl:
     """A checked clone URL: `https://host/path`, `ssh://user@host/path`, `user@host:path`, or `file:///path`.
 
-    `canonical` is one text for all spellings of one repository: it names the cache entry.
+    `canonical` is one text for all spellings of one repository: it names the cache entry. `host` includes the port
+    where the URL names one.
     """
 
     def __init__(self, text: str, *, protocols: Sequence[str]) -> None:
@@ -94,37 +162,93 @@ class CloneUrl:
         self.protocol = parts.scheme
         self.path = parts.path
         _refuse_unsafe(text, parts, protocols)
+        self.host = (parts.hostname or "") + (f":{parts.port}" if parts.port is not None else "")
         self.canonical = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/').removesuffix('.git')}"
 
     def __str__(self) -> str:
         return masked(self.text)
 
 
-async def git(
-    repository: Path, *arguments: str, timeout_s: float, url: CloneUrl | None = None, known: Sequence[Path] = ()
-) -> None:
-    """Run one command to its end. Raises GitFailed, or GitError after `timeout_s`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How a command may speak with a server: see credentials.connect.
 
-    `url` allows its transport, for a command that fetches. `known` are further repositories that the command uses.
+    `bytes_max` bounds each file that the command writes; what a fetch brings is one file.
     """
+
+    url: CloneUrl
+    config: Mapping[str, str] = field(default_factory=dict)
+    mask: Mask = field(default_factory=Mask, repr=False)
+    bytes_max: int | None = None
+
+
+async def git(
+    repository: Path,
+    *arguments: str,
+    timeout_s: float,
+    connection: Connection | None = None,
+    known: Sequence[Path] = (),
+    held: Sequence[int] = (),
+) -> None:
+    """Run one command to its end. Raises GitFailed, TimeLimit, or GitError if there is no git.
+
+    `connection` allows the transport of its URL. `known` are further repositories that the command uses. `held` are
+    locks that have to last as long as the command, even if we are killed.
+    """
+    argv: tuple[str, ...] = ("git", *arguments)
+    mask = Mask()
+    environment = git_environment(repository, *known)
+    if connection is not None:
+        mask = connection.mask
+        known = (*known, *_local_source(connection.url))
+        allowed = (connection.url.protocol,)
+        environment = git_environment(repository, *known, protocols=allowed, config=connection.config)
+        if connection.bytes_max is not None:
+            blocks = str(-(-connection.bytes_max // _ULIMIT_BLOCK_BYTES))
+            argv = ("sh", "-c", 'ulimit -f "$1" && shift && exec "$@"', "sh", blocks, *argv)
+    said: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
+    program = Program(argv=argv, cwd=repository, environment=environment, mask=mask, held=tuple(held))
+    await _run(program, arguments[0], timeout_s, lambda line: said.append(masked(line)), said)
+
+
+async def git_lines(
+    repository: Path, *arguments: str, timeout_s: float, line: Callable[[str], None], known: Sequence[Path] = ()
+) -> None:
+    """The same for a command whose output is wanted; what `line` raises ends it and is raised."""
     said: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
 
-    async def keep(line: str) -> None:
-        said.append(masked(line))
+    def keep(text: str) -> None:
+        said.append(masked(text))
+        line(text)
 
-    protocols = (url.protocol,) if url is not None else ()
-    environment = git_environment(repository, *known, protocols=protocols, config=FETCH_CONFIG if url else None)
+    environment = git_environment(repository, *known)
     program = Program(argv=("git", *arguments), cwd=repository, environment=environment)
+    await _run(program, arguments[0], timeout_s, keep, said)
+
+
+async def _run(program: Program, command: str, timeout_s: float, line: Callable[[str], None], said: deque[str]) -> None:
+    async def output(text: str) -> None:
+        line(text)
+
     try:
-        end = await run_process(program, timeout_s=timeout_s, output=keep)
+        end = await run_process(program, timeout_s=timeout_s, output=output)
     except FileNotFoundError:
-        raise GitError(f"git cannot be started in {repository}: is git on the PATH of the worker?") from None
+        raise GitError(f"git cannot be started in {program.cwd}: is git on the PATH of the worker?") from None
     except OSError as error:
         raise GitError(f"git cannot be started: {error.strerror}") from None
     if end.exit_code is None:
-        raise GitError(f"git {arguments[0]} took more than {timeout_s:.0f} s and was stopped")
+        raise TimeLimit(f"git {command} took more than {timeout_s:.0f} s and was stopped")
     if end.exit_code != 0:
-        raise GitFailed(arguments[0], end.exit_code, tuple(said))
+        raise GitFailed(command, end.exit_code, tuple(said))
+
+
+_ULIMIT_BLOCK_BYTES: Final = 512
+"""POSIX, sh: the unit of `ulimit -f`."""
+
+
+def _local_source(url: CloneUrl) -> tuple[Path, ...]:
+    source = Path(url.path)
+    return (source, source / ".git") if url.protocol == "file" else ()
 
 
 def masked(text: str) -> str:
@@ -145,7 +269,9 @@ def _split(text: str) -> SplitResult:
     return parts
 
 
-_UNSAFE = re.compile(r"[\x00-\x20\x7f]|/-")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f]")
+_OPTION_PATH = re.compile(r"[^/]+:-")
+"""A path without its `/` reaches the server's git as it is; behind a `/`, a name may begin with a hyphen, and does."""
 
 
 def _refuse_unsafe(text: str, parts: SplitResult, protocols: Sequence[str]) -> None:
@@ -160,7 +286,8 @@ def _refuse_unsafe(text: str, parts: SplitResult, protocols: Sequence[str]) -> N
         or parts.fragment
     ):
         raise UrlRefused(f'clone URL "{shown}" does not name a host and a path')
-    if _UNSAFE.search(text) or (parts.hostname or "").startswith("-") or (parts.username or "").startswith("-"):
+    options = (parts.hostname or "").startswith("-") or (parts.username or "").startswith("-")
+    if _UNSAFE.search(text) or _OPTION_PATH.match(text) or options:
         raise UrlRefused(f'clone URL "{shown}" holds a part that git could take for an option')
     if parts.password is not None or (parts.scheme == "https" and parts.username is not None):
         raise UrlRefused(f'clone URL "{shown}" holds credentials; give them to the worker instead')

@@ -1,6 +1,7 @@
 """Discovery jobs: a commit's `.forge` directories to a plan, both documents stored, their digests the result."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -41,10 +42,12 @@ class DiscoveryHandler:
         payload = msgspec.json.decode(job.payload, type=DiscoveryPayload)
         await context.log.write(f"discovering {job.repository} at {job.commit_sha}")
         try:
-            with context.trace.span("git fetch"):
-                repository = await self._cache.repository(job.clone_url, job.commit_sha)
-            with context.trace.span("compile"):
-                discovery, plan = await asyncio.to_thread(_compile, repository, job, payload)
+            async with AsyncExitStack() as cleanup:
+                with context.trace.span("git fetch"):
+                    lease = self._cache.lease(job.clone_url, job.commit_sha)
+                    repository = await cleanup.enter_async_context(lease)
+                with context.trace.span("compile"):
+                    discovery, plan = await asyncio.to_thread(_compile, repository, job, payload)
         except GitError as error:
             await context.log.write(str(error))
             return git_failure(error, context)

@@ -31,6 +31,11 @@ def commit(root: Path, text: str) -> str:
     return commit_all(root)
 
 
+async def found(cache: GitCache, url: str, sha: str) -> Path:
+    async with cache.lease(url, sha) as repository:
+        return repository
+
+
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
     root = new_repository(tmp_path / "origin")
@@ -57,7 +62,7 @@ def test_checkout_holds_the_files_of_the_commit_and_goes_away(cache: GitCache, o
     assert text == "first\n"
     assert head == old
     assert not into.exists()
-    assert git(run(cache.repository(f"file://{origin}", old)), "worktree", "list").count("\n") == 0
+    assert git(run(found(cache, f"file://{origin}", old)), "worktree", "list").count("\n") == 0
 
 
 def test_commit_of_another_branch_is_found(cache: GitCache, origin: Path) -> None:
@@ -65,7 +70,7 @@ def test_commit_of_another_branch_is_found(cache: GitCache, origin: Path) -> Non
     sha = commit(origin, "second\n")
     git(origin, "checkout", "-q", "main")
 
-    repository = run(cache.repository(f"file://{origin}", sha))
+    repository = run(found(cache, f"file://{origin}", sha))
 
     assert git(repository, "cat-file", "-t", sha) == "commit"
 
@@ -73,27 +78,27 @@ def test_commit_of_another_branch_is_found(cache: GitCache, origin: Path) -> Non
 def test_commit_stays_when_its_branch_is_gone_and_garbage_is_collected(cache: GitCache, origin: Path) -> None:
     git(origin, "checkout", "-q", "-b", "topic")
     sha = commit(origin, "second\n")
-    repository = run(cache.repository(f"file://{origin}", sha))
+    repository = run(found(cache, f"file://{origin}", sha))
     git(origin, "checkout", "-q", "main")
     git(origin, "branch", "-q", "-D", "topic")
 
     git(repository, "gc", "-q", "--prune=now")
 
-    assert run(cache.repository(f"file://{origin}", sha)) == repository
+    assert run(found(cache, f"file://{origin}", sha)) == repository
     assert git(repository, "cat-file", "-t", sha) == "commit"
 
 
 def test_commit_that_is_there_is_not_fetched_again(cache: GitCache, origin: Path) -> None:
     sha = git(origin, "rev-parse", "HEAD")
-    repository = run(cache.repository(f"file://{origin}", sha))
+    repository = run(found(cache, f"file://{origin}", sha))
     origin.rename(origin.with_name("gone"))
 
-    assert run(cache.repository(f"file://{origin}", sha)) == repository
+    assert run(found(cache, f"file://{origin}", sha)) == repository
 
 
 def test_unknown_commit_is_no_fault_of_the_network(cache: GitCache, origin: Path) -> None:
     with pytest.raises(CommitNotFound) as caught:
-        run(cache.repository(f"file://{origin}", "f" * 40))
+        run(found(cache, f"file://{origin}", "f" * 40))
 
     assert not caught.value.retryable
     assert "f" * 40 in str(caught.value)
@@ -103,7 +108,7 @@ def test_object_that_is_no_commit_is_not_found(cache: GitCache, origin: Path) ->
     git(origin, "config", "uploadpack.allowAnySHA1InWant", "true")
 
     with pytest.raises(CommitNotFound):
-        run(cache.repository(f"file://{origin}", git(origin, "rev-parse", "HEAD^{tree}")))
+        run(found(cache, f"file://{origin}", git(origin, "rev-parse", "HEAD^{tree}")))
 
 
 def test_harmful_object_is_refused_with_its_fault_and_not_tried_again(cache: GitCache, origin: Path) -> None:
@@ -113,14 +118,14 @@ def test_harmful_object_is_refused_with_its_fault_and_not_tried_again(cache: Git
     sha = commit_all(origin)
 
     with pytest.raises(ObjectRefused, match="gitmodulesUpdate") as caught:
-        run(cache.repository(f"file://{origin}", sha))
+        run(found(cache, f"file://{origin}", sha))
 
     assert (caught.value.error_class, caught.value.retryable) == ("config", False)
 
 
 def test_missing_repository_may_be_tried_again(cache: GitCache, tmp_path: Path) -> None:
     with pytest.raises(GitError) as caught:
-        run(cache.repository(f"file://{tmp_path}/absent", "f" * 40))
+        run(found(cache, f"file://{tmp_path}/absent", "f" * 40))
 
     assert caught.value.retryable
     assert caught.value.code == "GIT_FETCH_FAILED"
@@ -130,11 +135,11 @@ def test_half_made_repository_is_left_aside(cache: GitCache, origin: Path, tmp_p
     building = tmp_path / "cache" / "building"
     (building / "left-by-a-killed-worker").mkdir(parents=True)
     with pytest.raises(CommitNotFound):
-        run(cache.repository(f"file://{origin}", "f" * 40))
+        run(found(cache, f"file://{origin}", "f" * 40))
 
     sha = git(origin, "rev-parse", "HEAD")
 
-    assert run(cache.repository(f"file://{origin}", sha)).is_dir()
+    assert run(found(cache, f"file://{origin}", sha)).is_dir()
     assert [path.name for path in building.iterdir()] == ["left-by-a-killed-worker"]
 
 
@@ -149,13 +154,13 @@ def test_failing_job_leaves_no_worktree(cache: GitCache, origin: Path, tmp_path:
         run(work())
 
     assert not (tmp_path / "work").exists()
-    assert not list((run(cache.repository(f"file://{origin}", sha)) / "worktrees").glob("*"))
+    assert not list((run(found(cache, f"file://{origin}", sha)) / "worktrees").glob("*"))
 
 
 def test_spellings_of_one_repository_share_an_entry(cache: GitCache, origin: Path) -> None:
     sha = git(origin, "rev-parse", "HEAD")
 
-    assert run(cache.repository(f"file://{origin}/", sha)) == run(cache.repository(f"file://{origin}", sha))
+    assert run(found(cache, f"file://{origin}/", sha)) == run(found(cache, f"file://{origin}", sha))
 
 
 def test_checkouts_of_three_processes_side_by_side_all_succeed(origin: Path, tmp_path: Path) -> None:
@@ -239,14 +244,14 @@ def test_cancelled_checkout_leaves_nothing(cache: GitCache, origin: Path, tmp_pa
 )
 def test_unsafe_clone_url_never_reaches_git(cache: GitCache, url: str) -> None:
     with pytest.raises(UrlRefused) as caught:
-        run(cache.repository(url, "f" * 40))
+        run(found(cache, url, "f" * 40))
 
     assert "token" not in str(caught.value)
 
 
 def test_file_urls_are_for_local_use_only(origin: Path, tmp_path: Path) -> None:
     with pytest.raises(UrlRefused):
-        run(GitCache(tmp_path / "cache").repository(f"file://{origin}", "f" * 40))
+        run(found(GitCache(tmp_path / "cache"), f"file://{origin}", "f" * 40))
 
 
 def test_hooks_and_filters_of_a_repository_do_not_run(cache: GitCache, origin: Path, tmp_path: Path) -> None:
@@ -254,7 +259,7 @@ def test_hooks_and_filters_of_a_repository_do_not_run(cache: GitCache, origin: P
     (origin / ".gitattributes").write_text("* filter=lfs\n")
     (origin / ".gitmodules").write_text(f'[submodule "x"]\n\tpath = x\n\turl = file://{tmp_path}/x\n')
     sha = commit(origin, "second\n")
-    repository = run(cache.repository(f"file://{origin}", sha))
+    repository = run(found(cache, f"file://{origin}", sha))
     hook = repository / "hooks" / "post-checkout"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {witness}\n")

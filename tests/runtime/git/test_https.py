@@ -44,6 +44,11 @@ def server(
         yield running
 
 
+async def found(cache: GitCache, url: str, sha: str) -> Path:
+    async with cache.lease(url, sha) as repository:
+        return repository
+
+
 async def read_file(cache: GitCache, url: str, commit: str, into: Path) -> str:
     async with cache.checkout(url, commit, into) as root:
         return (root / "file").read_text()
@@ -76,9 +81,9 @@ async def test_unknown_commit_is_told_from_an_unknown_repository(server: GitServ
 
     async with asyncio.timeout(60):
         with pytest.raises(CommitNotFound):
-            await cache.repository(f"{server.url}/shop/.git", "f" * 40)
+            await found(cache, f"{server.url}/shop/.git", "f" * 40)
         with pytest.raises(GitError) as caught:
-            await cache.repository(f"{server.url}/absent/.git", "f" * 40)
+            await found(cache, f"{server.url}/absent/.git", "f" * 40)
 
     assert caught.value.code == "GIT_FETCH_FAILED"
 
@@ -90,4 +95,4 @@ async def test_unknown_authority_is_refused(
 
     async with asyncio.timeout(60):
         with pytest.raises(GitError):
-            await GitCache(tmp_path / "cache").repository(f"{server.url}/shop/.git", git(origin, "rev-parse", "main"))
+            await found(GitCache(tmp_path / "cache"), f"{server.url}/shop/.git", git(origin, "rev-parse", "main"))
