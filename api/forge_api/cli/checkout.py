@@ -4,7 +4,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from forge_api.settings import LOCAL_OWNER
 from forgec.adapter.git import git_environment
@@ -12,8 +12,12 @@ from forgec.adapter.git import git_environment
 GIT_TIMEOUT_S: Final = 30.0
 
 
+Trigger = Literal["manual", "push", "tag"]
+"""The event that a run plays; only the last two may release something."""
+
+
 class NotACheckout(Exception):
-    """The directory is no git checkout with a commit; the message says which of it."""
+    """The directory is no git checkout with a commit, or not what the trigger needs; the message says which of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +39,27 @@ class Checkout:
     @property
     def clone_url(self) -> str:
         return self.root.as_uri()
+
+    def run_request(self, trigger: Trigger, tag: str | None = None) -> dict[str, Any]:
+        """The body of POST /v1/runs. `tag` chooses among several at HEAD. NotACheckout where there is no branch, or no
+        such tag, to push."""
+        body = {"repository": self.repository, "commit_sha": self.commit_sha}
+        if trigger == "tag":
+            return body | {"trigger_type": "push", "ref": f"refs/tags/{self._tag(tag)}"}
+        branch = {} if self.branch is None else {"branch": self.branch, "ref": f"refs/heads/{self.branch}"}
+        if trigger == "push" and not branch:
+            raise NotACheckout(f"{self.root} is on no branch, so there is no push to play; `git switch` to one")
+        return body | branch | {"trigger_type": trigger}
+
+    def _tag(self, wanted: str | None) -> str:
+        if wanted is not None and wanted not in self.tags:
+            raise NotACheckout(f"tag {wanted} is not at HEAD of {self.root} ({self._at_head()})")
+        if wanted is None and len(self.tags) != 1:
+            raise NotACheckout(f"which tag is pushed must be clear: {self._at_head()}; name one with --tag")
+        return wanted or self.tags[0]
+
+    def _at_head(self) -> str:
+        return f"at HEAD: {', '.join(self.tags)}" if self.tags else "there is none at HEAD"
 
 
 def read_checkout(directory: Path) -> Checkout:

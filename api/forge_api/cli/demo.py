@@ -16,7 +16,7 @@ from typing import Final
 
 from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
 from forge_api.cli.home import DIRECTORY_NAME, Home, shown
-from forge_api.cli.runs import run_checkout
+from forge_api.cli.runs import RunOptions, run_checkout
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[3]
 SAMPLE: Final = PROJECT_ROOT / "examples" / "monorepo"
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if endpoint is None:
             print(f"demo: the platform did not start; see {shown(home.logs)}", file=sys.stderr)
             return 75
-        return run_checkout(ApiClient(endpoint, home.api_token), home, sample, detach=False)
+        return run_checkout(ApiClient(endpoint, home.api_token), home, sample, RunOptions())
     except (ApiUnreachable, ApiRefused) as failure:
         print(f"demo: {failure}; see {shown(home.logs)}", file=sys.stderr)
         return 75

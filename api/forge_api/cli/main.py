@@ -57,12 +57,11 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from forge_api.cli.checkout import NotACheckout
-    from forge_api.cli.runs import run_checkout
+    from forge_api.cli.runs import RunOptions, run_checkout
 
+    options = RunOptions(trigger=arguments.trigger, tag=arguments.tag, detach=arguments.detach)
     try:
-        return _with_api(
-            arguments, lambda client, home: run_checkout(client, home, arguments.directory, arguments.detach)
-        )
+        return _with_api(arguments, lambda client, home: run_checkout(client, home, arguments.directory, options))
     except NotACheckout as failure:
         return complain(str(failure), EXIT_USAGE)
 
@@ -129,6 +128,13 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", parents=[shared], help="run the commit that is checked out, and watch it")
     run.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR", help="default: this directory")
+    run.add_argument(
+        "--trigger",
+        choices=("manual", "push", "tag"),
+        default="manual",
+        help="the event to play: the push of this branch or of a tag at HEAD may release something (default: manual)",
+    )
+    run.add_argument("--tag", metavar="TAG", help="with --trigger tag: which one, if several are at HEAD")
     run.add_argument("--detach", action="store_true", help="print the run's id and do not wait")
     run.set_defaults(command=_run)
 

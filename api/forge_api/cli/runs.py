@@ -2,12 +2,13 @@
 
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from forge_api.cli.checkout import read_checkout
+from forge_api.cli.checkout import Trigger, read_checkout
 from forge_api.cli.client import ApiClient
 from forge_api.cli.follow import follow
 from forge_api.cli.home import Home, shown
@@ -20,22 +21,25 @@ class NoSuchRun(Exception):
     """The name given fits no run, or several."""
 
 
-def run_checkout(client: ApiClient, home: Home, directory: Path, detach: bool) -> int:
-    """Register the checkout, start a run of its HEAD (a manual trigger, which releases nothing), and watch it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`tag` is needed only where several are at HEAD. `detach`: print the run's id, and do not watch."""
+
+    trigger: Trigger = "manual"
+    tag: str | None = None
+    detach: bool = False
+
+
+def run_checkout(client: ApiClient, home: Home, directory: Path, options: RunOptions) -> int:
+    """Register the checkout, start a run of its HEAD, and watch it."""
     checkout = read_checkout(directory)
+    body = checkout.run_request(options.trigger, options.tag)
     if checkout.uncommitted:
         what = f"{checkout.uncommitted} uncommitted path{'s' if checkout.uncommitted > 1 else ''}"
         print(f"note: the run builds commit {checkout.commit_sha[:10]}; {what} of {checkout.root} will not be in it")
     client.register(checkout.repository, checkout.clone_url)
-    body: dict[str, Any] = {
-        "repository": checkout.repository,
-        "commit_sha": checkout.commit_sha,
-        "trigger_type": "manual",
-    }
-    if checkout.branch is not None:
-        body |= {"branch": checkout.branch, "ref": f"refs/heads/{checkout.branch}"}
     run_id: str = client.create_run(body)["id"]
-    if detach:
+    if options.detach:
         print(run_id)
         return 0
     print(f"run {run_id}", flush=True)
