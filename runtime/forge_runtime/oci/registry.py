@@ -31,6 +31,7 @@ from forge_runtime.oci.manifests import DOCKER_MANIFEST_TYPE, find_manifest, pul
 from forge_runtime.oci.reference import Reference
 from forge_runtime.oci.referrers import keep_referrer, list_referrers
 from forge_runtime.oci.upload import CHUNK_BYTES, Upload
+from forgec.plan.digest import digest_of
 
 BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
 """What `get_blob` takes into memory; `download_blob` has no limit but the descriptor's size."""
@@ -84,6 +85,12 @@ class RegistryClient:
     async def put_blob(self, reference: Reference, blob: Blob, *, mount_from: str | None = None) -> None:
         """Nothing to do where it is there."""
         await Upload(exchange=self._exchange, reference=reference, chunk_bytes=self._chunk_bytes).put(blob, mount_from)
+
+    async def put_manifest(self, reference: Reference, media_type: str, data: bytes) -> None:
+        """A manifest or an index that others made, as it is; what it names must be there. Nothing to do where it is."""
+        there = await self.resolve(reference)
+        if there is None or there.digest != digest_of(data):
+            await push_manifest(self._exchange, reference, media_type, data)
 
     async def mount(self, reference: Reference, digest: str, source: str) -> bool:
         """Whether the registry took a blob over from another repository of its own; if not, it must be uploaded."""
