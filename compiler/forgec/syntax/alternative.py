@@ -33,6 +33,7 @@ class Alternatives:
         assert isinstance(first.expr, ast.Disjunction)
         failures: list[Diagnostic] = []
         unfinished: Vertex | None = None
+        doubtful: Vertex | None = None
         tried: list[Tried] = []
         is_flat = vertex.original is None and len(vertex.disjunctions) <= 2
         found = 0
@@ -43,9 +44,11 @@ class Alternatives:
             failed = self._failure(copy)
             vertex.trying = None
             vertex.marked |= copy.marked
+            vertex.is_unsure |= copy.is_unsure
             is_flat &= len(copy.met) <= len(vertex.disjunctions)
-            lacking = None if failed else _unfinished(copy)
-            unfinished = unfinished or lacking
+            lacking = _unfinished(copy)
+            doubtful = doubtful or lacking
+            unfinished = unfinished or (None if failed else lacking)
             fitting = [] if failed or lacking else copy.alternatives or [(copy, True)]
             tried.append((term, len(vertex.choices) in copy.marked, fitting))
             found += len(fitting)
@@ -56,13 +59,20 @@ class Alternatives:
             if found > ALTERNATIVES_MAX:
                 vertex.problems.append(problem.too_many_alternatives(vertex, first, ALTERNATIVES_MAX))
                 return
+        is_lost = any(term.default for term, _, _ in tried) and not any(
+            term.default and fits for term, _, fits in tried
+        )
+        vertex.is_unsure |= is_lost and found > 0
         self._keep(vertex, _without_lost_marks(tried) if is_flat else tried)
+        if vertex.is_unsure and vertex.original is None and (vertex.marked or not is_flat):
+            vertex.alternatives = [(each, False) for each, _ in vertex.alternatives]
         is_alone = vertex.original is None and len(vertex.disjunctions) == 1
         if not vertex.alternatives and unfinished is not None and (is_alone or not failures):
             vertex.unknown, vertex.unreported = unfinished.unknown, unfinished.unreported
         elif not vertex.alternatives:
             texts = [term.value.span.text for term in first.expr.terms]
-            vertex.problems.append(problem.no_alternative(vertex, first, texts, failures))
+            unknown = None if doubtful is None else doubtful.unknown
+            vertex.problems.append(problem.no_alternative(vertex, first, texts, failures, unknown))
         elif not vertex.is_ambiguous:
             best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
             vertex.adopt(best)

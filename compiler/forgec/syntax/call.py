@@ -42,13 +42,14 @@ class _Item(Struct, frozen=True):
     """An item of a list as it stands."""
 
     vertex: Vertex
-    items_of: Callable[[Vertex], Sequence[Vertex] | None]
+    expressions: "Expressions"
 
     def items(self) -> "list[Item] | None":
-        inner = self.items_of(self.vertex)
+        inner = self.expressions.items(self.vertex)
         if self.vertex.unknown is not None:
-            raise Unknown(self.vertex.unknown)
-        return None if inner is None else [_Item(each, self.items_of) for each in inner]
+            told = _of_every_item("a list that is made of others", self.vertex.unknown, self.vertex.unknown.span)
+            raise self.expressions.unsupported(told)
+        return None if inner is None else [_Item(each, self.expressions) for each in inner]
 
 
 class Calls:
@@ -167,9 +168,7 @@ class Calls:
             cause = unknown.diagnostic
             if unknown.final or cause is None:
                 raise
-            related = () if cause.span is None else (Related(cause.span, cause.message),)
-            message = f"{shown} needs the value of every item here"
-            raise Unknown(Diagnostic(cause.code, message, expr.span, related)) from None
+            raise self._expressions.unsupported(_of_every_item(shown, cause, expr.span)) from None
 
     def _order(self, expr: ast.Expr, scope: Scope) -> Order:
         expressions = self._expressions
@@ -231,7 +230,7 @@ class Calls:
             pending += reversed(self._expressions.items(pending.pop()) or ())
 
     def _item(self, vertex: Vertex) -> _Item:
-        return _Item(vertex, self._expressions.items)
+        return _Item(vertex, self._expressions)
 
     def _len(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
         expressions = self._expressions
@@ -297,6 +296,11 @@ def _is_true(function: Function, value: Any, others: list[Any]) -> bool:
         raise
     except ValueError:  # `regexp.Valid` of what is no pattern
         return False
+
+
+def _of_every_item(shown: str, cause: Diagnostic, span: Span | None) -> Diagnostic:
+    related = () if cause.span is None else (Related(cause.span, cause.message),)
+    return Diagnostic(cause.code, f"{shown} needs the value of every item here", span, related)
 
 
 def _check_count(shown: str, wanted: int, call: ast.Call) -> None:

@@ -3,7 +3,8 @@
 Both may need vertices to be expanded first; `expand` is given by the evaluator, which in turn asks here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from forgec.diagnostic import Code, Diagnostic, Related
@@ -30,7 +31,8 @@ class Expressions:
 
     Such a problem makes the whole evaluation fail, even inside an alternative that another one could replace: CUE might
     keep the alternative, and an error is better than another value. `lets` are those that were used, `expanding` the
-    vertices that are being expanded, innermost last, `naming` those for whose fields names are being computed.
+    vertices that are being expanded, innermost last, `naming` those of which it is being found out what fields they
+    have, each with: is it by a computed name, or else by a comprehension?
     """
 
     def __init__(self, root: Vertex, budget: Budget, expand: Callable[[Vertex], None]) -> None:
@@ -38,7 +40,7 @@ class Expressions:
         self.lets: list[Vertex] = []
         self.budget = budget
         self.expanding: list[Vertex] = []
-        self.naming: list[Vertex] = []
+        self.naming: list[tuple[Vertex, bool]] = []
         self._root = root
         self._expand = expand
         self._calls = Calls(self)
@@ -159,7 +161,7 @@ class Expressions:
         if target.unreported:
             raise Unknown(None)
         if target.problems:
-            raise Unknown(_of_operand(target.problems[0], expr), final=True)
+            raise self._of_operand(target.problems[0], expr, final=True)
         if target.is_ambiguous:
             message = f"{written(expr)} is not decided: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
@@ -198,10 +200,31 @@ class Expressions:
         finally:
             self.budget.leave()
 
+    @contextmanager
+    def settling(self, vertex: Vertex, *, is_name: bool) -> Iterator[None]:
+        """While it is found out which fields the vertex has, by a computed name or else by a comprehension."""
+        self.naming.append((vertex, is_name))
+        try:
+            yield
+        finally:
+            self.naming.pop()
+
     def check_settled(self, vertex: Vertex, span: Span) -> None:
-        """A struct as a whole is no part of a name that is computed beside it. Raises Unknown."""
-        if self.naming and vertex is not self.naming[-1] and vertex.is_inside(self.naming[-1]):
-            raise self.early(f"all of {vertex.name} is needed to find out the name of a field beside it", span)
+        """A struct as a whole is no part of what says which fields there are beside it. Raises Unknown.
+
+        Only a comprehension may ask for it directly.
+        """
+        for host, is_name in self.naming:
+            is_beside = vertex is not host and vertex.is_inside(host)
+            if is_beside and (is_name or self.expanding[-1] is not host):
+                raise self.early(f"all of {vertex.name} is needed to find out what fields there are beside it", span)
+
+    def _check_late(self, vertex: Vertex, span: Span) -> None:
+        """What a comprehension adds to is no part of a name that is computed beside it. Raises Unknown."""
+        for host, is_name in self.naming:
+            if is_name and host.late and any(each.parts & host.late for each in vertex.conjuncts):
+                message = f"{vertex.name}, which a comprehension adds to, is needed for the name of a field beside it"
+                raise self.early(message, span)
 
     def _check_hidden(self, vertex: Vertex) -> None:
         """A conflict in a hidden field is one of the value around it. Raises Unknown."""
@@ -310,9 +333,9 @@ class Expressions:
         if target.unreported:
             raise Unknown(None)
         if target.problems:
-            raise Unknown(_of_operand(target.problems[0], expr), final=True)
+            raise self._of_operand(target.problems[0], expr, final=True)
         if target.unknown is not None:
-            raise Unknown(_of_operand(target.unknown, expr))
+            raise self._of_operand(target.unknown, expr, final=False)
         if target.basic.atom is None or target.is_ambiguous:
             if target.is_list or target.is_struct:
                 message = f"{written(expr)} is {target.basic} where a single value is needed"
@@ -372,13 +395,21 @@ class Expressions:
             if not self._is_evaluated_inside(target.trying):
                 raise self.early(f"{target.name} is needed to find out what it is itself", span)
             target = target.trying
+        if isinstance(target, Vertex):
+            self._check_late(target, span)
         return target
 
+    def _of_operand(self, diagnostic: Diagnostic, expr: ast.Expr, *, final: bool) -> Unknown:
+        """What is wrong with `a & b` inside an expression is told there: its sides may be right, each by itself.
 
-def _of_operand(diagnostic: Diagnostic, expr: ast.Expr) -> Diagnostic:
-    """What is wrong with `a & b` inside an expression is told there: its sides may be right, each by itself."""
-    if not isinstance(expr, ast.Conjunction):
-        return diagnostic
-    related = Related(diagnostic.span or expr.span, diagnostic.message)
-    message = f"the operand {written(expr)} has no value"
-    return Diagnostic(diagnostic.code, message, expr.span, (related, *diagnostic.related), help=diagnostic.help)
+        CUE may overlook one of them, so that is undecided.
+        """
+        if not isinstance(expr, ast.Conjunction | ast.Disjunction):
+            return Unknown(diagnostic, final=final)
+        related = Related(diagnostic.span or expr.span, diagnostic.message)
+        message = f"the operand {written(expr)} has no value"
+        advice = diagnostic.help
+        told = Diagnostic(diagnostic.code, message, expr.span, (related, *diagnostic.related), help=advice)
+        if isinstance(expr, ast.Conjunction):
+            self.undecided.append(told)
+        return Unknown(told, final=final)

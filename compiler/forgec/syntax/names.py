@@ -5,7 +5,7 @@ of its file and the fields of all files of the package, then among the predeclar
 written as identifiers have a name in this sense. An import, a `let` or an alias that nobody uses is a mistake.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -157,17 +157,15 @@ class _NameCheck:
         return found
 
     def _check_own_parts(self, literal: ast.StructLiteral) -> None:
-        """A struct that one of its own fields is embedded in gets fields too late for those who go through them."""
-        embedded = [each for each in literal.declarations if isinstance(each, ast.Embedding)]
-        if not any(_referred(each.value).keys() & literal.names.keys() for each in embedded):
+        """A struct that one of its own fields is embedded in gets fields too late for those who ask for them."""
+        if not any(_referred(each).keys() & literal.names.keys() for each in _embedded(literal)):
             return
-        for declaration in literal.declarations:
-            for clause in declaration.clauses if isinstance(declaration, ast.Comprehension) else ():
-                sources = _referred(clause.source) if isinstance(clause, ast.For) else {}
-                for name in sources.keys() & literal.names.keys():
-                    message = f'for goes through "{name}" of a struct that embeds a field of its own'
+        for expr, names in _asking(literal):
+            for name, span in _referred(expr).items():
+                if name in names:
+                    message = f'"{name}" is asked for to find out what a struct is that embeds a field of its own'
                     advice = "declare what is embedded in a struct around this one"
-                    self.problems.append(Diagnostic(Code.CYCLE, message, sources[name], help=advice))
+                    self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
 
     def _check_operands(self, expr: ast.Expr, scopes: _Scopes) -> None:
         """A type is nothing to calculate with, wherever it stands."""
@@ -273,6 +271,31 @@ class _NameCheck:
             names, scopes = scopes
             visible |= names.keys()
         return did_you_mean(name, visible)
+
+
+def _embedded(literal: ast.StructLiteral) -> Iterator[ast.Expr]:
+    """What is embedded in a struct, also by way of structs that are."""
+    pending = [literal]
+    while pending:
+        for each in pending.pop().declarations:
+            if isinstance(each, ast.Embedding):
+                if isinstance(each.value, ast.StructLiteral):
+                    pending.append(each.value)
+                else:
+                    yield each.value
+
+
+def _asking(literal: ast.StructLiteral) -> Iterator[tuple[ast.Expr, Set[str]]]:
+    """What says which fields and values a struct has, and the names of its fields that must not be part of that."""
+    names = literal.names.keys()
+    for declaration in literal.declarations:
+        match declaration:
+            case ast.Comprehension(clauses=clauses):
+                yield from ((_source(each), names) for each in clauses)
+            case ast.Computed(name=expr):
+                yield expr, names
+            case ast.Field(label=label, value=ast.Reference() as value) if label.is_identifier:
+                yield value, {label.name}
 
 
 def _identifiers(expr: ast.Expr) -> dict[str, Span]:

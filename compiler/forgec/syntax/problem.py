@@ -78,8 +78,10 @@ def list_lengths(vertex: Vertex, longest: Conjunct, shorter: Conjunct, lengths: 
     return Diagnostic(Code.CONFLICT, message, longest.expr.span, (related,))
 
 
-def no_alternative(vertex: Vertex, conjunct: Conjunct, terms: list[str], failures: list[Diagnostic]) -> Diagnostic:
-    """Every alternative of a disjunction failed."""
+def no_alternative(
+    vertex: Vertex, conjunct: Conjunct, terms: list[str], failures: list[Diagnostic], unknown: Diagnostic | None
+) -> Diagnostic:
+    """Every alternative of a disjunction failed, or one of them is not known for the reason given."""
     alternatives = Related(conjunct.expr.span, "the alternatives")
     atoms = [fact for fact in vertex.facts if fact.basic.atom]
     if atoms:
@@ -87,8 +89,12 @@ def no_alternative(vertex: Vertex, conjunct: Conjunct, terms: list[str], failure
         message = f"{vertex.name}: {fact.basic} is none of {', '.join(terms)}"
         advice = did_you_mean(str(fact.basic), terms, quoted=False)
         return Diagnostic(Code.CONFLICT, message, fact.span, (alternatives,), help=advice)
-    related = [Related(failure.span, failure.message) for failure in failures[:4] if failure.span]
+    related = [Related(each.span, each.message) for each in failures[:4] if each.span and each is not unknown]
     message = f"{vertex.name} fits none of its alternatives"
+    unknown = unknown or next((each for each in failures if each.code is Code.UNRESOLVED), None)
+    if unknown is not None and unknown.span is not None:
+        message = f"{message}, as far as they are known"
+        related.insert(0, Related(unknown.span, unknown.message))
     return Diagnostic(Code.CONFLICT, message, vertex.place, (alternatives, *related))
 
 

@@ -21,6 +21,7 @@ strings are limited.
 
 from collections import deque
 from collections.abc import Sequence, Set
+from contextlib import nullcontext
 
 from msgspec.structs import replace
 
@@ -93,7 +94,8 @@ class _Evaluator:
             self._alternatives.choose(vertex)
         else:
             _make_items(vertex, self._expressions)
-        check_closed(vertex)
+        if vertex.unknown is None:
+            check_closed(vertex)
         vertex.marked |= marks_inside(vertex)
         self._expressions.expanding.pop()
         self._budget.leave()
@@ -226,6 +228,7 @@ class _Evaluator:
                     is_struct = True
                 case ast.Comprehension():
                     vertex.deferred.append(Deferred(declaration, inner.as_part(parts[declaration]), scope))
+                    vertex.late.add(parts[declaration])
                     is_more = True
         if is_struct or not (embedded or is_more):  # else it is what it embeds, which need not be a struct
             vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
@@ -260,6 +263,11 @@ class _Evaluator:
     def _apply_patterns(self, vertex: Vertex) -> None:
         """The known fields that a pattern covers get its value as a conjunct."""
         for number, (declaration, conjunct, scope) in enumerate(vertex.patterns):
+            if not vertex.fields:  # a pattern that has no value is wrong all the same
+                try:
+                    self._expressions.covers(declaration.pattern, scope, "")
+                except Unknown as unknown:
+                    note_unknown(vertex, unknown)
             for name, child in vertex.fields.items():
                 if (number, name) in vertex.applied:
                     continue
@@ -305,13 +313,11 @@ class _Evaluator:
         assert isinstance(literal, ast.StructLiteral)
         match deferred.declaration:
             case ast.Computed(name=expr) as declaration:
-                self._expressions.naming.append(vertex)
                 try:
-                    name = self._expressions.scalar(expr, scope)
+                    with self._expressions.settling(vertex, is_name=True):
+                        name = self._expressions.scalar(expr, scope)
                 except Unknown as unknown:
                     raise problem.nameless(expr, unknown) from None
-                finally:
-                    self._expressions.naming.pop()
                 if not isinstance(name, str):
                     raise problem.wrong(Code.WRONG_TYPE, f"{show(name)} is no name of a field", expr.span)
                 child = _child(vertex, vertex.fields, name, show(name))
@@ -321,7 +327,8 @@ class _Evaluator:
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 absent = set(vertex.absent)
-                found = scopes(self._expressions, comprehension, scope)
+                with self._expressions.settling(vertex, is_name=False) if _is_open(body) else nullcontext():
+                    found = scopes(self._expressions, comprehension, scope)
                 if not found:
                     self._check_body(vertex, body, vertex.absent.keys() - absent)
                 if not found and not vertex.facts:
@@ -331,15 +338,16 @@ class _Evaluator:
     def _check_body(self, vertex: Vertex, body: ast.Expr, absent: Set[str]) -> None:
         """A field of a body that is not wanted because there is no such field might be there if it were."""
         for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
-            if isinstance(declaration, ast.Field) and declaration.label.name in absent:
-                name, looked_up = declaration.label.name, vertex.absent[declaration.label.name]
-                self._undecided(vertex, problem.added_late(vertex, name, declaration.label.span, looked_up))
-            elif isinstance(declaration, ast.Field):
-                child = vertex.table(declaration.label.name).get(declaration.label.name)
-                if child is not None:
-                    self._check_body(child, declaration.value, child.absent.keys())
-            elif isinstance(declaration, ast.Comprehension):
-                self._check_body(vertex, declaration.body, absent)
+            match declaration:
+                case ast.Field(label=label) if label.name in absent:
+                    diagnostic = problem.added_late(vertex, label.name, label.span, vertex.absent[label.name])
+                    self._undecided(vertex, diagnostic)
+                case ast.Field(label=label, value=value):
+                    child = vertex.table(label.name).get(label.name)
+                    if child is not None:
+                        self._check_body(child, value, child.absent.keys())
+                case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
+                    self._check_body(vertex, inner, absent)
 
     def _add_fact(self, vertex: Vertex, conjunct: Conjunct) -> None:
         match conjunct.expr:
@@ -376,6 +384,20 @@ def _child(vertex: Vertex, table: dict[str, Vertex], name: str, shown: str) -> V
     if name not in table:
         table[name] = Vertex(vertex, shown)
     return table[name]
+
+
+def _is_open(body: ast.Expr) -> bool:
+    """Whether the text does not tell which fields the body of a comprehension adds."""
+    for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
+        match declaration:
+            case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
+                if not isinstance(inner, ast.StructLiteral) or _is_open(inner):
+                    return True
+            case ast.Field() | ast.Let():
+                pass
+            case _:
+                return True
+    return False
 
 
 def _check_ends(vertex: Vertex) -> None:

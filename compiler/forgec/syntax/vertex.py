@@ -149,11 +149,13 @@ class Vertex(Struct, eq=False):
     basic: Basic = ANY
     met: list[tuple[int | None, bool]] = field(default_factory=list)  # disjunctions: inside which one, with a mark?
     marked: set[int] = field(default_factory=set)  # disjunctions whose alternatives, chosen here, have marks inside
+    is_unsure: bool = False  # all marked alternatives of some disjunction, in some combination, fell away
     trying: "Vertex | None" = None  # the copy that is being evaluated
     endless: frozenset[ast.Expr] = frozenset()  # literals that would come again inside themselves for ever
     is_taken: bool = False  # something that refers here has taken the conjuncts over
     seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
     deferred: deque[Deferred] = field(default_factory=deque)
+    late: set[Part] = field(default_factory=set)  # what comprehensions add
     absent: dict[str, Span] = field(default_factory=dict)  # names that were looked up in vain, and where
     disjunctions: list[Conjunct] = field(default_factory=list)  # not chosen from yet
     facts: list[Fact] = field(default_factory=list)
