@@ -1,0 +1,141 @@
+"""What a crate says of itself, as an upload to a registry tells it: the Cargo.toml that `cargo package` wrote.
+
+`cargo package` normalises it: every dependency is a table with its own version, and paths are gone. What is told is
+what `cargo publish` tells of the same crate.
+"""
+
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from forge_runtime.produce.archive import format_of, read_archive
+
+PUBLIC_INDEX: Final = "https://index.crates.io"
+PUBLIC_INDEX_NAME: Final = "https://github.com/rust-lang/crates.io-index"
+"""How a crate of another registry names the public one (Cargo's documentation of registry indexes)."""
+
+MANIFEST_BYTES_MAX: Final = 1024 * 1024
+README_BYTES_MAX: Final = 1024 * 1024
+
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?")
+_KINDS: Final = {"dependencies": "normal", "dev-dependencies": "dev", "build-dependencies": "build"}
+
+
+class NoCrate(Exception):
+    """The file is no crate as `cargo package` makes one; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crate:
+    name: str
+    version: str
+    metadata: Mapping[str, Any]
+
+
+def read_crate(path: Path, index: str) -> Crate:
+    """For the registry with this index. Raises NoCrate, and ProducerFailed where the file is damaged."""
+    if format_of(path) != "tar.gz":
+        raise NoCrate(f"{path.name} is no crate: `cargo package` makes one (target/package/<name>-<version>.crate)")
+    texts = _texts(path)
+    top = next((name.partition("/")[0] for name in texts if name.count("/") == 1 and name.endswith("/Cargo.toml")), "")
+    try:
+        manifest = tomllib.loads(texts.get(f"{top}/Cargo.toml", b"").decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NoCrate(f"the Cargo.toml of {path.name} cannot be read: {error}") from None
+    package = _table(manifest.get("package"))
+    name, version = package.get("name"), package.get("version")
+    if not isinstance(name, str) or not isinstance(version, str) or not _NAME.fullmatch(name):
+        raise NoCrate(f"{path.name} holds no Cargo.toml with a package's name and version")
+    if not _VERSION.fullmatch(version) or top != f"{name}-{version}":
+        raise NoCrate(f"{path.name} holds {top}, and its Cargo.toml says {name} {version}")
+    return Crate(name=name, version=version, metadata=_metadata(manifest, package, top, texts, index))
+
+
+def _texts(path: Path) -> dict[str, bytes]:
+    """The Cargo.toml, and what may be the readme: small files at the top."""
+    texts = {}
+    for member in read_archive(path):
+        is_manifest = member.name.count("/") == 1 and member.name.endswith("/Cargo.toml")
+        if is_manifest and member.size > MANIFEST_BYTES_MAX:
+            raise NoCrate(f"the Cargo.toml of {path.name} is larger than {MANIFEST_BYTES_MAX} bytes")
+        if is_manifest or (member.name.lower().endswith((".md", ".txt", "/readme")) and member.size < README_BYTES_MAX):
+            texts[member.name] = b"".join(member.chunks())
+    return texts
+
+
+def _metadata(
+    manifest: Mapping[str, Any],
+    package: Mapping[str, Any],
+    top: str,
+    texts: Mapping[str, bytes],
+    index: str,
+) -> dict[str, Any]:
+    readme = package.get("readme")
+    readme = readme if isinstance(readme, str) else None
+    content = texts.get(posixpath.join(top, posixpath.normpath(readme))) if readme else None
+    dependencies = list(_dependencies(manifest, None, index))
+    for target, tables in _table(manifest.get("target")).items():
+        dependencies += _dependencies(_table(tables), target, index)
+    return {
+        "name": package["name"],
+        "vers": package["version"],
+        "deps": dependencies,
+        "features": _table(manifest.get("features")),
+        "authors": _list(package.get("authors")),
+        "description": package.get("description"),
+        "documentation": package.get("documentation"),
+        "homepage": package.get("homepage"),
+        "readme": None if content is None else content.decode("utf-8", errors="replace"),
+        "readme_file": readme,
+        "keywords": _list(package.get("keywords")),
+        "categories": _list(package.get("categories")),
+        "license": package.get("license"),
+        "license_file": package.get("license-file"),
+        "repository": package.get("repository"),
+        "badges": _table(manifest.get("badges")),
+        "links": package.get("links"),
+        "rust_version": package.get("rust-version"),
+    }
+
+
+def _dependencies(manifest: Mapping[str, Any], target: str | None, index: str) -> Iterator[dict[str, Any]]:
+    for table, kind in _KINDS.items():
+        for name, written in _table(manifest.get(table)).items():
+            described = {"version": written} if isinstance(written, str) else _table(written)
+            renamed = described.get("package")
+            yield {
+                "name": renamed or name,
+                "version_req": described.get("version", "*"),
+                "features": _list(described.get("features")),
+                "optional": described.get("optional") is True,
+                "default_features": described.get("default-features") is not False,
+                "target": target,
+                "kind": kind,
+                "registry": _registry(described.get("registry-index"), index),
+                "explicit_name_in_toml": name if renamed else None,
+            }
+
+
+def _registry(named: object, index: str) -> str | None:
+    """Where a dependency is from: None for the crate's own registry. One that names none is of the public one."""
+    if isinstance(named, str):
+        return None if plain_index(named) == plain_index(index) else named
+    return None if plain_index(index) == PUBLIC_INDEX else PUBLIC_INDEX_NAME
+
+
+def plain_index(url: str) -> str:
+    """An index by its address alone."""
+    return url.removeprefix("sparse+").rstrip("/")
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

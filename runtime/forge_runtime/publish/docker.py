@@ -1,0 +1,91 @@
+"""The publisher "docker": a container image to a registry, byte for byte as it was built, under its tags.
+
+    registry/namespace/project              where the artifact is called like its project
+    registry/namespace/project_artifact     else: no project's name holds `_`, so no two artifacts meet
+
+Without `tags` it gets one: the release's tag, or `sha-<commit>` on a branch. A tag moves to what was built last; what
+must not move names the digest.
+"""
+
+import asyncio
+import re
+import threading
+from dataclasses import dataclass, replace
+from typing import Final
+
+from forge_runtime.http import Http
+from forge_runtime.oci.image import Blob, Descriptor
+from forge_runtime.oci.reference import Reference, repository_of
+from forge_runtime.oci.registry import RegistryClient
+from forge_runtime.produce.image import LayoutWalk, blob_path, top_of
+from forge_runtime.produce.product import Container
+from forge_runtime.publish.port import Publication, Published, PublishRefused
+from forge_runtime.publish.registry import registry_of
+from forge_runtime.runner.thread import in_thread
+
+TAGS_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DockerPublisher:
+    http: Http
+
+    async def publish(self, publication: Publication) -> Published:
+        product = publication.product
+        if not isinstance(product, Container):
+            raise PublishRefused(f"a registry of images takes containers, and artifact {publication.artifact} is none")
+        host, namespace = publication.settings["registry"], publication.settings["namespace"]
+        async with registry_of(self.http, publication, host) as client:
+            references = _references(publication, host, namespace)
+            unchanged = await _all_there(client, references, product.digest)
+            if not unchanged:
+                await _push(client, references, product)
+        first = references[0]
+        metadata = {
+            "registry": host,
+            "namespace": namespace,
+            "repository": first.repository.removeprefix(f"{namespace.lower()}/"),
+            "tag": first.tag,
+            "digest": product.digest,
+        }
+        return Published(uri=str(first), metadata=metadata, unchanged=unchanged)
+
+
+def _references(publication: Publication, host: str, namespace: str) -> list[Reference]:
+    """One for each tag."""
+    project, artifact = publication.project, publication.artifact
+    name = project if project.lower() == artifact.lower() else f"{project}_{artifact}"
+    tags = publication.fields.get("tags") or [re.sub(r"[^A-Za-z0-9._-]", "-", publication.version)]
+    if len(tags) > TAGS_MAX:
+        raise PublishRefused(f"an image gets at most {TAGS_MAX} tags")
+    untagged = Reference(registry=host, repository=repository_of(namespace, name))
+    return [replace(untagged, tag=tag) for tag in dict.fromkeys(tags)]
+
+
+async def _all_there(client: RegistryClient, references: list[Reference], digest: str) -> bool:
+    for reference in references:
+        there = await client.resolve(reference)
+        if there is None or there.digest != digest:
+            return False
+    return True
+
+
+async def _push(client: RegistryClient, references: list[Reference], product: Container) -> None:
+    """Blobs, then the manifests that name them, then the tags."""
+    layout = product.path
+    top, walk = await in_thread(lambda stop: _walked(product, stop))
+    untagged = references[0]
+    for descriptor in walk.blobs.values():
+        await client.put_blob(untagged, Blob(descriptor=descriptor, content=blob_path(layout, descriptor.digest)))
+    for descriptor in walk.manifests.values():
+        data = await asyncio.to_thread(blob_path(layout, descriptor.digest).read_bytes)
+        named = references if descriptor.digest == top.digest else [untagged.at(descriptor.digest)]
+        for reference in named:
+            await client.put_manifest(reference, descriptor.media_type, data)
+
+
+def _walked(product: Container, stop: threading.Event) -> tuple[Descriptor, LayoutWalk]:
+    top = top_of(product.path)
+    walk = LayoutWalk(product.path, stop)
+    walk.follow(top)
+    return top, walk
