@@ -2,7 +2,7 @@
 
 A hint says that somebody wrote a key. It may be lost, it may come before the new value can be read, and the write may
 yet lose its race; so what it says only wakes, or does not. Every wait reads again after each hint that is worth it, a
-few times more after that, and every 5 s without any.
+few times more after that, every 5 s without any, and when a lost connection is there again.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, BusUnavailable, Records
+from forge_runtime.bus.port import Bus, BusUnavailable, Gap, Records
 from forge_runtime.tasks import end_tasks
 
 SAFETY_READ_S: Final = 5.0
@@ -109,7 +109,10 @@ class Watch:
                 async with records.changes(pattern) as hints:
                     while True:
                         hint = await hints.next(HINT_WAIT_S)
-                        if hint is not None:
+                        if isinstance(hint, Gap):
+                            for hearing in (each for heard in self._hearings.values() for each in heard):
+                                hearing.wake()
+                        elif hint is not None:
                             for hearing in self._hearings.get(hint.key, ()):
                                 hearing.hear(hint.value)
             except BusUnavailable as unavailable:

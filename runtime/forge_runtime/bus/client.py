@@ -1,5 +1,8 @@
-"""nats-py's client, with three things it lacks: a refusal finds whoever was refused, nothing is said in the clear, and
-a server that answers nothing is left.
+"""nats-py's client, with four things it lacks: a refusal finds whoever was refused, nothing is said in the clear, a
+server that answers nothing is left, and a question costs little.
+
+    ask    -> one line into the client's buffer, a future, a timer; the answer ends the future where it is read
+    listen -> a subscription whose messages are taken where they are read
 
 The server refuses a subject with a line of its own, tied to no request: nats-py hands it to a callback, while the one
 who asked waits for his time limit. Here each operation notes what it sends, and learns of a refusal at once. And where
@@ -7,19 +10,26 @@ TLS is wanted, nats-py goes on without it if the server, or somebody in between,
 
 A server that is parted from the rest of its cluster keeps its clients, and can do nothing for them: requests go out and
 no answer comes. The others may have a leader long since, so we go to one of them.
+
+In nats-py an answer goes through a queue and a task that all answers share, then a future, with a timer and a message
+object each; a publish checks, copies and counts. A job asks seven times.
 """
 
+import asyncio
+import itertools
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+from forge_runtime.bus.parser import Arrival, BusParser, Hear
 
 SILENCE_S: Final = 10.0
 """Without any answer, until another server is tried: all are silent in an election, which takes up to 9 s."""
@@ -28,14 +38,31 @@ _LEADERLESS: Final = b'"err_code":10008'
 """JetStream's word for "temporarily unavailable": of a server whose cluster has no leader that it knows."""
 
 _ERROR_BYTES: Final = 500
+_NOBODY: Final = "503"
+_SUBJECT: Final = re.compile("[!-~]+")
+_NAME, _VALUE = re.compile("[!-9;-~]+"), re.compile("[ -~]*")
 _REFUSAL: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
 
 
+class Refused(nats.errors.Error):
+    """The server's permissions forbid what was asked."""
+
+
+class Lost(nats.errors.Error):
+    """The connection dropped before the answer came."""
+
+
 class BusClient(Client):
-    """Knows the operations that are under way."""
+    """Knows the questions and the operations that are under way."""
 
     def __init__(self) -> None:
         super().__init__()
+        self._hearers: dict[int, Hear] = {}
+        self._ps = BusParser(self, self._hearers)
+        self._answers = ""
+        """Below which subject answers arrive; empty until somebody asks."""
+        self._numbers = itertools.count(1)
+        self._questions: dict[str, _Question] = {}
         self._operations: set[Operation] = set()
         self._answered_at = 0.0
         self._silent_since: float | None = None
@@ -52,9 +79,93 @@ class BusClient(Client):
         deed = "publish" if found[1].lower() == "publish" else "subscribe to"
         for operation in tuple(self._operations):
             operation.refuse(deed, found[2])
-        if found[2].startswith(self._inbox_prefix.decode().lower()):
-            self._resp_sub_prefix = None  # or no request would ever subscribe to its replies again
+        inbox = f"{self._answers}*"
+        deaf = found[2] == inbox.lower()
+        if deaf:
+            self._answers = ""  # or no question would ever have an inbox again
+        for question in tuple(self._questions.values()):
+            if (deaf or question.subject.lower() == found[2]) and not question.answer.done():
+                question.answer.set_exception(Refused(f"{deed} {inbox if deaf else question.subject}"))
         return True
+
+    def note_lost(self) -> None:
+        """The connection dropped: no answer comes to what was asked over it."""
+        for question in tuple(self._questions.values()):
+            if not question.answer.done():
+                question.answer.set_exception(Lost("nats: connection lost"))
+
+    async def ask(self, subject: str, payload: bytes, timeout_s: float, head: bytes = b"") -> Arrival:
+        """The answer; nats.errors.TimeoutError after `timeout_s`, NoRespondersError where nobody listens, Refused,
+        Lost. Cancelling it drops nothing but the answer."""
+        loop = asyncio.get_running_loop()
+        if not self._answers:
+            await self._hear_answers()
+        reply = f"{self._answers}{next(self._numbers)}"
+        question = self._questions[reply] = _Question(subject, loop.create_future())
+        timer = loop.call_later(timeout_s, _give_up, question.answer)
+        began = time.monotonic()
+        answer: Arrival | None = None
+        try:
+            self.send(subject, payload, reply, head)
+            answer = await question.answer
+        finally:
+            timer.cancel()
+            self._questions.pop(reply, None)
+            if answer is None or answer.status == _NOBODY or _LEADERLESS in answer.data[:_ERROR_BYTES]:
+                await self.note_silence(began)
+            else:
+                self.note_answer()
+        if answer.status == _NOBODY:
+            raise nats.errors.NoRespondersError
+        return answer
+
+    def send(self, subject: str, payload: bytes, reply: str = "", head: bytes = b"") -> None:
+        """Into the buffer, which goes out in this turn of the loop; while there is no connection, after it is back.
+
+        `head`: see `head_of`.
+        """
+        if self.is_closed:
+            raise nats.errors.ConnectionClosedError
+        if not _SUBJECT.fullmatch(subject):
+            raise nats.errors.BadSubjectError
+        size = len(head) + len(payload)
+        if size + self._pending_data_size > self._max_pending_size and not self.is_connected:
+            raise nats.errors.OutboundBufferLimitError
+        _note(subject)
+        if head:
+            line = f"HPUB {subject} {reply} {len(head)} {size}\r\n".encode()
+        else:
+            line = f"PUB {subject} {reply} {size}\r\n".encode()
+        command = b"".join((line, head, payload, b"\r\n"))
+        self._pending.append(command)
+        self._pending_data_size += len(command)
+        self.stats["out_msgs"] += 1
+        self.stats["out_bytes"] += size
+        if self._flush_queue is not None and self._flush_queue.empty() and self.is_connected:
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
+
+    async def listen(self, subject: str, hear: Hear) -> Subscription:
+        """A subscription whose messages `hear` takes; it ends by `forget`."""
+        number = self._sid + 1  # which `subscribe` gives it, before it waits for anything
+        self._hearers[number] = hear
+        try:
+            return await self.subscribe(subject, cb=_unheard)
+        except BaseException:
+            self._hearers.pop(number, None)
+            raise
+
+    async def forget(self, subscription: Subscription) -> None:
+        self._hearers.pop(subscription._id, None)
+        await subscription.unsubscribe()
+
+    async def _hear_answers(self) -> None:
+        self._answers = f"{self.new_inbox()}."
+        await self.listen(f"{self._answers}*", self._take_answer)
+
+    def _take_answer(self, answer: Arrival) -> None:
+        question = self._questions.get(answer.subject)
+        if question is not None and not question.answer.done():
+            question.answer.set_result(answer)
 
     async def publish(
         self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
@@ -74,16 +185,13 @@ class BusClient(Client):
         old_style: bool = False,
         headers: dict[str, Any] | None = None,
     ) -> Msg:
-        began = time.monotonic()
-        answer: Msg | None = None
-        try:
-            answer = await super().request(subject, payload, timeout, old_style, headers)
-        finally:
-            if answer is None or _LEADERLESS in answer.data[:_ERROR_BYTES]:
-                await self.note_silence(began)
-            else:
-                self.note_answer()
-        return answer
+        """What nats-py asks by itself, the same way."""
+        assert not old_style
+        answer = await self.ask(subject, payload, timeout, head_of(headers or {}))
+        _, _, lines = (answer.head or b"").partition(b"\r\n")
+        found = {"Status": answer.status, "Description": answer.description} if answer.status is not None else {}
+        found |= self._parse_header_lines(lines) if lines.strip() else {}
+        return Msg(self, answer.subject, answer.reply, answer.data, found or None)
 
     def note_answer(self) -> None:
         """JetStream answered, to whatever was asked."""
@@ -103,6 +211,31 @@ class BusClient(Client):
         if "tls" in self.options and not self._server_info.get("tls_required"):
             raise nats.errors.Error("nats: the server offers no TLS, and without it we say nothing")
         return super()._connect_command()
+
+
+def head_of(headers: Mapping[str, str]) -> bytes:
+    """Headers as they are sent; nats.errors.BadHeaderError for what is none."""
+    if not headers:
+        return b""
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            raise nats.errors.BadHeaderError(name)
+    lines = (part for name, value in headers.items() for part in (name, ": ", value, "\r\n"))
+    return "".join(("NATS/1.0\r\n", *lines, "\r\n")).encode()
+
+
+class _Question(NamedTuple):
+    subject: str
+    answer: "asyncio.Future[Arrival]"
+
+
+def _give_up(answer: "asyncio.Future[Arrival]") -> None:
+    if not answer.done():
+        answer.set_exception(nats.errors.TimeoutError())
+
+
+async def _unheard(_message: Msg) -> None:
+    """Of what `listen` subscribed: nothing comes this way, but nats-py wants somebody."""
 
 
 class Operation:

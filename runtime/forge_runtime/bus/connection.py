@@ -14,14 +14,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
+import msgspec
 import nats.errors
 import nats.js.errors
+from msgspec import Struct
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 
-from forge_runtime.bus.client import BusClient
+from forge_runtime.bus.client import BusClient, Refused, head_of
 from forge_runtime.bus.credentials import Credentials, read_credentials
+from forge_runtime.bus.parser import Arrival, Hear
 from forge_runtime.bus.port import BusUnavailable, NotAllowed, TooLarge
 from forge_runtime.settings import BadSettings, BusSettings
 from forge_runtime.subject import inbox_prefix
@@ -37,6 +40,15 @@ _HEADROOM_BYTES: Final = 1024
 _log = logging.getLogger(__name__)
 
 
+class StoreRefused(BusUnavailable):
+    """The server did not store a message; `code` is its own for why."""
+
+    def __init__(self, operation: str, code: int, description: str) -> None:
+        super().__init__(f"{operation}: {description} (code {code})")
+        self.code = code
+        self.description = description
+
+
 class Connection:
     """A live client. `client` and `jetstream` are for this package; use them inside `limit`."""
 
@@ -46,6 +58,8 @@ class Connection:
         self.jetstream: Final[JetStreamContext] = self.client.jetstream(timeout=OPERATION_LIMIT_S)
         self.lost: Final[set[Callable[[], None]]] = set()
         """Called when the connection drops: whoever waits for a message that can no longer come."""
+        self.back: Final[set[Callable[[], None]]] = set()
+        """Called when it is there again: whoever may have missed one."""
         self._on_closed = on_closed
         self._user = ""
         self._credentials = Credentials({})
@@ -139,7 +153,33 @@ class Connection:
         except (nats.errors.Error, TimeoutError, OSError) as error:
             if refusal is not None:
                 raise self.not_allowed(operation, refusal) from error
-            raise BusUnavailable(f"{operation}: {self._explain(error, limit_s)}") from error
+            raise BusUnavailable(f"{operation}: {self.explain(error, limit_s)}") from error
+
+    async def ask(self, operation: str, subject: str, data: bytes, head: bytes = b"") -> Arrival:
+        """The answer to one request, with errors in the port's words as from `limit`; BusUnavailable after 5 s."""
+        try:
+            if not self.client.is_connected and not await self.wait_connected(OPERATION_LIMIT_S):
+                raise nats.errors.TimeoutError
+            return await self.client.ask(subject, data, OPERATION_LIMIT_S, head)
+        except Refused as refused:
+            raise self.not_allowed(operation, str(refused)) from None
+        except nats.errors.BadSubjectError as error:
+            raise ValueError(f"{operation}: {_reason(error)}") from error
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"{operation}: {self.explain(error)}") from error
+
+    async def store(self, operation: str, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
+        """Publish to a stream; the sequence under which it is stored. StoreRefused, TooLarge."""
+        head = head_of(headers) if headers else b""
+        self._check_size(operation, len(data) + len(head))
+        answer = await self.ask(operation, subject, data, head)
+        try:
+            stored = _STORED.decode(answer.data)
+        except msgspec.DecodeError as error:
+            raise BusUnavailable(f"{operation}: an answer that is none: {error}") from error
+        if stored.error is not None:
+            raise StoreRefused(operation, stored.error.err_code, stored.error.description)
+        return stored.seq
 
     def not_allowed(self, operation: str, refusal: str) -> NotAllowed:
         return NotAllowed(
@@ -163,24 +203,36 @@ class Connection:
 
     async def subscribe(self, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """A subscription that the server has when this returns; none is left behind when this fails."""
+        return await self._subscribed(subject, lambda: self.client.subscribe(subject, cb=handle))
+
+    async def listen(self, subject: str, hear: Hear) -> Subscription:
+        """The same, with messages taken where they are read; it ends by the client's `forget`."""
+        return await self._subscribed(subject, lambda: self.client.listen(subject, hear))
+
+    async def _subscribed(self, subject: str, subscribe: Callable[[], Awaitable[Subscription]]) -> Subscription:
         async with self.limit(f"subscribe to {subject}"):
-            subscription = await self.client.subscribe(subject, cb=handle)
+            subscription = await subscribe()
             try:
                 await self.barrier()
             except BaseException:
                 with suppress(nats.errors.Error):
-                    await subscription.unsubscribe()
+                    await self.client.forget(subscription)
                 raise
         return subscription
 
     def check_size(self, operation: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
         """TooLarge if the server would refuse it, which it does by closing the connection."""
-        size = len(data) + sum(len(name) + len(value) + 4 for name, value in (headers or {}).items())
+        self._check_size(
+            operation, len(data) + sum(len(name) + len(value) + 4 for name, value in (headers or {}).items())
+        )
+
+    def _check_size(self, operation: str, size: int) -> None:
         allowed = self.client.max_payload - _HEADROOM_BYTES
         if size > allowed:
             raise TooLarge(f"{operation}: {size} bytes do not fit into a message of {allowed} bytes")
 
-    def _explain(self, error: Exception, limit_s: float) -> str:
+    def explain(self, error: Exception, limit_s: float = OPERATION_LIMIT_S) -> str:
+        """What it means to whoever runs this."""
         if self.client.is_closed:
             return f"the connection to {self.url} is closed: {self._last_error}"
         if not self.connected:
@@ -225,6 +277,7 @@ class Connection:
     async def _note_lost(self) -> None:
         self._up.clear()
         self._renew_certificate()
+        self.client.note_lost()
         for wake in tuple(self.lost):
             wake()
 
@@ -232,6 +285,8 @@ class Connection:
         self.client.note_answer()  # a new server starts anew
         self._up.set()
         _log.info("bus %s: connected again", self.url)
+        for wake in tuple(self.back):
+            wake()
 
     def _renew_certificate(self) -> None:
         """Certificates are replaced before they end, and a process may outlive several."""
@@ -253,6 +308,19 @@ class Connection:
         _log.error("bus %s: closed for good: %s", self.url, self._last_error)
         if self._on_closed is not None:
             self._on_closed(self._last_error)
+
+
+class _ErrorInAnswer(Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class _Stored(Struct):
+    seq: int = 0
+    error: _ErrorInAnswer | None = None
+
+
+_STORED: Final = msgspec.json.Decoder(_Stored)
 
 
 def public_url(url: str) -> str:

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from forge_runtime import trace
-from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection, public_url
+from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection, StoreRefused, public_url
 from forge_runtime.bus.dead_letters import StreamDeadLetters
 from forge_runtime.bus.objects import Objects
 from forge_runtime.bus.port import (
@@ -77,18 +77,14 @@ class JetStreamBus:
 
     async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:
         operation = f"publish job {subject}"
-        headers = {trace.HEADER: traceparent} if traceparent else None
-        self.connection.check_size(operation, data, headers)
-        async with self.connection.limit(operation):
-            try:
-                await self.connection.jetstream.publish(subject, data, headers=headers)
-            except nats.js.errors.APIError as error:
-                description = error.description or ""
-                if error.err_code == _STORE_FAILED and "per subject" in description:
-                    return False
-                if error.err_code == _STORE_FAILED and "maximum messages" in description:
-                    raise QueueFull(f"{operation}: {description}") from error
-                raise
+        try:
+            await self.connection.store(operation, subject, data, {trace.HEADER: traceparent} if traceparent else None)
+        except StoreRefused as refused:
+            if refused.code == _STORE_FAILED and "per subject" in refused.description:
+                return False
+            if refused.code == _STORE_FAILED and "maximum messages" in refused.description:
+                raise QueueFull(f"{operation}: {refused.description}") from refused
+            raise
         return True
 
     async def queue_depth(self, queue: WorkQueue) -> QueueDepth:
@@ -144,10 +140,7 @@ class JetStreamBus:
         return await self._plans.get(digest, timeout_s)
 
     async def publish_event(self, subject: str, data: bytes) -> None:
-        operation = f"publish event {subject}"
-        self.connection.check_size(operation, data)
-        async with self.connection.limit(operation):
-            await self.connection.jetstream.publish(subject, data, stream=EVENTS_STREAM)
+        await self.connection.store(f"publish event {subject}", subject, data, {"Nats-Expected-Stream": EVENTS_STREAM})
 
     async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
         """Through restarts and lost connections; ends with BusUnavailable only when the connection is closed for good.

@@ -145,8 +145,12 @@ class Hint(Struct, frozen=True):
     value: bytes
 
 
+class Gap(Struct, frozen=True):
+    """The connection was lost and is there again: changes in between were not heard of."""
+
+
 class Hints(Protocol):
-    async def next(self, timeout_s: float) -> Hint | None:
+    async def next(self, timeout_s: float) -> Hint | Gap | None:
         """A change, or None after `timeout_s` without one; of several to one key the last."""
         ...
 

@@ -11,7 +11,6 @@ that nobody reads until its ack wait has passed; and it sits out its whole timeo
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -21,10 +20,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 import nats.errors
-from nats.aio.msg import Msg
+from msgspec.json import encode
 from nats.aio.subscription import Subscription
 
 from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection
+from forge_runtime.bus.parser import Arrival
 from forge_runtime.bus.port import BusUnavailable
 
 EXPIRES_S: Final = 5.0
@@ -47,6 +47,7 @@ _HEARTBEAT: Final = "100"
 _NOBODY: Final = "503"
 _EXPIRED: Final = frozenset({"404", "408"})
 _ACK_PREFIX: Final = "$JS.ACK."
+_ACK_WORDS: Final = 9
 
 _log = logging.getLogger(__name__)
 
@@ -54,33 +55,39 @@ _log = logging.getLogger(__name__)
 class PulledMessage:
     """A Delivery."""
 
-    def __init__(self, connection: Connection, message: Msg) -> None:
+    def __init__(self, connection: Connection, message: Arrival) -> None:
         self._connection = connection
         self._message = message
 
     @property
     def subject(self) -> str:
-        return str(self._message.subject)
+        return self._message.subject
 
     @property
     def data(self) -> bytes:
-        return bytes(self._message.data)
+        return self._message.data
 
     @property
     def deliveries(self) -> int:
-        return int(self._message.metadata.num_delivered)
+        """`$JS.ACK.<stream>.<consumer>.<deliveries>...`, or, with domain and account, two words further on."""
+        words = self._message.reply.split(".")
+        return int(words[4 if len(words) == _ACK_WORDS else 6])
 
     async def progress(self) -> None:
-        async with self._connection.limit(f"progress on {self.subject}"):
-            await self._message.in_progress()
+        self._say(f"progress on {self.subject}", b"+WPI")
 
     async def ack(self) -> None:
-        async with self._connection.limit(f"ack {self.subject}"):
-            await self._message.ack_sync(timeout=OPERATION_LIMIT_S)
+        await self._connection.ask(f"ack {self.subject}", self._message.reply, b"+ACK")
 
     async def retry(self, delay_s: float) -> None:
-        async with self._connection.limit(f"hand back {self.subject}"):
-            await self._message.nak(delay=delay_s)
+        delay = f'-NAK {{"delay":{int(delay_s * _NANOSECONDS)}}}' if delay_s > 0 else "-NAK"
+        self._say(f"hand back {self.subject}", delay.encode())
+
+    def _say(self, operation: str, word: bytes) -> None:
+        try:
+            self._connection.client.send(self._message.reply, word)
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"{operation}: {self._connection.explain(error)}") from error
 
 
 class Puller:
@@ -125,23 +132,23 @@ class Puller:
         if self._endings:
             await asyncio.wait(self._endings, timeout=OPERATION_LIMIT_S)
 
-    def _message(self, answer: Msg | None) -> PulledMessage | None:
+    def _message(self, answer: Arrival | None) -> PulledMessage | None:
         """The answer, if it is a message; BusUnavailable if it is a refusal."""
         if answer is None:
             return None
-        if _status(answer) is not None and _status(answer) not in _EXPIRED:
+        if answer.status is not None and answer.status not in _EXPIRED:
             raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
         self._failures = 0
         return PulledMessage(self._connection, answer) if answer.reply.startswith(_ACK_PREFIX) else None
 
-    async def _ask(self, expires_s: float) -> Msg | None:
+    async def _ask(self, expires_s: float) -> Arrival | None:
         """The answer to one request that ends it: a message or a status; None if there was silence.
 
         With 0 the server answers at once.
         """
         inbox = self._idle.pop() if self._idle else _Inbox()
         client = self._connection.client
-        answer: Msg | None = None
+        answer: Arrival | None = None
         request: dict[str, Any] = {"batch": 1}
         if expires_s > 0:
             request["expires"] = int(expires_s * _NANOSECONDS)
@@ -155,14 +162,17 @@ class Puller:
         self._connection.lost.add(inbox.interrupt)
         try:
             with client.during(inbox.interrupt) as sent:
-                async with self._connection.limit(self._name):
-                    if inbox.subscription is None:
-                        inbox.subscription = await client.subscribe(client.new_inbox(), cb=inbox.put)
-                    await client.publish(self._request, json.dumps(request).encode(), reply=inbox.subscription.subject)
+                if inbox.subscription is None:
+                    async with self._connection.limit(self._name):
+                        inbox.subscription = await client.listen(client.new_inbox(), inbox.put)
+                try:
+                    client.send(self._request, encode(request), inbox.subscription.subject)
+                except nats.errors.Error as error:
+                    raise BusUnavailable(f"{self._name}: {self._connection.explain(error)}") from error
                 answer = await inbox.answer(silence_s)
                 if answer is None and sent.refused is not None:
                     raise self._connection.not_allowed(self._name, sent.refused)
-            if answer is None or _status(answer) == _NOBODY:
+            if answer is None or answer.status == _NOBODY:
                 await client.note_silence(began)
             else:
                 client.note_answer()
@@ -189,15 +199,14 @@ class Puller:
                     # message may still be under way, and drop that one.
                     await self._connection.client._send_unsubscribe(subscription._id)
                     await self._connection.barrier()
-                    await subscription._pending_queue.join()
                     for message in inbox.take_messages():
-                        await message.nak()
+                        self._connection.client.send(message.reply, b"-NAK")
         except BusUnavailable as error:
             # The server ends the pulls of a connection that is gone; what it had sent comes back after the ack wait.
             _log.info("withdrawing a pull: %s", error)
         finally:
             with suppress(nats.errors.Error, OSError):
-                await subscription.unsubscribe()
+                await self._connection.client.forget(subscription)
 
     async def _pause(self, left_s: float) -> None:
         ceiling = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**self._failures)
@@ -210,11 +219,11 @@ class _Inbox:
 
     def __init__(self) -> None:
         self.subscription: Subscription | None = None
-        self._arrived: deque[Msg] = deque()
+        self._arrived: deque[Arrival] = deque()
         self._changed = asyncio.Event()
         self._interrupted = False
 
-    async def put(self, message: Msg) -> None:
+    def put(self, message: Arrival) -> None:
         self._arrived.append(message)
         self._changed.set()
 
@@ -227,12 +236,12 @@ class _Inbox:
         self._interrupted = True
         self._changed.set()
 
-    async def answer(self, silence_s: float) -> Msg | None:
+    async def answer(self, silence_s: float) -> Arrival | None:
         """The first that is no heartbeat; None after `silence_s` without anything, or when interrupted."""
         while True:
             while self._arrived:
                 message = self._arrived.popleft()
-                if _status(message) != _HEARTBEAT:
+                if message.status != _HEARTBEAT:
                     return message
             if self._interrupted:
                 return None
@@ -244,19 +253,14 @@ class _Inbox:
                 if not self._arrived:
                     return None
 
-    def take_messages(self) -> list[Msg]:
+    def take_messages(self) -> list[Arrival]:
         messages = [message for message in self._arrived if message.reply.startswith(_ACK_PREFIX)]
         self._arrived.clear()
         return messages
 
 
-def _status(message: Msg) -> str | None:
-    return message.headers.get("Status") if message.headers else None
-
-
-def _refusal(answer: Msg) -> str:
-    status = _status(answer)
+def _refusal(answer: Arrival) -> str:
+    status = answer.status
     if status == _NOBODY:
         return "nobody answers; the stream or its consumer is missing"
-    description = (answer.headers or {}).get("Description", "no description")
-    return f"refused with {status}: {description}"
+    return f"refused with {status}: {answer.description or 'no description'}"

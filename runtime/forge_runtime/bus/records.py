@@ -1,23 +1,28 @@
 """Records over a NATS key-value bucket: compare-and-set, lists without a consumer, changes as hints."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import nats.errors
-import nats.js.errors
-from nats.aio.msg import Msg
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
-from nats.js.kv import KeyValue
 
-from forge_runtime.bus.connection import Connection
+from forge_runtime.bus.connection import Connection, StoreRefused
 from forge_runtime.bus.hints import KeyHints
-from forge_runtime.bus.port import Conflict, Entry
+from forge_runtime.bus.parser import Arrival
+from forge_runtime.bus.port import BusUnavailable, Conflict, Entry
 
 LIST_LIMIT_S: Final = 30.0
 
 _READS_AT_ONCE: Final = 64
+_EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
+_ANOTHER_SEQUENCE: Final = frozenset({10071, 10164})
+"""The server's codes for a compare-and-set that lost: on one server, and within a cluster."""
+
+_MISSING: Final = "404"
+_KEY: Final = re.compile(r"[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*")
 
 
 class KeyValueRecords:
@@ -28,35 +33,30 @@ class KeyValueRecords:
         self._bucket = bucket
         self._stream = KV_STREAM_TEMPLATE.format(bucket=bucket)
         self._prefix = KV_PRE_TEMPLATE.format(bucket=bucket)
-        self._store = KeyValue(name=bucket, stream=self._stream, pre=self._prefix, js=connection.jetstream, direct=True)
+        self._get = f"$JS.API.DIRECT.GET.{self._stream}.{self._prefix}"
 
     async def get(self, key: str) -> Entry | None:
-        async with self._connection.limit(f"get {key} from {self._bucket}"):
-            return await self._read(key)
+        found = await self._read(key)
+        return None if isinstance(found, _Deleted) else found
 
     async def create(self, key: str, value: bytes) -> int:
         operation = f"create {key} in {self._bucket}"
-        self._connection.check_size(operation, value)
-        async with self._connection.limit(operation):
-            try:
-                return int(await self._store.create(key, value))
-            except nats.js.errors.KeyWrongLastSequenceError as error:
-                raise Conflict(f"{key} exists already in {self._bucket}") from error
+        lost = f"{key} exists already in {self._bucket}"
+        try:
+            return await self._set(operation, key, value, 0, lost)
+        except Conflict:
+            found = await self._read(key)
+            if not isinstance(found, _Deleted):
+                raise
+            return await self._set(operation, key, value, found.revision, lost)
 
     async def update(self, key: str, value: bytes, revision: int) -> int:
         operation = f"update {key} in {self._bucket}"
-        self._connection.check_size(operation, value)
-        async with self._connection.limit(operation):
-            try:
-                return int(await self._store.update(key, value, last=revision))
-            except nats.js.errors.KeyWrongLastSequenceError as error:
-                raise Conflict(f"{key} in {self._bucket} is no longer at revision {revision}") from error
+        lost = f"{key} in {self._bucket} is no longer at revision {revision}"
+        return await self._set(operation, key, value, revision, lost)
 
     async def put(self, key: str, value: bytes) -> int:
-        operation = f"put {key} into {self._bucket}"
-        self._connection.check_size(operation, value)
-        async with self._connection.limit(operation):
-            return int(await self._store.put(key, value))
+        return await self._connection.store(f"put {key} into {self._bucket}", self._prefix + _checked(key), value)
 
     async def list(self, pattern: str) -> list[Entry]:
         """Ask the stream which of its subjects fit (it keeps them in a tree), then read each as `get` does.
@@ -74,7 +74,7 @@ class KeyValueRecords:
 
             async def read(key: str) -> Entry | None:
                 async with gate:
-                    return await self._read(key)
+                    return await self.get(key)
 
             found = await asyncio.gather(*(read(key) for key in keys))
         return [entry for entry in found if entry is not None]
@@ -87,19 +87,47 @@ class KeyValueRecords:
         """
         hints = KeyHints()
 
-        async def note(message: Msg) -> None:
+        def note(message: Arrival) -> None:
             hints.note(message.subject.removeprefix(self._prefix), message.data)
 
-        subscription = await self._connection.subscribe(f"{self._prefix}{pattern}", note)
+        subscription = await self._connection.listen(f"{self._prefix}{pattern}", note)
+        self._connection.back.add(hints.note_gap)
         try:
             yield hints
         finally:
+            self._connection.back.discard(hints.note_gap)
             with suppress(nats.errors.Error):
-                await subscription.unsubscribe()
+                await self._connection.client.forget(subscription)
 
-    async def _read(self, key: str) -> Entry | None:
-        try:
-            entry = await self._store.get(key)
-        except nats.js.errors.NotFoundError:
+    async def _read(self, key: str) -> "Entry | _Deleted | None":
+        operation = f"get {_checked(key)} from {self._bucket}"
+        answer = await self._connection.ask(operation, self._get + key, b"")
+        if answer.status == _MISSING:
             return None
-        return Entry(key=key, value=entry.value or b"", revision=int(entry.revision or 0))
+        revision = answer.header("Nats-Sequence")
+        if answer.status is not None or revision is None:
+            raise BusUnavailable(f"{operation}: {answer.status} {answer.description}")
+        if answer.header("KV-Operation") is not None:
+            return _Deleted(int(revision))
+        return Entry(key=key, value=answer.data, revision=int(revision))
+
+    async def _set(self, operation: str, key: str, value: bytes, revision: int, lost: str) -> int:
+        headers = {_EXPECTED: str(revision)}
+        try:
+            return await self._connection.store(operation, self._prefix + _checked(key), value, headers)
+        except StoreRefused as refused:
+            if refused.code in _ANOTHER_SEQUENCE:
+                raise Conflict(lost) from refused
+            raise
+
+
+class _Deleted(NamedTuple):
+    """What somebody leaves who deletes a key by hand."""
+
+    revision: int
+
+
+def _checked(key: str) -> str:
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no key of a bucket")
+    return key

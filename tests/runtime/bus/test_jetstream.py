@@ -6,7 +6,7 @@ from tests.nats_server import NatsServer
 from tests.runtime.bus.conftest import OpenBus, restart, until
 
 from forge_runtime.bus.jetstream import JetStreamBus, connect
-from forge_runtime.bus.port import Hint
+from forge_runtime.bus.port import Gap, Hint
 from forge_runtime.bus.provision import provision
 from forge_runtime.subject import CANCEL_KEYS, EVENTS_STREAM, PROJECTOR, cancel_key, event_subject
 
@@ -55,11 +55,12 @@ async def test_reading_events_makes_a_deleted_consumer_anew(open_bus: OpenBus) -
         reading.cancel()
 
 
-async def test_hints_arrive_again_after_the_server_was_killed(nats_server: NatsServer, open_bus: OpenBus) -> None:
+async def test_hints_arrive_again_after_the_server_was_killed_and_what_was_missed_is_told(nats_server: NatsServer, open_bus: OpenBus) -> None:
     async with open_bus() as bus, bus.runs.changes(CANCEL_KEYS) as hints:
         await restart(nats_server, bus)
         await bus.runs.create(cancel_key("run-1"), b"")
 
+        assert await hints.next(10) == Gap()
         assert await hints.next(10) == Hint(cancel_key("run-1"), b"")
 
 
