@@ -31,7 +31,7 @@ class Reference:
         if len(self.registry) + 1 + len(self.repository) > NAME_CHARS_MAX:
             raise BadReference(f'"{self.name[:60]}..." is longer than {NAME_CHARS_MAX} characters')
         if self.tag is not None:
-            _check("tag", _TAG, self.tag)
+            _check("tag", TAG, self.tag)
         if self.digest is not None:
             _check("digest", DIGEST, self.digest)
 
@@ -97,7 +97,7 @@ def _short(text: str) -> str:
 
 _COMPONENT: Final = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _LABEL: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _PORT: Final = r":[0-9]{1,5}"
 _REGISTRY: Final = re.compile(

@@ -1,0 +1,1 @@
+"""A registry of one machine: OCI images in a directory, over HTTP on loopback."""
