@@ -32,15 +32,13 @@ from forge_runtime.http import (
     is_loopback,
 )
 from forge_runtime.mask import Mask
-from forge_runtime.oci.authorization import Authorization, Unauthorised, host_of
+from forge_runtime.oci.authorization import Authorization, Unauthorised
 from forge_runtime.oci.credentials import BadCredentials, Credentials
+from forge_runtime.oci.mirrors import Mirrors
 from forge_runtime.oci.reference import Reference
 
 SLOWEST_BYTES_S: Final = 128 * 1024
 """A transfer may take as long as it would at this pace, and a minute more."""
-
-_DOCKER_HUB: Final = {"docker.io": "registry-1.docker.io"}
-"""The hub is not asked where its name says."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -84,21 +82,22 @@ class Purpose:
 class Exchange:
     """Of one client with all its registries."""
 
-    def __init__(self, http: Http, credentials: Credentials) -> None:
+    def __init__(self, http: Http, credentials: Credentials, mirrors: Mirrors) -> None:
         self.http = http
+        self._mirrors = mirrors
         self._mask = Mask()
         self._authorization = Authorization(http, credentials, self._mask)
 
     def url(self, reference: Reference, rest: str) -> str:
-        """`rest` comes after the repository's path. A registry on this machine is asked without TLS, others never."""
-        return f"{_base(reference.registry)}/v2/{reference.repository}/{rest}"
+        """`rest` comes after the repository's path."""
+        return f"{self._mirrors.origin_of(reference.registry)}/v2/{reference.repository}/{rest}"
 
     async def send(
         self, purpose: Purpose, request: Request, *, ok: Collection[int] = SUCCESS, limits: Limits = USUAL
     ) -> Reply:
         """The answer, after saying who we are where that is asked. Raises RegistryRefused and RegistryAway."""
         reference, scope = purpose.reference, purpose.scope
-        home = is_home(reference, request.url)
+        home = self.is_home(reference, request.url)
         for first in (True, False):
             shown = await self._authorized(reference, scope) if home else {}
             asked = replace(request, secret_headers=shown)
@@ -106,11 +105,12 @@ class Exchange:
             if reply.status != 401 or 401 in ok:
                 self._log_warning(reference, reply)
                 return reply
-            if not (first and home and is_home(reference, reply.url)):
+            if not (first and home and self.is_home(reference, reply.url)):
                 break
             challenge = reply.headers.get("www-authenticate", "")
             await self._translated(
-                reference, self._authorization.challenged(reference.registry, scope, challenge, shown)
+                reference,
+                self._authorization.challenged(self._mirrors.asked_for(reference.registry), scope, challenge, shown),
             )
         raise self._refused(reference, HttpRefused(f"{request}: 401, who asks is not accepted", 401, reply.body))
 
@@ -125,12 +125,24 @@ class Exchange:
             reference, self.http.download(Request(url=url, secret_headers=shown), into, limits)
         )
 
+    def is_home(self, reference: Reference, url: str) -> bool:
+        """Whether an address is of the registry's own origin, the only one that sees credentials."""
+        return _origin(url) == _origin(self._mirrors.origin_of(reference.registry))
+
+    def is_acceptable(self, reference: Reference, url: str) -> bool:
+        """Whether a registry may send us there to go on: not to this machine, unless it is here itself."""
+        scheme, host, _ = _origin(url)
+        if is_loopback(host) and not is_loopback(_origin(self._mirrors.origin_of(reference.registry))[1]):
+            return False
+        return scheme == "https" or (scheme == "http" and is_loopback(host))
+
     async def pause(self, failures: int) -> None:
         """Before another try at something of several questions."""
         await self.http.wait(min(30.0, 0.5 * 2.0**failures) * (0.5 + self.http.jitter()))
 
     async def _authorized(self, reference: Reference, scope: str) -> Mapping[str, str]:
-        return await self._translated(reference, self._authorization.headers(reference.registry, scope))
+        registry = self._mirrors.asked_for(reference.registry)
+        return await self._translated(reference, self._authorization.headers(registry, scope))
 
     async def _translated(self, reference: Reference, asking: Awaitable[T]) -> T:
         failure: Exception
@@ -157,24 +169,6 @@ class Exchange:
             _log.warning(
                 "the registry warns", extra={"registry": reference.registry, "warning": self._mask.text(printable)}
             )
-
-
-def is_home(reference: Reference, url: str) -> bool:
-    """Whether an address is of the registry's own origin, the only one that sees credentials."""
-    return _origin(url) == _origin(_base(reference.registry))
-
-
-def is_acceptable(reference: Reference, url: str) -> bool:
-    """Whether a registry may send us there to go on: not to this machine, unless it is here itself."""
-    scheme, host, _ = _origin(url)
-    if is_loopback(host) and not is_loopback(host_of(reference.registry)):
-        return False
-    return scheme == "https" or (scheme == "http" and is_loopback(host))
-
-
-def _base(registry: str) -> str:
-    scheme = "http" if is_loopback(host_of(registry)) else "https"
-    return f"{scheme}://{_DOCKER_HUB.get(registry, registry)}"
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -26,7 +26,7 @@ class Reference:
     digest: str | None = None
 
     def __post_init__(self) -> None:
-        _check("registry", _REGISTRY, self.registry)
+        _check("registry", REGISTRY, self.registry)
         _check("repository", _REPOSITORY, self.repository)
         if len(self.registry) + 1 + len(self.repository) > NAME_CHARS_MAX:
             raise BadReference(f'"{self.name[:60]}..." is longer than {NAME_CHARS_MAX} characters')
@@ -100,7 +100,7 @@ _REPOSITORY: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 TAG: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _LABEL: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _PORT: Final = r":[0-9]{1,5}"
-_REGISTRY: Final = re.compile(
+REGISTRY: Final = re.compile(
     rf"localhost|{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?:\.{_LABEL})*{_PORT}|\[[0-9a-fA-F:]{{2,39}}\](?:{_PORT})?"
 )
 DIGEST: Final = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")

@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin
 import msgspec
 
 from forge_runtime.http import Reply, Request
-from forge_runtime.oci.exchange import Exchange, Purpose, RegistryAway, RegistryRefused, is_home
+from forge_runtime.oci.exchange import Exchange, Purpose, RegistryAway, RegistryRefused
 from forge_runtime.oci.image import INDEX_TYPE, BadImage, Descriptor, Index, decode_index
 from forge_runtime.oci.manifests import pull_manifest, push_manifest
 from forge_runtime.oci.reference import Reference
@@ -65,7 +65,7 @@ async def _listed(exchange: Exchange, subject: Reference, artifact_type: str | N
         found += _index(subject, reply.body).manifests
         if len(found) > REFERRERS_MAX:
             break
-        url = _next(subject, reply)
+        url = _next(exchange, subject, reply)
     raise RegistryRefused(
         f"{subject}: its list of referrers is longer than {PAGES_MAX} pages or {REFERRERS_MAX} entries"
     )
@@ -96,13 +96,13 @@ def _has(descriptors: tuple[Descriptor, ...], referrer: Descriptor) -> bool:
     return any(one.digest == referrer.digest for one in descriptors)
 
 
-def _next(subject: Reference, reply: Reply) -> str | None:
+def _next(exchange: Exchange, subject: Reference, reply: Reply) -> str | None:
     """The next page, if there is one and it is of this registry."""
     for link in reply.headers.get("link", "").split(","):
         target, _, parameters = link.strip().partition(">")
         if target.startswith("<") and 'rel="next"' in parameters.replace("rel=next", 'rel="next"'):
             url = urljoin(reply.url, target[1:])
-            if not is_home(subject, url):
+            if not exchange.is_home(subject, url):
                 raise RegistryRefused(f"{subject}: its list of referrers goes on at another server")
             return url
     return None

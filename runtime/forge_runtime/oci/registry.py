@@ -28,6 +28,7 @@ from forge_runtime.oci.image import (
     hash_of,
 )
 from forge_runtime.oci.manifests import DOCKER_MANIFEST_TYPE, find_manifest, pull_manifest, push_manifest
+from forge_runtime.oci.mirrors import Mirrors
 from forge_runtime.oci.reference import Reference
 from forge_runtime.oci.referrers import keep_referrer, list_referrers
 from forge_runtime.oci.upload import CHUNK_BYTES, Upload
@@ -41,8 +42,15 @@ class RegistryClient:
     """One for as long as possible: it keeps tokens. Its methods raise RegistryRefused, DigestMismatch (which is one),
     RegistryAway, and BadImage where what is to be pushed is none."""
 
-    def __init__(self, http: Http, credentials: Credentials | None = None, *, chunk_bytes: int = CHUNK_BYTES) -> None:
-        self._exchange = Exchange(http, credentials or GivenCredentials())
+    def __init__(
+        self,
+        http: Http,
+        credentials: Credentials | None = None,
+        *,
+        mirrors: Mirrors | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        self._exchange = Exchange(http, credentials or GivenCredentials(), mirrors or Mirrors())
         self._chunk_bytes = chunk_bytes
         self._keeping = asyncio.Lock()
 

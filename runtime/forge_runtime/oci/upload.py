@@ -20,7 +20,6 @@ from forge_runtime.oci.exchange import (
     Purpose,
     RegistryAway,
     RegistryRefused,
-    is_acceptable,
 )
 from forge_runtime.oci.image import Blob
 from forge_runtime.oci.reference import Reference
@@ -115,7 +114,7 @@ class Upload:
             url = urlsplit(urljoin(reply.url, location))._replace(fragment="").geturl()
         except ValueError:
             url = ""
-        if not location or not is_acceptable(self.reference, url):
+        if not location or not self.exchange.is_acceptable(self.reference, url):
             raise RegistryRefused(f"{self.reference}: the registry names no address where the upload goes on")
         return url
 
