@@ -1,7 +1,9 @@
 """Closed structs: which fields a definition, or a call of `close`, allows where it is used."""
 
+from collections.abc import Iterator, Sequence
+
 from forgec.syntax import ast, problem
-from forgec.syntax.vertex import State, Vertex
+from forgec.syntax.vertex import Closing, Conjunct, State, Vertex
 
 
 def check_closed(vertex: Vertex) -> None:
@@ -20,12 +22,29 @@ def check_closed(vertex: Vertex) -> None:
         ]
         if any(isinstance(each, ast.Opening) for each in declarations):
             continue
+        _check_beside(vertex, closing, closed)
         allowed = {name for literal in literals for covered, name in vertex.matched if covered is literal}
         allowed |= {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
         for name, child in vertex.fields.items():
             if child.presence is not ast.Presence.OPTIONAL and name not in allowed and name not in refused:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
+
+
+def _check_beside(vertex: Vertex, closing: Closing, closed: Sequence[Conjunct]) -> None:
+    """Refuse `c: {}, #E & {c: a: 1}` where #E has no c: what there may be in c is for `c: {}` alone to say."""
+    declared = {each.label.name for conjunct in closed for each in _fields(conjunct)}
+    for conjunct in vertex.structs:
+        if closing not in conjunct.closings and conjunct.parts & closing.parts:
+            for each in _fields(conjunct):
+                if each.label.name not in declared and not isinstance(each.value, ast.Literal):
+                    vertex.problems.append(problem.not_told_apart(vertex, each.label, closing))
+
+
+def _fields(conjunct: Conjunct) -> Iterator[ast.Field]:
+    for each in conjunct.expr.declarations if isinstance(conjunct.expr, ast.StructLiteral) else ():
+        if isinstance(each, ast.Field) and each.label.is_exported:
+            yield each
 
 
 def is_shut(vertex: Vertex) -> bool:

@@ -338,6 +338,8 @@ class Expressions:
             raise self._of_operand(target.unknown, expr, final=False)
         if target.basic.atom is None or target.is_ambiguous:
             if target.is_list or target.is_struct:
+                if self.expanding and self._is_evaluated_inside(target):  # to CUE mostly a circle
+                    raise self.early(f"{target.name} is needed to find out what is in it", expr.span)
                 message = f"{written(expr)} is {target.basic} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
             message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"

@@ -111,6 +111,14 @@ def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allo
     return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=did_you_mean(name, allowed))
 
 
+def not_told_apart(vertex: Vertex, label: ast.Label, closing: Closing) -> Diagnostic:
+    what = f"a field that {closing.span.text} does not declare, in what is embedded together with it"
+    message = f"{what}, is not supported"
+    related = Related(closing.span, "closed by this definition")
+    where = f"{vertex.path}: " if vertex.path else ""
+    return Diagnostic(Code.UNSUPPORTED, f"{where}{message}", label.span, (related,), help=OTHER_ENGINE)
+
+
 def missing(vertex: Vertex, child: Vertex) -> Diagnostic:
     related = Related(child.keys[0].span, "required here")
     return Diagnostic(Code.MISSING_FIELD, f"{child.path} is required but not given", vertex.place, (related,))

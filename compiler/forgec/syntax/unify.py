@@ -54,7 +54,8 @@ def evaluate(files: Sequence[ast.File]) -> StructNode:
     export = Export(evaluator.expand)
     node = export.node(root)
     for let in evaluator.lets:
-        export.node(let, concrete=False)
+        if not any(each.is_dropped for each in let.ancestors()):
+            export.node(let, concrete=False)
     problems += export.problems
     problems += evaluator.finish()
     problems += evaluator.undecided
@@ -197,7 +198,7 @@ class _Evaluator:
                 trail=each.trail | conjunct.trail,
                 within=conjunct.within,
                 parts=each.parts | conjunct.parts,
-                beside=each.beside | conjunct.beside,
+                beside=(each.beside | conjunct.beside) - conjunct.parts,
             )
             for each in target.conjuncts
         ]

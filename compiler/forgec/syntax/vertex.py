@@ -168,6 +168,7 @@ class Vertex(Struct, eq=False):
     applied: set[tuple[int, str]] = field(default_factory=set)  # numbers of patterns, and fields they were held against
     items: "list[Vertex]" = field(default_factory=list)
     alternatives: "list[tuple[Vertex, bool]]" = field(default_factory=list)  # with: is it a default?
+    adopted: "Vertex | None" = None  # the alternative that was chosen
     problems: list[Diagnostic] = field(default_factory=list)
     unknown: Diagnostic | None = None  # why an expression here has no value yet
     unreported: bool = False  # an expression here has no value, for a reason that is reported elsewhere
@@ -188,6 +189,11 @@ class Vertex(Struct, eq=False):
         while at is not None:
             yield at
             at = at.original
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it was a copy, and another alternative was chosen, or none."""
+        return any(each.original is None and each.adopted is not self for each in self.originals())
 
     @property
     def path(self) -> str:
@@ -239,6 +245,7 @@ class Vertex(Struct, eq=False):
 
     def adopt(self, other: "Vertex") -> None:
         """Take over what another vertex at the same place was expanded to."""
+        self.adopted = other
         self.basic, self.facts = other.basic, other.facts
         self.structs, self.lists = other.structs, other.lists
         self.fields, self.hidden, self.items = other.fields, other.hidden, other.items

@@ -33,8 +33,12 @@ KNOWN: Final = {
     (Code.UNRESOLVED, "the operand "): "the same, where one side is not there",
     (Code.INCOMPLETE, "the operand "): "the same, where one side is not concrete",
     (Code.UNKNOWN_FIELD, "the operand "): "the same, where one side is closed",
-    (Code.UNRESOLVED, "needs the value of every item"): "CUE's list.Contains and FlattenN go on without an item that is not there",
+    (
+        Code.UNRESOLVED,
+        "needs the value of every item",
+    ): "CUE's list.Contains and FlattenN go on without an item that is not there",
     (Code.INCOMPLETE, "needs the value of every item"): "the same, where it is not concrete",
+    (Code.WRONG_TYPE, " takes a list of strings here, not this"): "CUE may wait for another argument first",
     (Code.CONFLICT, "the computed name "): "CUE makes a name of what it knows of the field by then",
     (Code.UNRESOLVED, "the computed name "): "the same, where that refers to nothing",
     (Code.TOO_DEEP, ""): "evaluation is bounded: nesting, steps, alternatives, the size of texts",

@@ -42,6 +42,9 @@ EVALUATED_MIN = 0.1
 KNOWN_MAX = 0.1
 """The part that may differ for a reason that is listed; literals, many of which are bad on purpose, come near it."""
 
+UNDECIDED_MAX = 0.002
+"""The part that the reference may give no answer to: it runs out of memory on some circles through closed structs."""
+
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -59,6 +62,7 @@ def test_both_engines_give_the_same_data_or_both_refuse(
     assert counts.total() == wanted
     assert counts[Verdict.SAME] >= EVALUATED_MIN * wanted
     assert counts[Verdict.KNOWN] <= KNOWN_MAX * wanted
+    assert counts[Verdict.UNDECIDED] <= UNDECIDED_MAX * wanted
     for verdict, count in counts.items():
         judged("cue", cue_tools.version, f"generated {verdict.value}", count)
 
