@@ -103,7 +103,16 @@ class Envelope:
         )
         return self._job(JobType.RELEASE, _released(project.project, ids.RELEASE_STEP), RELEASE_LIMITS, payload)
 
-    def deployment_job(self, project: str, release: ReleaseData, requested: RequestedDeployment) -> Job:
+    def deployment_job(
+        self,
+        project: str,
+        release: ReleaseData,
+        requested: RequestedDeployment,
+        *,
+        approval: str | None = None,
+        approved_by: str | None = None,
+        approved_at: str | None = None,
+    ) -> Job:
         payload = DeploymentPayload(
             deployment_id=requested.id,
             release_id=release.release_id,
@@ -113,6 +122,11 @@ class Envelope:
             oci_digest=release.oci_digest,
             environment=requested.environment,
             actor=self.run.triggered_by,
+            approval=approval,
+            approved_by=approved_by,
+            approved_at=approved_at,
+            release_number=release.release_number,
+            aliases=release.aliases,
         )
         address = _released(project, ids.deployment_step(requested.environment))
         return self._job(JobType.DEPLOYMENT, address, DEPLOYMENT_LIMITS, payload, Lane.EARLY)
@@ -203,6 +217,9 @@ def ended_event(record: JobRecord, now: float) -> Event:
     event = _event(record, status, result.completed_at or utc_text(now))
     if event.kind is not EventKind.STEP and result.data is not None:
         event = replace(event, data=result.data, plan_digest=result.data.get("plan_digest", event.plan_digest))
+    if event.kind is EventKind.DEPLOYMENT:  # also of one that failed it must be known which it was
+        deployment_id = decode(record.job.payload, type=DeploymentPayload).deployment_id
+        event = replace(event, data={**event.data, "deployment_id": deployment_id})
     return replace(event, exit_code=result.exit_code, log_key=result.log_key, error=result.error)
 
 

@@ -161,7 +161,10 @@ class ReleasePayload(Struct, frozen=True, kw_only=True):
 
 
 class DeploymentPayload(Struct, frozen=True, kw_only=True):
-    """`actor` asked for it; `approval` is the id of the one that the environment required."""
+    """`actor` asked for it; `approval` is the id of the one that the environment required, given by `approved_by`.
+
+    `release_number` and `aliases` are what people know the release by.
+    """
 
     deployment_id: str
     release_id: str
@@ -172,6 +175,10 @@ class DeploymentPayload(Struct, frozen=True, kw_only=True):
     environment: str
     actor: str | None = None
     approval: str | None = None
+    approved_by: str | None = None
+    approved_at: str | None = None
+    release_number: int | None = None
+    aliases: tuple[str, ...] = ()
 
 
 class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -105,6 +105,7 @@ async def test_each_job_is_told_what_it_needs(open_workshop: OpenWorkshop) -> No
         oci_digest="sha256:1",
         environment="test",
         actor="github:ada",
+        release_number=7,
     )
 
 
