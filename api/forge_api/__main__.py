@@ -1,7 +1,8 @@
 """`python -m forge_api`: the API of one machine, from the environment.
 
 FORGE_DATA_DIR (.forge-data), FORGE_API_HOST (127.0.0.1), FORGE_API_PORT (8420), FORGE_TOKEN_FILE (api.token in the
-data directory), FORGE_DATABASE_URL (SQLite in the data directory), FORGE_ALLOW_FILE_CLONE (1: file:// repositories),
+data directory), FORGE_TOKENS_DIR (tokens in the data directory), FORGE_ENVIRONMENTS_FILE (JSON; else dev, staging,
+production), FORGE_DATABASE_URL (SQLite in the data directory), FORGE_ALLOW_FILE_CLONE (1: file:// repositories),
 FORGE_ENGINE (local), NATS_URL, NATS_CREDENTIALS (path of a file), FORGE_DISPATCHER_CREDENTIALS (likewise, for the
 dispatchers that the engine starts), OTEL_EXPORTER_OTLP_ENDPOINT (spans go there).
 """

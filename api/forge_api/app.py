@@ -16,12 +16,12 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from forge_api.auth.token import LocalToken, read_token
+from forge_api.auth.token import Tokens, read_tokens
 from forge_api.db.session import Database
 from forge_api.metrics import ApiMetrics
 from forge_api.observation import Observation
 from forge_api.problem import Problem, install_problems, problem_response
-from forge_api.routes import health, metrics, repositories, runs, steps
+from forge_api.routes import audit, deployments, health, metrics, releases, repositories, runs, steps
 from forge_api.service.ended import teller
 from forge_api.service.outbox import run_outbox
 from forge_api.service.platform import AWAY, Platform, Ports
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
     """The API over these ports; SettingsInvalid where a token in a file would not be safe."""
     settings.check()
-    token = read_token(settings.token_file)
+    tokens = read_tokens(settings.token_file, settings.tokens_dir)
     counted = ApiMetrics(new_registry())
     database = Database(settings.database_url, told=teller(counted, ports.tracer))
     platform = Platform(settings=settings, database=database, ports=ports, metrics=counted)
@@ -70,10 +70,10 @@ def create_app(settings: ApiSettings, ports: Ports) -> FastAPI:
         redoc_url=None,
     )
     app.state.platform = platform
-    for module in (runs, steps, repositories, health, metrics):
+    for module in (runs, steps, releases, deployments, repositories, audit, health, metrics):
         app.include_router(module.router)
     install_problems(app)
-    app.add_middleware(Gate, token=token)
+    app.add_middleware(Gate, tokens=tokens)
     app.add_middleware(Observation, metrics=counted, tracer=ports.tracer, random=ports.random, probed=OPEN_PATHS)
     return app
 
@@ -84,16 +84,16 @@ class Gate:
     Here and not in the routes, so that without a token nothing is parsed and no address tells whether it exists.
     """
 
-    def __init__(self, app: ASGIApp, token: LocalToken) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
         self._app = app
-        self._token = token
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        principal = self._token.principal(headers.get("Authorization"))
+        principal = self._tokens.principal(headers.get("Authorization"))
         scope["state"]["principal"] = principal
         if principal is None and scope["path"] not in OPEN_PATHS:
             await problem_response(Problem(401), scope["state"])(scope, receive, send)

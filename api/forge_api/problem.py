@@ -57,17 +57,23 @@ def not_found(what: str) -> Problem:
     return Problem(404, f"there is no {what}")
 
 
-def conflict(message: str) -> Problem:
-    return Problem(409, message)
+def conflict(message: str, reason: str | None = None) -> Problem:
+    return Problem(409, message, details=_reason(reason))
 
 
-def forbidden(message: str) -> Problem:
-    return Problem(403, message)
+def forbidden(message: str, reason: str | None = None) -> Problem:
+    return Problem(403, message, details=_reason(reason))
 
 
-def invalid(path: str, message: str) -> Problem:
+def invalid(path: str, message: str, reason: str | None = None) -> Problem:
     """A field that is well-formed by itself and wrong all the same."""
-    return Problem(422, f"{path}: {message}", details={"errors": [{"path": path, "message": message}]})
+    errors = {"errors": [{"path": path, "message": message}]}
+    return Problem(422, f"{path}: {message}", details=errors | _reason(reason))
+
+
+def _reason(code: str | None) -> dict[str, Any]:
+    """For programs: an error code of the platform, finer than that of HTTP's status."""
+    return {} if code is None else {"reason": code}
 
 
 def busy(message: str, retry_after_s: int) -> Problem:

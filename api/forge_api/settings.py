@@ -1,12 +1,14 @@
 """The API's settings: read from the environment once, checked, then passed as a value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-BODY_BYTES_MAX: Final = 64 * 1024
-"""Of a request; the longest legal body (an error record of a step) is a tenth of it."""
+from forge_api.environment import STANDARD, Environments, EnvironmentsInvalid, read_environments
+
+BODY_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Of a request; the longest legal bodies are a discovery document of 1 MB, and a release of 50 artifacts."""
 
 RUNS_ACTIVE_MAX: Final = 1000
 """Runs at once on the whole platform; the limit of one repository is a column of its row."""
@@ -26,6 +28,7 @@ class ApiSettings:
     """`file_clone`: repositories of this machine (owner `local`) may be registered by a `file://` URL.
 
     `dispatcher_credentials` are what dispatchers show the bus that are started here; the API's own if none are given.
+    `tokens_dir` holds tokens of others than the operator (auth/token.py).
     """
 
     data_dir: Path
@@ -38,6 +41,8 @@ class ApiSettings:
     nats_url: str = "nats://127.0.0.1:4222"
     nats_credentials: Path | None = None
     dispatcher_credentials: Path | None = None
+    tokens_dir: Path | None = None
+    environments: Environments = field(default_factory=lambda: STANDARD)
 
     def check(self) -> None:
         """SettingsInvalid where these would not be safe: a token in a file is one key to everything, so it may open one
@@ -71,9 +76,20 @@ def read_settings(environment: Mapping[str, str]) -> ApiSettings:
         nats_url=environment.get("NATS_URL", "nats://127.0.0.1:4222"),
         nats_credentials=Path(credentials) if credentials else None,
         dispatcher_credentials=Path(dispatcher_credentials) if dispatcher_credentials else None,
+        tokens_dir=Path(environment.get("FORGE_TOKENS_DIR", data_dir / "tokens")),
+        environments=_environments(environment.get("FORGE_ENVIRONMENTS_FILE")),
     )
     settings.check()
     return settings
+
+
+def _environments(path: str | None) -> Environments:
+    if not path:
+        return STANDARD
+    try:
+        return read_environments(Path(path))
+    except EnvironmentsInvalid as error:
+        raise SettingsInvalid(f"FORGE_ENVIRONMENTS_FILE: {error}") from None
 
 
 def _port(text: str) -> int:

@@ -23,13 +23,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _REF_REFUSED = re.compile(r"\.\.|@\{|//|[\x00-\x20\x7f-\x9f~^:?*\[\\]|(^|/)\.|\.lock(/|\Z)|[./]\Z|\A/")
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     if _CONTROL.search(text):
         raise ValueError("must not contain control characters")
     return text
 
 
-def _text(text: str) -> str:
+def readable_text(text: str) -> str:
     if _UNPRINTABLE.search(text):
         raise ValueError("must not contain control characters except line feeds and tabs")
     return text
@@ -53,7 +53,7 @@ Branch = Annotated[str, StringConstraints(min_length=1, max_length=244), AfterVa
 Ref = Annotated[
     str, StringConstraints(pattern=r"^refs/(heads|tags|pull)/.+$", max_length=255), AfterValidator(_git_name)
 ]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_plain)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(plain_text)]
 _KEY_PART = r"[A-Za-z0-9_@+=:~-][A-Za-z0-9_@+=:~.-]*"
 LogKey = Annotated[str, StringConstraints(pattern=f"^{_KEY_PART}(/{_KEY_PART})*$", max_length=1024)]
 TriggerName = Literal["push", "pull_request", "manual"]
@@ -87,14 +87,14 @@ class CreateRun(Request):
 
 
 class RegisterRepository(Request):
-    clone_url: Annotated[str, StringConstraints(min_length=8, max_length=2048), AfterValidator(_plain)]
+    clone_url: Annotated[str, StringConstraints(min_length=8, max_length=2048), AfterValidator(plain_text)]
     github_repository_id: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
     enabled: bool = True
     max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = 100
 
 
 class Location(Request):
-    file: Annotated[str, StringConstraints(max_length=4096), AfterValidator(_plain)]
+    file: Annotated[str, StringConstraints(max_length=4096), AfterValidator(plain_text)]
     line: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
     column: Annotated[int, Field(ge=1, le=INTEGER_MAX)] | None = None
 
@@ -103,7 +103,7 @@ class StepError(Request):
     """Why a step or task failed, as its caller tells it."""
 
     code: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,63}$")]
-    message: Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterValidator(_text)]
+    message: Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterValidator(readable_text)]
     component: ShortText
     error_class: Annotated[
         Literal["user", "config", "infra", "timeout", "cancelled", "policy", "internal"], Field(alias="class")
@@ -231,6 +231,28 @@ class RepositoryView(BaseModel):
     max_concurrent_runs: int
     created_by: str
     created_at: datetime
+
+
+class AuditView(BaseModel):
+    """A write by a caller; its hash covers that of the one before."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    resource_type: str
+    resource_id: str
+    request_id: str
+    details: dict[str, Any]
+    previous_hash: str
+    hash: str
+
+
+class AuditPage(BaseModel):
+    events: list[AuditView]
+    total: int
+    limit: int
+    offset: int
 
 
 class ErrorDetail(BaseModel):

@@ -41,19 +41,19 @@ def is_run_id(text: str) -> bool:
 
 
 def phase_id(run_id: str, phase: str) -> str:
-    return _of_run(run_id, f"phase:{phase}")
+    return _below(run_id, f"phase:{phase}")
 
 
 def task_id(run_id: str, phase: str, project: str) -> str:
-    return _of_run(run_id, f"task:{phase}/{project}")
+    return _below(run_id, f"task:{phase}/{project}")
 
 
 def step_id(run_id: str, phase: str, project: str, step: str) -> str:
-    return _of_run(run_id, f"step:{phase}/{project}/{step}")
+    return _below(run_id, f"step:{phase}/{project}/{step}")
 
 
 def job_id(run_id: str, phase: str, project: str, step: str) -> str:
-    return _of_run(run_id, f"job:{phase}/{project}/{step}")
+    return _below(run_id, f"job:{phase}/{project}/{step}")
 
 
 def discovery_job_id(run_id: str) -> str:
@@ -70,6 +70,14 @@ def deployment_step(environment: str) -> str:
 
 def release_id(repository: str, project: str, commit_sha: str) -> str:
     return str(uuid.uuid5(FORGE_NS, f"{repository}/{project}/{commit_sha}"))
+
+
+def release_alias_id(release_id: str, alias: str) -> str:
+    return _below(release_id, f"alias:{alias}")
+
+
+def release_artifact_id(release_id: str, artifact: str) -> str:
+    return _below(release_id, f"artifact:{artifact}")
 
 
 def offline_run_id(plan_digest: str) -> str:
@@ -90,5 +98,5 @@ def run_id_of_workflow(name: str) -> str:
     return run_id
 
 
-def _of_run(run_id: str, path: str) -> str:
-    return str(uuid.uuid5(uuid.UUID(run_id), path))
+def _below(parent_id: str, path: str) -> str:
+    return str(uuid.uuid5(uuid.UUID(parent_id), path))

@@ -13,6 +13,7 @@ import msgspec
 from fastapi import FastAPI
 
 from forge_api.app import create_app
+from forge_api.environment import STANDARD
 from forge_api.service.platform import Platform, Ports
 from forge_api.settings import ApiSettings
 from forge_runtime import subject
@@ -28,6 +29,12 @@ from forgec.plan.digest import canonical_json, digest_of
 from forgec.plan.model import GroupPlan, PhasePlan, Plan, PlanStep, Task, Unit, Wave
 
 TOKEN = "t" * 43
+OTHERS = ("worker", "worker-artifact", "worker-release", "developer.dev", "approver.ada", "approver.bob")
+"""Beside the operator: whom the files of the tokens' directory are named for."""
+
+ENVIRONMENTS = dict(STANDARD) | {
+    "production": msgspec.structs.replace(STANDARD["production"], approvers=("user:ada", "user:bob"))
+}
 SHA = "a" * 40
 REPOSITORY = "acme/shop"
 
@@ -57,6 +64,10 @@ class Api:
     engine: MemoryEngine
     blob: DirectoryBlob
     clock: Clock
+
+    def by(self, who: str) -> httpx2.AsyncClient:
+        """A client of somebody else than the operator; ended with the test."""
+        return client_of(self.app, token_of(who))
 
     async def register(self, repository: str = REPOSITORY, **fields: Any) -> httpx2.Response:
         body = {"clone_url": f"https://github.com/{repository}.git"} | fields
@@ -90,14 +101,25 @@ def settings(tmp_path: Path, **fields: Any) -> ApiSettings:
     token_file = tmp_path / "api.token"
     token_file.write_text(TOKEN + "\n")
     token_file.chmod(0o600)
+    tokens_dir = tmp_path / "tokens"
+    tokens_dir.mkdir(exist_ok=True)
+    for who in OTHERS:
+        (tokens_dir / who).touch(mode=0o600)
+        (tokens_dir / who).write_text(token_of(who))
     defaults: dict[str, Any] = {
         "data_dir": tmp_path,
         "token_file": token_file,
+        "tokens_dir": tokens_dir,
+        "environments": ENVIRONMENTS,
         "database_url": f"sqlite+aiosqlite:///{tmp_path / 'forge.db'}",
         "file_clone": True,
         "nats_credentials": tmp_path / "nats.token",
     }
     return ApiSettings(**defaults | fields)
+
+
+def token_of(who: str) -> str:
+    return f"token-of-{who}".ljust(43, "-")
 
 
 @asynccontextmanager
@@ -106,12 +128,13 @@ async def open_api(
     bus: MemoryBus | None = None,
     engine: MemoryEngine | None = None,
     tracer: Tracer | None = None,
+    **fields: Any,
 ) -> AsyncIterator[Api]:
-    """An API whose background work is called by the test."""
+    """An API whose background work is called by the test; `fields` are of its settings."""
     bus, engine, clock = bus or MemoryBus(), engine or MemoryEngine(), Clock()
     blob = DirectoryBlob(tmp_path / "objects")
     wired = replace(ports(bus, engine, blob, clock), tracer=tracer or Untraced())
-    app = create_app(settings(tmp_path), wired)
+    app = create_app(settings(tmp_path, **fields), wired)
     platform: Platform = app.state.platform
     platform.bus = bus
     await platform.database.migrate()

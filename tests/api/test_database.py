@@ -10,8 +10,9 @@ from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from forge_api.db import query
+from forge_api.db.schema import Base
 from forge_api.db.session import Database, upgrade
-from forge_api.db.tables import Base, Repository
+from forge_api.db.tables import Repository
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

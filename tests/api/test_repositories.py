@@ -83,7 +83,7 @@ async def test_every_write_is_in_the_audit_chain(tmp_path: Path) -> None:
         await api.client.delete(f"/v1/runs/{run_id}")
 
         async with api.platform.database.read() as session:
-            events = await query.audit_events(session)
+            events = await query.audit_chain(session)
 
         assert [(event.action, event.resource_id) for event in events] == [
             ("repository.put", "acme/shop"),
@@ -104,12 +104,12 @@ async def test_audit_chain_shows_what_was_done_to_it(tmp_path: Path, damage: str
         await _damage(api.platform, damage)
 
         async with api.platform.database.read() as session:
-            assert first_broken(await query.audit_events(session)) in (2, 3)
+            assert first_broken(await query.audit_chain(session)) in (2, 3)
 
 
 async def _damage(platform: Platform, damage: str) -> None:
     async with platform.database.write() as session:
-        middle = (await query.audit_events(session))[1]
+        middle = (await query.audit_chain(session))[1]
         if damage == "changed":
             middle.actor = "user:somebody"
         else:

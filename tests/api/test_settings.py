@@ -6,7 +6,7 @@ import pytest
 from tests.api import harness
 
 from forge_api.app import create_app
-from forge_api.auth.token import LOCAL, read_token
+from forge_api.auth.token import LOCAL, read_tokens
 from forge_api.settings import SettingsInvalid, read_settings
 from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.memory import MemoryBus
@@ -56,12 +56,12 @@ def test_token_file_that_others_may_read_or_that_is_weak_is_refused(tmp_path: Pa
     path.chmod(mode)
 
     with pytest.raises(SettingsInvalid, match=str(path)):
-        read_token(path)
+        read_tokens(path)
 
 
 def test_missing_token_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="No such file"):
-        read_token(tmp_path / "token")
+        read_tokens(tmp_path / "token")
 
 
 def test_token_opens_only_as_a_whole(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_token_opens_only_as_a_whole(tmp_path: Path) -> None:
     path.write_text("s" * 43 + "\n")
     path.chmod(0o600)
 
-    token = read_token(path)
+    token = read_tokens(path)
 
     assert token.principal(f"Bearer {'s' * 43}") == LOCAL
     assert token.principal(f"bearer {'s' * 43}") == LOCAL

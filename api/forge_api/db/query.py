@@ -3,14 +3,15 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Row, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from forge_api.db.schema import Document
 from forge_api.db.tables import (
     ACTIVE,
     AuditEvent,
-    Document,
     IdempotencyKey,
     OutboxEntry,
     Phase,
@@ -21,6 +22,9 @@ from forge_api.db.tables import (
 )
 from forge_runtime.status import ChildStatus, RunStatus
 
+_AUDIT_LOCK: Final = 0x666F726765_01
+"""Any number that nobody else locks in this database."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
@@ -29,6 +33,17 @@ class RunFilter:
     commit_sha: str | None = None
     status: str | None = None
     trigger_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditFilter:
+    """`since` is within, `until` is not."""
+
+    actor: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +258,38 @@ async def idempotency_key(session: AsyncSession, key: str) -> IdempotencyKey | N
 
 
 async def last_audit_event(session: AsyncSession) -> AuditEvent | None:
-    found: AuditEvent | None = await session.scalar(
-        select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1).with_for_update()
-    )
+    """Until the transaction ends nobody else gets to know which is the last.
+
+    PostgreSQL would give the row that was the last when it began to wait for it, so there all wait for a lock of ours.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_advisory_xact_lock(_AUDIT_LOCK)))
+    found: AuditEvent | None = await session.scalar(select(AuditEvent).order_by(AuditEvent.id.desc()).limit(1))
     return found
 
 
-async def audit_events(session: AsyncSession) -> Sequence[AuditEvent]:
+async def audit_chain(session: AsyncSession) -> Sequence[AuditEvent]:
+    """Every row, from the first."""
     return (await session.scalars(select(AuditEvent).order_by(AuditEvent.id))).all()
+
+
+async def audit_events(
+    session: AsyncSession, filters: AuditFilter, limit: int, offset: int
+) -> tuple[Sequence[AuditEvent], int]:
+    """A page of rows, newest first, and how many there are in all."""
+    wanted = (
+        (AuditEvent.actor, filters.actor),
+        (AuditEvent.resource_type, filters.resource_type),
+        (AuditEvent.resource_id, filters.resource_id),
+    )
+    conditions = [column == value for column, value in wanted if value is not None]
+    if filters.since is not None:
+        conditions.append(AuditEvent.at >= filters.since)
+    if filters.until is not None:
+        conditions.append(AuditEvent.at < filters.until)
+    total = await session.scalar(select(func.count()).select_from(AuditEvent).where(*conditions)) or 0
+    page = select(AuditEvent).where(*conditions).order_by(AuditEvent.id.desc()).limit(limit).offset(offset)
+    return (await session.scalars(page)).all(), total
 
 
 def _conditions(filters: RunFilter) -> list[ColumnElement[bool]]:

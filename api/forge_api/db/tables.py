@@ -1,32 +1,16 @@
-"""The tables. A run has phases, a phase tasks (one per project), a task steps (one per job).
+"""The tables of runs. A run has phases, a phase tasks (one per project), a task steps (one per job).
 
-Types fit SQLite and PostgreSQL alike; every constraint has a name, so that migrations can speak of it.
+Releases and deployments have theirs in release_tables.py, and all are made of what schema.py has.
 """
 
 import enum
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    Uuid,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, Uuid, text
+from sqlalchemy.orm import Mapped, mapped_column
 
+from forge_api.db.schema import SERIAL, Base, Document, one_of, quoted
 from forge_runtime.status import ChildStatus, RunStatus
 from forge_runtime.trace import TraceContext, parse_traceparent, span_id_of
 
@@ -38,65 +22,17 @@ class TriggerType(enum.StrEnum):
 
 
 class OutboxKind(enum.StrEnum):
-    """submit: start the run's workflow. cancel: stop its work. terminate: end what a stop did not end."""
+    """submit: start the run's workflow. cancel: stop its work. terminate: end what a stop did not end. deploy: submit
+    the job of a deployment that no run carries."""
 
     SUBMIT = "submit"
     CANCEL = "cancel"
     TERMINATE = "terminate"
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time that knows its zone. SQLite forgets zones, PostgreSQL takes times without one: both are prevented here."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-Document = dict[str, Any]
-DOCUMENT: Final = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-SERIAL: Final = BigInteger().with_variant(Integer(), "sqlite")
-"""SQLite counts up only what is called INTEGER."""
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way to say it
-        datetime: UtcDateTime(),
-        Document: DOCUMENT,
-        str: Text(),
-    }
-
-
-def _one_of(column: str, values: type[enum.StrEnum]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({_quoted(values)})", name=column)
-
-
-def _quoted(values: type[enum.StrEnum] | list[RunStatus]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
+    DEPLOY = "deploy"
 
 
 ACTIVE: Final = [RunStatus.PENDING, RunStatus.DISCOVERING, RunStatus.RUNNING]
-_ACTIVE_ROWS: Final = text(f"status IN ({_quoted(ACTIVE)})")
+_ACTIVE_ROWS: Final = text(f"status IN ({quoted(ACTIVE)})")
 
 
 class Repository(Base):
@@ -131,8 +67,8 @@ class Run(Base):
         Index(None, "repository", "branch", "created_at"),
         Index(None, "status", "started_at"),
         Index(None, "created_at", "id"),
-        _one_of("status", RunStatus),
-        _one_of("trigger_type", TriggerType),
+        one_of("status", RunStatus),
+        one_of("trigger_type", TriggerType),
         CheckConstraint("attempt >= 1", name="attempt"),
     )
 
@@ -182,7 +118,7 @@ class Phase(Base):
     __table_args__ = (
         UniqueConstraint("run_id", "name"),
         Index(None, "run_id", "group_number"),
-        _one_of("status", ChildStatus),
+        one_of("status", ChildStatus),
     )
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
@@ -198,7 +134,7 @@ class Task(Base):
     """All steps of one project in one phase."""
 
     __tablename__ = "task"
-    __table_args__ = (UniqueConstraint("phase_id", "project_name"), _one_of("status", ChildStatus))
+    __table_args__ = (UniqueConstraint("phase_id", "project_name"), one_of("status", ChildStatus))
 
     id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     phase_id: Mapped[str] = mapped_column(ForeignKey("phase.id"))
@@ -216,7 +152,7 @@ class Step(Base):
     __tablename__ = "step"
     __table_args__ = (
         UniqueConstraint("task_id", "name"),
-        _one_of("status", ChildStatus),
+        one_of("status", ChildStatus),
         CheckConstraint("attempt >= 0", name="attempt"),
     )
 
@@ -237,13 +173,20 @@ class Step(Base):
 
 
 class OutboxEntry(Base):
-    """What must still happen outside the database; written in the transaction that decided it."""
+    """What must still happen outside the database, with a run or a deployment; written in the transaction that decided
+    it."""
 
     __tablename__ = "outbox"
-    __table_args__ = (Index(None, "done_at", "next_at"), _one_of("kind", OutboxKind))
+    __table_args__ = (
+        Index(None, "done_at", "next_at"),
+        one_of("kind", OutboxKind),
+        CheckConstraint("(run_id IS NULL) = (kind = 'deploy')", name="run_id"),
+        CheckConstraint("(deployment_id IS NULL) = (kind <> 'deploy')", name="deployment_id"),
+    )
 
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
+    deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id"), index=True)
     kind: Mapped[str]
     tries: Mapped[int]
     next_at: Mapped[datetime]
@@ -252,13 +195,13 @@ class OutboxEntry(Base):
 
 
 class IdempotencyKey(Base):
-    """A caller's key, what it was used for, and the run it made."""
+    """A caller's key, what it was used for, and the id of what came of that."""
 
     __tablename__ = "idempotency_key"
 
     key: Mapped[str] = mapped_column(primary_key=True)
     request_digest: Mapped[str]
-    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    resource_id: Mapped[str]
     created_at: Mapped[datetime]
 
 

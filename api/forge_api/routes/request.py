@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request, Security
+from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
 
-from forge_api.problem import Problem
+from forge_api.auth.permission import Permission, may
+from forge_api.problem import Problem, forbidden
 from forge_api.service.audit import Actor
 from forge_api.service.platform import Platform
 from forge_api.wire import LIMIT_MAX, OFFSET_MAX, REPOSITORY_NAME, REPOSITORY_OWNER, UUID, ErrorReply
@@ -26,13 +27,27 @@ def _actor(request: Request, _: Annotated[Any, Security(_bearer)]) -> Actor:
     return Actor(principal, request.state.request_id, request.state.trace)
 
 
-OnPlatform = Annotated[Platform, Depends(_platform)]
 Caller = Annotated[Actor, Depends(_actor)]
+
+
+def permitted(permission: Permission) -> Any:
+    """The caller of a route that asks for this permission; Problem 403 where his role does not have it."""
+
+    def check(caller: Caller) -> Actor:
+        if not may(caller.principal.role, permission):
+            raise forbidden(f"{caller.subject} does not have the permission {permission}")
+        return caller
+
+    return Depends(check)
+
+
+OnPlatform = Annotated[Platform, Depends(_platform)]
 Id = Annotated[str, Path(pattern=UUID)]
 Owner = Annotated[str, Path(pattern=REPOSITORY_OWNER)]
 Name = Annotated[str, Path(pattern=REPOSITORY_NAME)]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
 Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX)]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

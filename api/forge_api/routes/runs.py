@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Query, Response
 
+from forge_api.auth.permission import Permission
 from forge_api.db.query import RunFilter
-from forge_api.routes.request import Caller, Id, Limit, Offset, OnPlatform, errors
+from forge_api.routes.request import Id, IdempotencyKey, Limit, Offset, OnPlatform, errors, permitted
 from forge_api.service import job, run
+from forge_api.service.audit import Actor
 from forge_api.service.repository import fold
 from forge_api.wire import (
     LIMIT_DEFAULT,
@@ -22,19 +24,19 @@ from forge_api.wire import (
 )
 from forge_runtime.status import RunStatus
 
-router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=errors())
+router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=errors(403))
 
-IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+Reader = Annotated[Actor, permitted(Permission.RUN_READ)]
 
 
 @router.post(
     "",
     status_code=201,
-    responses=errors(403, 429) | {200: {"model": RunSummary, "description": "there was one already"}},
+    responses=errors(429) | {200: {"model": RunSummary, "description": "there was one already"}},
 )
 async def create_run(
     platform: OnPlatform,
-    caller: Caller,
+    caller: Annotated[Actor, permitted(Permission.RUN_CREATE)],
     body: CreateRun,
     response: Response,
     idempotency_key: IdempotencyKey = None,
@@ -48,7 +50,7 @@ async def create_run(
 @router.get("")
 async def list_runs(  # noqa: PLR0913, PLR0917 - a query parameter each
     platform: OnPlatform,
-    _: Caller,
+    _: Reader,
     repository: Annotated[Repository | None, Query()] = None,
     branch: Annotated[Branch | None, Query()] = None,
     commit_sha: Annotated[CommitSha | None, Query()] = None,
@@ -69,16 +71,18 @@ async def list_runs(  # noqa: PLR0913, PLR0917 - a query parameter each
 
 @router.get("/{run_id}", responses=errors(404))
 async def get_run(
-    platform: OnPlatform, _: Caller, run_id: Id, include: Annotated[Literal["discovery"] | None, Query()] = None
+    platform: OnPlatform, _: Reader, run_id: Id, include: Annotated[Literal["discovery"] | None, Query()] = None
 ) -> RunView:
     return await run.get_run(platform, run_id, discovery=include == "discovery")
 
 
 @router.delete("/{run_id}", status_code=204, responses=errors(404, 409))
-async def cancel_run(platform: OnPlatform, caller: Caller, run_id: Id) -> None:
+async def cancel_run(
+    platform: OnPlatform, caller: Annotated[Actor, permitted(Permission.RUN_CANCEL)], run_id: Id
+) -> None:
     await run.cancel_run(platform, caller, run_id)
 
 
 @router.get("/{run_id}/jobs", responses=errors(404))
-async def list_jobs(platform: OnPlatform, _: Caller, run_id: Id) -> JobList:
+async def list_jobs(platform: OnPlatform, _: Reader, run_id: Id) -> JobList:
     return await job.list_jobs(platform, run_id)

@@ -14,7 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.auth.token import Principal
 from forge_api.db import query
+from forge_api.db.query import AuditFilter
 from forge_api.db.tables import AuditEvent
+from forge_api.service.platform import Platform
+from forge_api.wire import AuditPage, AuditView
 from forge_runtime.trace import TraceContext
 
 _BEGINNING: Final = "0" * 64
@@ -57,6 +60,13 @@ async def record(
     event.hash = _hash(event)
     session.add(event)
     await session.flush()
+
+
+async def audit_page(platform: Platform, filters: AuditFilter, limit: int, offset: int) -> AuditPage:
+    async with platform.database.read() as session:
+        found, total = await query.audit_events(session, filters, limit, offset)
+    events = [AuditView.model_validate(event, from_attributes=True) for event in found]
+    return AuditPage(events=events, total=total, limit=limit, offset=offset)
 
 
 def first_broken(events: Sequence[AuditEvent]) -> int | None:

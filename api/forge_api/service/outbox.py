@@ -17,14 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from forge_api.db import query
 from forge_api.db.tables import OutboxEntry, OutboxKind, Run
 from forge_api.problem import Problem
+from forge_api.service.carry import RUN_S_MAX, create_run_record, submit_deployment
 from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.rows import finish_step, roll_up
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
+from forge_runtime.bus.port import BusUnavailable, QueueFull
 from forge_runtime.engine.port import EngineUnavailable, ManifestRefused
-from forge_runtime.job import Git, encode, utc_text
+from forge_runtime.job import Git, utc_text
 from forge_runtime.retry import backoff_s
-from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_run
+from forge_runtime.run import CancelFlag, CancelReason, RunRecord
 from forge_runtime.status import RUN, STEP, ChildStatus, RunStatus
 from forge_runtime.telemetry import log_fields
 from forgec.diagnostic import ForgeError
@@ -38,7 +39,6 @@ SUBMIT_TRIES_MAX: Final = 3
 TERMINATE_AFTER: Final = timedelta(seconds=60)
 """A stopped workflow runs its exit handler, which settles every job; then there is nothing left to terminate."""
 
-RUN_S_MAX: Final = 24 * 3600.0
 BY: Final = "api"
 
 _log = logging.getLogger(__name__)
@@ -65,12 +65,12 @@ async def drain(platform: Platform) -> int:
             await _done(platform, entry)
         except (ForgeError, ManifestRefused) as error:
             await _give_up(platform, entry, str(error))
-        except (BusUnavailable, Problem) as error:
+        except (BusUnavailable, QueueFull, Problem) as error:
             await _later(platform, entry, str(error), tries=entry.tries)
         except EngineUnavailable as error:
             await _failed(platform, entry, str(error))
         except Exception as error:
-            _log.exception("outbox entry failed; the others go on", extra={"run_id": entry.run_id})
+            _log.exception("outbox entry failed; the others go on", extra=_facts(entry))
             await _failed(platform, entry, f"{type(error).__name__}: {error}")
     return len(entries)
 
@@ -91,6 +91,10 @@ def run_record(run: Run) -> RunRecord:
 
 
 async def _carry_out(platform: Platform, entry: OutboxEntry) -> None:
+    if entry.deployment_id is not None:
+        await submit_deployment(platform, entry.deployment_id)
+        return
+    assert entry.run_id is not None
     async with platform.database.read() as session:
         run = await query.run(session, entry.run_id)
     assert run is not None
@@ -103,24 +107,17 @@ async def _carry_out(platform: Platform, entry: OutboxEntry) -> None:
                 await _cancel(platform, run)
             case OutboxKind.TERMINATE:
                 await _terminate(platform, run)
+            case OutboxKind.DEPLOY:
+                raise AssertionError("an entry of a run deploys nothing")
 
 
 async def _submit(platform: Platform, run: Run) -> None:
-    await _create_record(platform.ledger(BACKGROUND_PATIENCE_S).bus, run_record(run))
+    await create_run_record(platform.ledger(BACKGROUND_PATIENCE_S).bus, run_record(run))
     options = ManifestOptions(nats_url=platform.settings.nats_url, run_id=run.id, traceparent=str(run.trace))
     if platform.settings.nats_credentials is not None:
         options = replace(options, credentials_path=str(platform.settings.nats_credentials.absolute()))
     await platform.ports.engine.submit(emit_yaml(to_builtins(lower_dynamic(options))))
     _log.info("run submitted", extra={"workflow": run.argo_workflow_name})
-
-
-async def _create_record(bus: Bus, record: RunRecord) -> None:
-    key = subject.run_key(record.run_id)
-    try:
-        await bus.runs.create(key, encode(record))
-    except Conflict:
-        entry = await bus.runs.get(key)
-        assert entry is None or decode_run(entry.value) == record, f"{key} holds another run"
 
 
 async def _cancel(platform: Platform, run: Run) -> None:
@@ -160,7 +157,7 @@ async def _failed(platform: Platform, entry: OutboxEntry, reason: str) -> None:
 
 async def _later(platform: Platform, entry: OutboxEntry, reason: str, *, tries: int) -> None:
     delay_s = backoff_s(tries, random.random())  # noqa: S311 - spreads load, guards nothing
-    _log.warning("outbox entry waits: %s", reason, extra={"run_id": entry.run_id, "delay_s": round(delay_s, 1)})
+    _log.warning("outbox entry waits: %s", reason, extra=_facts(entry) | {"delay_s": round(delay_s, 1)})
     async with platform.database.write() as session:
         stored = await query.entry(session, entry.id)
         assert stored is not None
@@ -171,7 +168,8 @@ async def _later(platform: Platform, entry: OutboxEntry, reason: str, *, tries: 
 async def _give_up(platform: Platform, entry: OutboxEntry, reason: str) -> None:
     """The run failed before it began. Its workflow is stopped all the same: an answer may have been lost."""
     now = platform.now()
-    _log.error("run not submitted: %s", reason, extra={"run_id": entry.run_id})
+    _log.error("run not submitted: %s", reason, extra=_facts(entry))
+    assert entry.run_id is not None, "only a submission is given up"
     async with platform.database.write() as session:
         run = await query.run(session, entry.run_id, lock=True)
         stored = await query.entry(session, entry.id)
@@ -191,6 +189,10 @@ async def _give_up(platform: Platform, entry: OutboxEntry, reason: str) -> None:
         }
         await _skip_open(session, run.id, now)
         session.add(OutboxEntry(run_id=run.id, kind=OutboxKind.CANCEL, tries=0, next_at=now))
+
+
+def _facts(entry: OutboxEntry) -> dict[str, str | float | None]:
+    return {"run_id": entry.run_id or entry.deployment_id}
 
 
 async def _skip_open(session: AsyncSession, run_id: str, now: datetime) -> None:

@@ -1,8 +1,10 @@
 """Registering repositories: only what is registered may have runs."""
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from forge_api.db import query
 from forge_api.db.tables import Repository
-from forge_api.problem import conflict, invalid, not_found
+from forge_api.problem import conflict, forbidden, invalid, not_found
 from forge_api.service import audit
 from forge_api.service.audit import Actor, Resource
 from forge_api.service.platform import Platform
@@ -46,6 +48,16 @@ async def get_repository(platform: Platform, full_name: str) -> RepositoryView:
         if row is None:
             raise not_found(f"repository {full_name}")
         return _view(row)
+
+
+async def registered(session: AsyncSession, full_name: str, *, lock: bool = False) -> Repository:
+    """A repository that work may be done for, by its folded name. Locked, admissions to it come one after another."""
+    row = await query.repository(session, full_name, lock=lock)
+    if row is None:
+        raise forbidden(f"repository {full_name} is not registered; PUT /v1/repositories/{full_name} registers it")
+    if not row.enabled:
+        raise forbidden(f"repository {full_name} is disabled")
+    return row
 
 
 def _check_clone_url(url: str, *, files: bool) -> None:

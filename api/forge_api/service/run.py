@@ -1,22 +1,21 @@
 """Runs: create (once per commit and reference, however often it is asked for), read, list, cancel."""
 
-import hashlib
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
 from forge_api.db.query import RunFilter
-from forge_api.db.tables import IdempotencyKey, OutboxEntry, OutboxKind, Repository, Run, TriggerType
-from forge_api.problem import Problem, busy, conflict, forbidden, invalid, not_found
+from forge_api.db.tables import OutboxEntry, OutboxKind, Repository, Run, TriggerType
+from forge_api.problem import busy, conflict, invalid, not_found
 from forge_api.service import audit
 from forge_api.service.audit import Actor, Resource
+from forge_api.service.idempotency import Asked
 from forge_api.service.platform import Platform
-from forge_api.service.repository import fold
+from forge_api.service.repository import fold, registered
 from forge_api.service.rows import discovery_rows, finish_step, roll_up
 from forge_api.service.view import run_summary, run_view
 from forge_api.settings import RUNS_ACTIVE_MAX
@@ -24,7 +23,6 @@ from forge_api.wire import CreateRun, RunPage, RunSummary, RunView
 from forge_runtime.status import RUN, ChildStatus, RunStatus
 from forgec import ids
 
-IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 BUSY_RETRY_S: Final = 30
 
 _log = logging.getLogger(__name__)
@@ -53,10 +51,10 @@ async def create_run(
     names = resolve_names(request)
     now = platform.now()
     async with platform.database.write() as session:
-        repository = await _permitted(session, fold(request.repository))
-        key = f"{actor.subject} {idempotency_key}" if idempotency_key is not None else None
-        if key is not None and (run := await _replayed(session, key, request, now)) is not None:
-            return run_summary(run), False
+        repository = await registered(session, fold(request.repository), lock=True)
+        asked = Asked(actor, request, idempotency_key)
+        if (run_id := await asked.before(session, now)) is not None:
+            return run_summary(await _existing(session, run_id)), False
         last = await _pushed(session, repository, request, names) or await query.latest_run(
             session, repository.full_name, request.commit_sha, names.ref
         )
@@ -75,10 +73,7 @@ async def create_run(
             )
         else:
             run = last
-        if key is not None:
-            session.add(
-                IdempotencyKey(key=key, request_digest=_digest(request), run_id=run.id, created_at=now),
-            )
+        asked.remember(session, run.id, now)
     platform.work.set()
     facts = {"run_id": run.id, "repository": run.repository, "commit_sha": run.commit_sha}
     _log.info("run created" if created else "run was there already", extra=facts)
@@ -173,36 +168,11 @@ def _new_run(platform: Platform, actor: Actor, request: CreateRun, names: Names,
     )
 
 
-async def _permitted(session: AsyncSession, full_name: str) -> Repository:
-    """Its row, locked: so admissions to one repository come one after another."""
-    repository = await query.repository(session, full_name, lock=True)
-    if repository is None:
-        raise forbidden(f"repository {full_name} is not registered; PUT /v1/repositories/{full_name} registers it")
-    if not repository.enabled:
-        raise forbidden(f"repository {full_name} is disabled")
-    return repository
-
-
 async def _admit(session: AsyncSession, repository: Repository) -> None:
     if await query.active_runs(session, repository.full_name) >= repository.max_concurrent_runs:
         raise busy(f"{repository.full_name} has {repository.max_concurrent_runs} runs at once already", BUSY_RETRY_S)
     if await query.active_runs(session) >= RUNS_ACTIVE_MAX:
         raise busy(f"the platform has {RUNS_ACTIVE_MAX} runs at once already", BUSY_RETRY_S)
-
-
-async def _replayed(session: AsyncSession, key: str, request: CreateRun, now: datetime) -> Run | None:
-    """The run of an earlier request with this key, within a day."""
-    await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - IDEMPOTENCY_TTL))
-    known = await query.idempotency_key(session, key)
-    if known is None:
-        return None
-    if known.request_digest != _digest(request):
-        raise Problem(422, "this Idempotency-Key was used for another request; use a new one")
-    return await query.run(session, known.run_id)
-
-
-def _digest(request: CreateRun) -> str:
-    return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 
 async def _existing(session: AsyncSession, run_id: str, *, lock: bool = False) -> Run:

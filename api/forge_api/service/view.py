@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from forge_api.db.tables import Document, Phase, Run, Step, Task
+from forge_api.db.schema import Document
+from forge_api.db.tables import Phase, Run, Step, Task
 from forge_api.wire import PhaseView, RunSummary, RunView, StepView, TaskView
 from forge_runtime.status import ChildStatus
 

@@ -1,0 +1,79 @@
+"""Deployments that a person asked for: the API submits their jobs itself, and hears of them like of a run's.
+
+Such a deployment is a run of its own, of one job, and its id is the run's. It has no workflow and no rows of steps;
+what its job came to becomes the deployment's status.
+"""
+
+from typing import Final
+
+from forge_api.db import query, release_query
+from forge_api.db.release_tables import Deployment, DeploymentStatus, Release, ReleaseTrigger
+from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
+from forge_runtime import subject
+from forge_runtime.bus.port import Bus, Conflict
+from forge_runtime.envelope import Envelope
+from forge_runtime.job import Git, JobState, ReleaseData, RequestedDeployment, encode
+from forge_runtime.outage import ride_out
+from forge_runtime.run import RunRecord, decode_run
+
+RUN_S_MAX: Final = 24 * 3600.0
+TRIGGER: Final = "manual"
+
+
+async def submit_deployment(platform: Platform, deployment_id: str) -> None:
+    """Attach or submit, as a dispatcher does; raises BusUnavailable and QueueFull, and may be repeated."""
+    async with platform.database.read() as session:
+        deployment = await release_query.deployment(session, deployment_id)
+        assert deployment is not None
+        release = await release_query.release(session, deployment.release_id)
+        assert release is not None
+        trigger = await release_query.trigger(session, release.id)
+        repository = await query.repository(session, release.repository)
+        assert repository is not None
+    if deployment.status != DeploymentStatus.PENDING:
+        return
+    ledger = platform.ledger(BACKGROUND_PATIENCE_S)
+    record = _run_record(deployment, release, trigger, repository.clone_url)
+    await ride_out(lambda: create_run_record(ledger.bus, record), limit_s=BACKGROUND_PATIENCE_S)
+    job = Envelope(record, platform.now().timestamp()).deployment_job(
+        release.project,
+        ReleaseData(
+            release_id=release.id,
+            release_number=release.release_number,
+            oci_uri=release.oci_uri,
+            oci_digest=release.oci_digest,
+        ),
+        RequestedDeployment(id=deployment.id, environment=deployment.environment),
+        approval=deployment.approval_id,
+    )
+    opened = (await ledger.open(job)).record
+    if opened.state is JobState.QUEUED:
+        target = subject.subject_of(opened.job)
+        message = encode(opened.job)
+        await ride_out(
+            lambda: ledger.bus.publish_job(target, message, opened.job.traceparent), limit_s=BACKGROUND_PATIENCE_S
+        )
+
+
+async def create_run_record(bus: Bus, record: RunRecord) -> None:
+    """Before any job of the run; found equal, it was made before."""
+    key = subject.run_key(record.run_id)
+    try:
+        await bus.runs.create(key, encode(record))
+    except Conflict:
+        entry = await bus.runs.get(key)
+        assert entry is None or decode_run(entry.value) == record, f"{key} holds another run"
+
+
+def _run_record(deployment: Deployment, release: Release, trigger: ReleaseTrigger, clone_url: str) -> RunRecord:
+    """Made from rows that do not change, so that it is the same each time."""
+    return RunRecord(
+        run_id=deployment.id,
+        repository=release.repository,
+        clone_url=clone_url,
+        commit_sha=release.commit_sha,
+        git=Git(branch=trigger.branch, tag=trigger.tag),
+        trigger_type=TRIGGER,
+        triggered_by=deployment.deployed_by,
+        deadline_at=deployment.requested_at.timestamp() + RUN_S_MAX,
+    )
