@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from forge_runtime.event import Event, EventKind, StepAddress
 from forge_runtime.job import (
+    NO_APPROVAL,
+    Approval,
     Artifact,
     ArtifactPayload,
     ArtifactResult,
@@ -108,10 +110,7 @@ class Envelope:
         project: str,
         release: ReleaseData,
         requested: RequestedDeployment,
-        *,
-        approval: str | None = None,
-        approved_by: str | None = None,
-        approved_at: str | None = None,
+        approval: Approval = NO_APPROVAL,
     ) -> Job:
         payload = DeploymentPayload(
             deployment_id=requested.id,
@@ -122,9 +121,9 @@ class Envelope:
             oci_digest=release.oci_digest,
             environment=requested.environment,
             actor=self.run.triggered_by,
-            approval=approval,
-            approved_by=approved_by,
-            approved_at=approved_at,
+            approval=approval.id,
+            approved_by=approval.approved_by,
+            approved_at=approval.approved_at,
             release_number=release.release_number,
             aliases=release.aliases,
         )

@@ -160,6 +160,17 @@ class ReleasePayload(Struct, frozen=True, kw_only=True):
     deploy: bool
 
 
+class Approval(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That somebody agreed to a deployment, where its environment asks for it: who, and when (RFC 3339)."""
+
+    id: str | None = None
+    approved_by: str | None = None
+    approved_at: str | None = None
+
+
+NO_APPROVAL: Final = Approval()
+
+
 class DeploymentPayload(Struct, frozen=True, kw_only=True):
     """`actor` asked for it; `approval` is the id of the one that the environment required, given by `approved_by`.
 

@@ -11,7 +11,7 @@ from tests.runtime.gitops.origin import install_hook, new_origin
 
 from forge_runtime.envelope import Envelope
 from forge_runtime.gitops.writer import GitOpsRepository, PointerWriter
-from forge_runtime.job import DeploymentData, Job, JobState, ReleaseData, RequestedDeployment
+from forge_runtime.job import NO_APPROVAL, Approval, DeploymentData, Job, JobState, ReleaseData, RequestedDeployment
 from forge_runtime.worker.deployment import DeploymentHandler
 
 FEBRUARY = "01950d00-0000-7000-8000-000000000000"
@@ -29,7 +29,9 @@ def handler(origin: Path) -> DeploymentHandler:
     return DeploymentHandler(PointerWriter(repository, origin.parent / "writer", allow_file=True))
 
 
-def job(number: int = 42, deployment_id: str = FEBRUARY, environment: str = "dev", **approval: str) -> Job:
+def job(
+    number: int = 42, deployment_id: str = FEBRUARY, environment: str = "dev", approval: Approval = NO_APPROVAL
+) -> Job:
     run = samples.run_record(samples.new_run_id(), commit_sha=f"{number:040x}")
     release = ReleaseData(
         release_id="release-1",
@@ -39,12 +41,12 @@ def job(number: int = 42, deployment_id: str = FEBRUARY, environment: str = "dev
         aliases=(str(number), "v1.2.3", f"main-{number}"),
     )
     requested = RequestedDeployment(id=deployment_id, environment=environment)
-    return Envelope(run, 0.0).deployment_job("web", release, requested, **approval)
+    return Envelope(run, 0.0).deployment_job("web", release, requested, approval)
 
 
 async def test_deployment_is_a_pointer_in_the_repository(origin: Path, tmp_path: Path) -> None:
     attempts = Attempts(tmp_path)
-    wanted = job(approval="approval-1", approved_by="user:bob", approved_at="2026-03-01T10:00:00Z")
+    wanted = job(approval=Approval(id="approval-1", approved_by="user:bob", approved_at="2026-03-01T10:00:00Z"))
 
     outcome = await attempts.run(handler(origin), wanted)
 
@@ -58,11 +60,10 @@ async def test_deployment_is_a_pointer_in_the_repository(origin: Path, tmp_path:
         "digest": f"sha256:{42:064x}",
         "aliases": {"numeric": "42", "tag": "v1.2.3", "branch": "main-42"},
         "deployedAt": pointer["spec"]["deployedAt"],
-        "deployedBy": pointer["spec"]["deployedBy"],
         "approvedAt": "2026-03-01T10:00:00Z",
         "approvedBy": "user:bob",
     }
-    assert f"Forge-Job-Id: {wanted.job_id}\nForge-Run-Id: {wanted.run_id}" in git(origin, "log", "-1", "main")
+    assert f"Forge-Job-Id: {wanted.job_id}\nForge-Run-Id: {wanted.run_id}" in git(origin, "log", "-1", "--format=%B", "main")
     assert f"{PATH}: written in commit" in attempts.log
 
 
