@@ -1,8 +1,9 @@
 """HTTP as publishers speak it: its failures are theirs, and files go out as slowly as a slow line needs."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -11,6 +12,8 @@ from forge_runtime.publish.port import PublishAway, PublishRefused
 
 SLOWEST_BYTES_S: Final = 128 * 1024
 """A file may take as long as it would at this pace, and a minute more."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +25,27 @@ class Asking:
     ) -> Reply:
         """The answer; `size_bytes` is of what is sent. Raises PublishRefused and PublishAway."""
         limits = Limits(attempt_s=ATTEMPT_S + size_bytes / SLOWEST_BYTES_S, bytes_max=reply_max)
-        failure: Exception
-        try:
-            return await self.http.send(request, ok=ok, limits=limits)
-        except HttpRefused as refused:
-            failure = Refused(str(refused), refused.status, refused.body)
-        except HttpAway as away:
-            failure = PublishAway(str(away))
-        raise failure
+        return await _translated(self.http.send(request, ok=ok, limits=limits))
+
+    async def digest_of(self, request: Request, into: Path, size_bytes: int) -> str:
+        """`sha256:<hex>` of what is there, read back. `size_bytes` is what ours has: a much larger file is refused.
+
+        Raises PublishRefused and PublishAway.
+        """
+        limits = Limits(attempt_s=ATTEMPT_S + size_bytes / SLOWEST_BYTES_S, bytes_max=2 * size_bytes + REPLY_BYTES_MAX)
+        got = await _translated(self.http.download(request, into, limits))
+        return f"sha256:{got.sha256}"
+
+
+async def _translated(asking: Awaitable[T]) -> T:
+    failure: Exception
+    try:
+        return await asking
+    except HttpRefused as refused:
+        failure = Refused(str(refused), refused.status, refused.body)
+    except HttpAway as away:
+        failure = PublishAway(str(away))
+    raise failure
 
 
 class Refused(PublishRefused):

@@ -87,7 +87,10 @@ def read_distribution(path: Path) -> Distribution:
         described, named = _metadata(path, r"[^/]+/PKG-INFO"), source
     else:
         raise NoDistribution(f"{path.name} is called neither as a wheel nor as a source distribution")
-    message = email.parser.BytesParser(policy=email.policy.compat32).parsebytes(described)
+    try:
+        message = email.parser.Parser(policy=email.policy.compat32).parsestr(described.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise NoDistribution(f"the metadata of {path.name} is not UTF-8") from None
     fields = tuple(_fields(message))
     values = dict(fields)
     name, version = values.get("name", ""), values.get("version", "")
@@ -121,20 +124,12 @@ def _metadata(path: Path, place: str) -> bytes:
 
 def _fields(message: "email.message.Message") -> Iterator[tuple[str, str]]:
     for header in _ONCE:
-        value = _text(message.get(header))
-        if value:
+        if value := str(message.get(header, "")):
             yield header.lower().replace("-", "_"), value
     for header, name in _SEVERAL.items():
         for each in message.get_all(header) or ():
-            yield name, _text(each)
-    body = message.get_payload(decode=True)
-    description = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else ""
-    if description.strip() or message.get("Description"):
-        yield "description", description if description.strip() else _text(message.get("Description"))
-
-
-def _text(value: object) -> str:
-    """A header's text; one that is not ASCII comes as bytes that were let through."""
-    if value is None:
-        return ""
-    return str(value).encode("utf-8", errors="surrogateescape").decode("utf-8", errors="replace")
+            yield name, str(each)
+    body = message.get_payload()
+    description = body if isinstance(body, str) and body.strip() else str(message.get("Description", ""))
+    if description:
+        yield "description", description

@@ -1,5 +1,7 @@
 """The publisher "docker": a container image to a registry, byte for byte as it was built, under its tags.
 
+A binary or an archive goes there as an artifact of one layer, which is the file under its own name.
+
     registry/namespace/project              where the artifact is called like its project
     registry/namespace/project_artifact     else: no project's name holds `_`, so no two artifacts meet
 
@@ -14,16 +16,23 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from forge_runtime.http import Http
-from forge_runtime.oci.image import Blob, Descriptor
+from forge_runtime.oci.image import Artifact, Blob, Descriptor, file_blob
 from forge_runtime.oci.reference import Reference, repository_of
 from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.produce.image import LayoutWalk, blob_path, top_of
-from forge_runtime.produce.product import Container
+from forge_runtime.produce.product import Archive, Binary, Container
 from forge_runtime.publish.port import Publication, Published, PublishRefused
 from forge_runtime.publish.registry import registry_of
 from forge_runtime.runner.thread import in_thread
 
 TAGS_MAX: Final = 20
+
+_ARCHIVE_TYPES: Final = {
+    "tar.gz": "application/gzip",
+    "tar.bz2": "application/x-bzip2",
+    "zip": "application/zip",
+    "tar": "application/x-tar",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +41,38 @@ class DockerPublisher:
 
     async def publish(self, publication: Publication) -> Published:
         product = publication.product
-        if not isinstance(product, Container):
-            raise PublishRefused(f"a registry of images takes containers, and artifact {publication.artifact} is none")
         host, namespace = publication.settings["registry"], publication.settings["namespace"]
         async with registry_of(self.http, publication, host) as client:
             references = _references(publication, host, namespace)
-            unchanged = await _all_there(client, references, product.digest)
-            if not unchanged:
-                await _push(client, references, product)
+            if isinstance(product, Container):
+                digest = product.digest
+                unchanged = await _all_there(client, references, digest)
+                if not unchanged:
+                    await _push_image(client, references, product)
+            else:
+                artifact = await asyncio.to_thread(_artifact, product)
+                digest = artifact.descriptor().digest
+                unchanged = await _all_there(client, references, digest)
+                for reference in () if unchanged else references:
+                    await client.push(reference, artifact)
         first = references[0]
         metadata = {
             "registry": host,
             "namespace": namespace,
             "repository": first.repository.removeprefix(f"{namespace.lower()}/"),
             "tag": first.tag,
-            "digest": product.digest,
+            "digest": digest,
         }
         return Published(uri=str(first), metadata=metadata, unchanged=unchanged)
+
+
+def _artifact(product: Binary | Archive) -> Artifact:
+    """The file alone, so that the same file is the same artifact whichever commit it came from."""
+    kind, layer = "binary", "application/octet-stream"
+    if isinstance(product, Archive):
+        kind, layer = "archive", _ARCHIVE_TYPES[product.format]
+    title = {"org.opencontainers.image.title": product.path.name}
+    return Artifact(artifact_type=f"application/vnd.forge.{kind}.v1", layers=(file_blob(layer, product.path, title),))
 
 
 def _references(publication: Publication, host: str, namespace: str) -> list[Reference]:
@@ -70,7 +94,7 @@ async def _all_there(client: RegistryClient, references: list[Reference], digest
     return True
 
 
-async def _push(client: RegistryClient, references: list[Reference], product: Container) -> None:
+async def _push_image(client: RegistryClient, references: list[Reference], product: Container) -> None:
     """Blobs, then the manifests that name them, then the tags."""
     layout = product.path
     top, walk = await in_thread(lambda stop: _walked(product, stop))

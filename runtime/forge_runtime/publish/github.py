@@ -172,13 +172,18 @@ class _Upload:
         return url
 
     async def _check_same(self, asset: _Asset) -> None:
-        """By the digest that GitHub gives; assets from before June 2025 have none, so their size has to do."""
+        """By the digest that GitHub gives; an asset from before June 2025 has none, and is read back."""
         product = self._product
-        same = asset.size == product.size if asset.digest is None else asset.digest == product.digest
-        if not same:
+        digest = asset.digest
+        if digest is None and asset.size == product.size:
+            headers = {"Accept": "application/octet-stream", "X-GitHub-Api-Version": API_VERSION}
+            url = f"{self._base}/releases/assets/{asset.id}"
+            request = Request(url=url, headers=headers, secret_headers=self._secret)
+            digest = await self._asking.digest_of(request, self._publication.scratch / "there", product.size)
+        if digest != product.digest:
             raise PublishRefused(
-                f"the release has another {asset.name} already ({asset.digest or f'{asset.size} bytes'}, "
-                f"ours is {product.digest}); assets are not replaced: release a new version"
+                f"the release has another {asset.name} already ({digest or f'{asset.size} bytes'}, ours is "
+                f"{product.digest}); assets are not replaced: release a new version"
             )
 
     async def _ask(

@@ -26,8 +26,8 @@ class Publication:
     """What to publish, and as what.
 
     `settings` is what the repository says of this publisher (`registry`, `bucket`), `fields` what the artifact says to
-    it (`tags`, `asset_name`). `git_tag` is the tag that was pushed, whole; None where a branch was. `scratch` is an empty
-    directory for what has to be unpacked on the way.
+    it (`tags`, `asset_name`). `git_tag` is the tag that was pushed, whole; None where a branch was. `scratch` is an
+    empty directory for what has to be unpacked on the way.
     """
 
     product: Product

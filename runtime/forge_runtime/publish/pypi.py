@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, unquote, urldefrag, urljoin, urlsplit
 
 from msgspec import Struct
 
-from forge_runtime.http import FileSlice, Http, HttpAway, HttpRefused, Limits, Reply, Request
+from forge_runtime.http import FileSlice, Http, Reply, Request
 from forge_runtime.produce.archive import CHUNK_BYTES, unpack
 from forge_runtime.produce.image import digest_of_file
 from forge_runtime.produce.product import Archive, ProducerFailed
@@ -32,7 +32,7 @@ from forge_runtime.publish.distribution import (
     normalised,
     read_distribution,
 )
-from forge_runtime.publish.port import Publication, PublishAway, Published, PublishRefused
+from forge_runtime.publish.port import Publication, Published, PublishRefused
 from forge_runtime.runner.thread import in_thread
 
 PUBLIC_URL: Final = "https://upload.pypi.org/legacy/"
@@ -84,7 +84,6 @@ class _Index:
         base = repository.rstrip("/")
         self._upload_url = base.removesuffix("/simple") + "/"
         self.simple_url = _KNOWN.get(base, f"{base.removesuffix('/simple')}/simple") + "/"
-        self._http = http
         self._asking = Asking(http)
         self._scratch = publication.scratch
         self._secret: dict[str, str] = {}
@@ -142,19 +141,10 @@ class _Index:
         return False
 
     async def _digest_there(self, url: str, file: Distribution) -> str:
-        size = file.path.stat().st_size
         secret = self._secret if urlsplit(url)[:2] == urlsplit(self.simple_url)[:2] else {}
-        failure: Exception
-        try:
-            limits = Limits(attempt_s=60 + size / CHUNK_BYTES, bytes_max=2 * size + CHUNK_BYTES)
-            return (
-                await self._http.download(Request(url=url, secret_headers=secret), self._scratch / "there", limits)
-            ).sha256
-        except HttpRefused as refused:
-            failure = PublishRefused(f"{file.path.name} cannot be compared with the index's: {refused}")
-        except HttpAway as away:
-            failure = PublishAway(str(away))
-        raise failure
+        request = Request(url=url, secret_headers=secret)
+        digest = await self._asking.digest_of(request, self._scratch / "there", file.path.stat().st_size)
+        return digest.removeprefix("sha256:")
 
 
 def _listed(reply: Reply) -> Iterable[_Listed]:
