@@ -54,6 +54,10 @@ class Meter(Protocol):
         """A commit was asked for from the git cache."""
         ...
 
+    def runner_up(self, runner: str, up: bool, /) -> None:
+        """Whether a build daemon may be given steps, each time that changes."""
+        ...
+
 
 class Unmetered:
     """A Meter of which nobody reads anything."""
@@ -68,4 +72,7 @@ class Unmetered:
         return None
 
     def cache_asked(self, _result: CacheResult) -> None:
+        return None
+
+    def runner_up(self, _runner: str, _up: bool) -> None:
         return None

@@ -86,6 +86,9 @@ class WorkerMetrics(JobMetrics):
         self._cache = Counter(
             "forge_git_cache_requests_total", "Commits asked for, by what they cost.", ("result",), registry=registry
         )
+        self._runners = Gauge(
+            "forge_earthly_runner_up", "Whether a build daemon may be given steps.", ("runner",), registry=registry
+        )
 
     def changed(self, before: JobRecord, after: JobRecord, now: float) -> None:
         super().changed(before, after, now)
@@ -103,6 +106,9 @@ class WorkerMetrics(JobMetrics):
 
     def cache_asked(self, result: CacheResult) -> None:
         self._cache.labels(result).inc()
+
+    def runner_up(self, runner: str, up: bool) -> None:
+        self._runners.labels(runner).set(up)
 
 
 def exposition(registry: CollectorRegistry) -> tuple[bytes, str]:

@@ -7,12 +7,14 @@
 
 A group ends in one way, whatever the cause (exit, time limit, cancellation, an error of ours): SIGTERM where the leader
 still runs, one second of grace, SIGKILL to all that is left, and the leader reaped. A child that made itself a session
-(setsid, a daemon) is outside the group and escapes.
+(setsid, a daemon) is outside the group; those of a marked program are found all the same, see `stray.py`.
 """
 
 import asyncio
 import contextlib
 import os
+import re
+import secrets
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from forge_runtime.mask import Mask
+from forge_runtime.stray import MARKER, kill_strays
 
 LINE_BYTES_MAX: Final = 16 * 1024
 """A longer line is cut into several: a program that prints no line break must not fill our memory."""
@@ -39,6 +42,10 @@ class Program:
 
     `mask` hides the secrets that it knows in the output, also where a long line is cut. `held` are descriptors that
     the program and its children keep open: a lock among them lasts until the last of these ends, even if we do first.
+
+    A `marked` program gets one variable more, by which children are found that leave its group. Of a `legible` one the
+    output is text for people: of a line that overwrites itself (progress with carriage returns) what stood there at
+    last, no sequences that move a cursor, and a symbol for NUL. Colours stay.
     """
 
     argv: tuple[str, ...]
@@ -46,6 +53,8 @@ class Program:
     environment: Mapping[str, str]
     mask: Mask = field(default_factory=Mask, repr=False)
     held: tuple[int, ...] = ()
+    marked: bool = False
+    legible: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +81,15 @@ async def run_process(
     `groups` is a directory where the group is noted while it lives, for `kill_stale_groups`. Raises OSError if the
     program cannot be started. Cancelling ends the group before this returns.
     """
+    token = secrets.token_hex(8) if program.marked else ""
+    marker = {MARKER: token} if token else {}
     read_fd, write_fd = os.pipe()
     # A pipe of our own: asyncio's wait() would wait for its pipes too, which a background child may hold open.
     try:
         process = await asyncio.create_subprocess_exec(
             *program.argv,
             cwd=program.cwd,
-            env=dict(program.environment),
+            env={**program.environment, **marker},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=write_fd,
             stderr=write_fd,
@@ -91,15 +102,15 @@ async def run_process(
     finally:
         os.close(write_fd)
     exited = asyncio.ensure_future(process.wait())
-    reading = asyncio.ensure_future(_read_lines(read_fd, output, program.mask))
+    reading = asyncio.ensure_future(_read_lines(read_fd, output, program))
     note: Path | None = None
     try:
-        note = note_group(groups, process.pid) if groups else None
+        note = note_group(groups, process.pid, token) if groups else None
         await _first_to_end(exited, reading, timeout_s)
         exit_code = exited.result() if exited.done() else None
     finally:
         try:
-            await settle(asyncio.ensure_future(_end_group(process.pid, exited, reading, grace_s)))
+            await settle(asyncio.ensure_future(_end_group(process.pid, token, exited, reading, grace_s)))
         finally:
             if note:
                 note.unlink(missing_ok=True)
@@ -120,26 +131,29 @@ async def settle(task: asyncio.Future[Any]) -> None:
         raise asyncio.CancelledError
 
 
-def note_group(directory: Path, pid: int) -> Path:
+def note_group(directory: Path, pid: int, token: str = "") -> Path:
     """Note a group by its leader, for `kill_stale_groups`; whoever sees the group end removes the file."""
     directory.mkdir(parents=True, exist_ok=True)
     note = directory / f"{pid}.group"
-    note.write_text(f"{pid} {_start_time(pid)}", encoding="ascii")
+    note.write_text(f"{pid} {_start_time(pid)} {token}".rstrip(), encoding="ascii")
     return note
 
 
 def kill_stale_groups(directory: Path) -> int:
     """Kill the groups that a killed process left behind, and forget them; returns how many there were.
 
-    A note holds the leader's process id and start time, so that a process which got the same id later is spared. Two
-    groups are missed: one whose leader ended with the worker, and one started in the moment before its note.
+    A note holds the leader's process id and start time, so that a process which got the same id later is spared, and
+    the token of a marked program. Missed is what was started in the moment before its note, and of a program without
+    a token a group whose leader ended with the worker.
     """
     killed = 0
     for note in sorted(directory.glob("*.group")):
-        pid, _, started = note.read_text(encoding="ascii").partition(" ")
-        if pid.isdigit() and started and _start_time(int(pid)) == started:
+        pid, started, token = [*note.read_text(encoding="ascii").split(" "), "", ""][:3]
+        found = pid.isdigit() and started != "" and _start_time(int(pid)) == started
+        if found:
             _signal_group(int(pid), signal.SIGKILL)
-            killed += 1
+        strays = kill_strays(token) if token else 0
+        killed += 1 if found or strays else 0
         note.unlink(missing_ok=True)
     return killed
 
@@ -153,42 +167,59 @@ async def _first_to_end(exited: asyncio.Future[Any], reading: asyncio.Future[Any
                 await asyncio.wait({exited})
 
 
-async def _end_group(pid: int, exited: asyncio.Future[int], reading: asyncio.Future[None], grace_s: float) -> None:
+async def _end_group(
+    pid: int, token: str, exited: asyncio.Future[int], reading: asyncio.Future[None], grace_s: float
+) -> None:
     if not exited.done():
         _signal_group(pid, signal.SIGTERM)
         await asyncio.wait({exited}, timeout=grace_s)
     _signal_group(pid, signal.SIGKILL)
     await asyncio.wait({exited}, timeout=REAP_S)
+    if token:
+        await asyncio.to_thread(kill_strays, token)
     # What the pipe still holds is read; only an escaped child can keep it open longer.
     await asyncio.wait({reading}, timeout=GRACE_S)
     reading.cancel()
     await asyncio.wait({reading})
 
 
-async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]], mask: Mask) -> None:
+async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]], program: Program) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_READ_BYTES)
     pipe = os.fdopen(read_fd, "rb", buffering=0)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    mask, shown = program.mask, _legible if program.legible else _as_it_is
     try:
         hidden = pending = b""  # of the line that goes on: what is masked already, and what is not
         while chunk := await reader.read(_READ_BYTES):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                for piece in _pieces(hidden + mask.data(line.removesuffix(b"\r"))):
+                for piece in _pieces(shown(hidden + mask.data(line.removesuffix(b"\r")), mask)):
                     await output(piece)
                 hidden = b""
             if len(pending) > LINE_BYTES_MAX:
                 cut = mask.cut(pending)
                 hidden, pending = hidden + mask.data(pending[:cut]), pending[cut:]
                 while len(hidden) > LINE_BYTES_MAX:
-                    await output(_text(hidden[:LINE_BYTES_MAX]))
+                    await output(_text(shown(hidden[:LINE_BYTES_MAX], mask)))
                     hidden = hidden[LINE_BYTES_MAX:]
         if hidden or pending:
-            for piece in _pieces(hidden + mask.data(pending)):
+            for piece in _pieces(shown(hidden + mask.data(pending), mask)):
                 await output(piece)
     finally:
         transport.close()
+
+
+def _as_it_is(line: bytes, _mask: Mask) -> bytes:
+    return line
+
+
+def _legible(line: bytes, mask: Mask) -> bytes:
+    """A masked line as a person would see it; what comes together where something was dropped is masked again."""
+    if not _CONTROL.search(line):
+        return line
+    last = next((part for part in reversed(line.split(b"\r")) if part), b"")
+    return mask.data(_MOVES.sub(b"", last).replace(b"\0", _NUL))
 
 
 def _pieces(line: bytes) -> list[str]:
@@ -197,6 +228,13 @@ def _pieces(line: bytes) -> list[str]:
 
 def _text(line: bytes) -> str:
     return line.decode("utf-8", errors="replace")
+
+
+_CONTROL: Final = re.compile(rb"[\0\r\x1b]")
+_MOVES: Final = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-ln-~]")
+"""Of the control sequences all but those that end in "m", which are colours."""
+
+_NUL: Final = "\N{SYMBOL FOR NULL}".encode()
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

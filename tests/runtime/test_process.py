@@ -187,6 +187,71 @@ def test_a_second_cancellation_does_not_spare_the_group(tmp_path: Path) -> None:
     assert list(groups.iterdir()) == []
 
 
+ESCAPES = {
+    "a session of its own": "setsid sleep 60 & echo $!",
+    "a daemon": "(setsid sh -c 'echo $$; exec sleep 60' &) ; sleep 0.2",
+    "without its environment, below a parent that lives": "setsid sh -c 'env -i sleep 60 & echo $!; wait' & sleep 0.2",
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="strays are found by /proc, which is not there")
+@pytest.mark.parametrize("script", ESCAPES.values(), ids=ESCAPES)
+@pytest.mark.parametrize("rest", ["", "; sleep 60"], ids=["exit", "time limit"])
+def test_a_marked_programs_children_do_not_escape_by_leaving_its_group(tmp_path: Path, script: str, rest: str) -> None:
+    lines = Lines()
+    program = replace(shell(script + rest, tmp_path), marked=True)
+
+    asyncio.run(run_process(program, timeout_s=1 if rest else 20, output=lines.take))
+
+    assert lines[0].isdigit()
+    assert not alive(int(lines[0]))
+
+
+def test_programs_that_run_beside_a_marked_one_are_spared(tmp_path: Path) -> None:
+    lines = Lines()
+
+    async def beside() -> bool:
+        program = replace(shell("setsid sleep 60 & echo $!; sleep 60", tmp_path), marked=True)
+        other = asyncio.create_task(run_process(program, timeout_s=60, output=lines.take))
+        await lines.reached(1)
+        await run_process(replace(shell("true", tmp_path), marked=True), timeout_s=20, output=Lines().take)
+        spared = alive(int(lines[0]))
+        other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await other
+        return spared
+
+    assert asyncio.run(beside())
+    assert not alive(int(lines[0]))
+
+
+LEGIBLE = [
+    (rb"10%%\r 55%%\r100%%\n", ["100%"]),
+    (rb"text\r\n", ["text"]),
+    (rb"\r\r\n", [""]),
+    (rb"a\000b\n", ["a\N{SYMBOL FOR NULL}b"]),
+    (rb"\033[1A\033[2Kdone\033[K\n", ["done"]),
+    (rb"\033[31mred\033[0m\n", ["\x1b[31mred\x1b[0m"]),
+    (rb"n0t-\033[Kt0ld\n", ["***"]),
+]
+
+
+@pytest.mark.parametrize(("printed", "shown"), LEGIBLE)
+def test_a_legible_programs_output_is_what_a_person_would_see(tmp_path: Path, printed: bytes, shown: list[str]) -> None:
+    lines = Lines()
+    program = replace(shell(f"printf '{printed.decode()}'", tmp_path), legible=True, mask=Mask(["n0t-t0ld"]))
+
+    asyncio.run(run_process(program, timeout_s=20, output=lines.take))
+
+    assert lines == shown
+
+
+def test_other_programs_output_is_left_as_it_is(tmp_path: Path) -> None:
+    _, lines = run(r"printf 'a\000b\rc\n'", tmp_path)
+
+    assert lines == ["a\0b\rc"]
+
+
 def test_background_children_do_not_outlive_a_normal_exit(tmp_path: Path) -> None:
     began = time.monotonic()
 
@@ -253,6 +318,22 @@ def test_groups_of_a_killed_worker_are_killed_by_the_next_one(tmp_path: Path) ->
     assert killed == 1
     wait_until(lambda: not any(alive(pid) for pid in pids))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_strays_of_a_killed_worker_are_killed_by_the_next_one(tmp_path: Path) -> None:
+    script = _WORKER.replace("sleep 60 &", "setsid sleep 60 &").replace("cwd=", "marked=True, cwd=")
+    worker = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout
+    stray, leader = (int(worker.stdout.readline()) for _ in range(2))
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    worker.stdout.close()
+    assert [alive(pid) for pid in (stray, leader)] == [True, True]
+
+    killed = kill_stale_groups(tmp_path)
+
+    assert killed == 1
+    wait_until(lambda: not any(alive(pid) for pid in (stray, leader)))
 
 
 def test_a_process_that_got_a_stale_groups_id_is_spared(tmp_path: Path) -> None:

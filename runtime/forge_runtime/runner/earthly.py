@@ -1,185 +1,183 @@
-"""The step runner "earthly": the real CLI (`earth`, formerly `earthly`) on its build daemon.
+"""The step runner "earthly": the real CLI (`earth`, formerly `earthly`) on one of a pool of build daemons.
 
-The repository must not steer the CLI: its own `.env`, `.arg` and `.secret` files (the first can set the daemon's
-address) are replaced by an empty one, HOME and the configuration file are private to the step, step args pass an
-allow-list, and `--strict` forbids LOCALLY, which would run on the worker's host.
+    request -> lease of a daemon -> CLI -> how it ended
+                  ^                          | the daemon was lost, and another one may be used
+                  '--------------------------'  once
 
-Exit codes: 0 success; 2 cancelled; 6 the daemon did not answer; 7 it broke off; 9 privileges are needed; 255 emulation
-of a foreign platform; 1 everything else, a failing RUN above all, whose own code stands only in the output.
+What the CLI is told is in `earthly_command.py`, what its end means in `earthly_outcome.py`. Without daemons the CLI
+starts one of its own, by Docker or Podman.
 """
 
-import os
-import posixpath
+import asyncio
+import random
 import re
-from collections import deque
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.job import ErrorRecord, JobState, Place
-from forge_runtime.process import Program, run_process
-from forge_runtime.runner.argument import parse_step_arguments
+from forge_runtime.folder import remove_folder
+from forge_runtime.job import JobState
+from forge_runtime.process import run_process
+from forge_runtime.runner import tree
+from forge_runtime.runner.cli import Cli, CliBroken, CliProbe
+from forge_runtime.runner.earthly_command import CliSite, base_environment, check_request, invocation
+from forge_runtime.runner.earthly_manifest import read_failure
+from forge_runtime.runner.earthly_outcome import CliEnd, OutputWatch, cli_end, unavailable
 from forge_runtime.runner.failure import StepFailure, config_failure, step_error, timed_out
+from forge_runtime.runner.image import ImageExporter, ImageUnavailable
+from forge_runtime.runner.pool import Lease, NoDaemon, RunnerPool
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
+from forge_runtime.runner.thread import in_thread
 
-TAIL_LINES: Final = 400
-"""Looked through for the reason; the CLI repeats the failure at the end of its output."""
+RETRY_PAUSE_S: Final = 1.0
+"""At most, before the second daemon: many steps may have lost the first one in the same moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EarthlyRunner:
-    """`cli` is the program's path; `buildkit_host` (tcp://host:8372) a remote daemon, else the CLI starts its own.
-
-    A host name of 127.0.0.1 or localhost makes the CLI start a container instead of connecting.
-    """
+    """`telemetry` are variables for the CLI's own spans; `docker_config` is a folder whose `config.json` it may use
+    for registries. Without `pool` the CLI looks after its daemon itself."""
 
     cli: str
-    buildkit_host: str | None = None
+    pool: RunnerPool | None = None
+    images: ImageExporter | None = None
     groups: Path | None = None
+    telemetry: Mapping[str, str] = field(default_factory=dict, repr=False)
+    docker_config: Path | None = None
     name: str = "earthly"
+    _probe: CliProbe = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_probe", CliProbe(self.cli))
+
+    def serving(self) -> AbstractAsyncContextManager[None]:
+        return self.pool.serving() if self.pool is not None else nullcontext()
 
     async def run(self, request: StepRequest, output: LineSink) -> StepOutcome:
-        watch = _OutputWatch(output)
         try:
-            program = self._program(request)
-            end = await run_process(program, timeout_s=request.timeout_s, output=watch.take, groups=self.groups)
+            async with asyncio.timeout(request.timeout_s):
+                outcome = await self._run(request, output)
+        except TimeoutError:
+            error = timed_out(request.target, request.project_path, request.timeout_s)
+            await output(error.message)
+            return StepOutcome(status=JobState.FAILED, error=error)
         except StepFailure as failure:
-            await output(failure.error.message)
-            return StepOutcome(status=JobState.FAILED, exit_code=failure.exit_code, error=failure.error)
+            outcome = StepOutcome(status=JobState.FAILED, exit_code=failure.exit_code, error=failure.error)
+        except (NoDaemon, CliBroken) as reason:
+            outcome = StepOutcome(status=JobState.FAILED, error=unavailable(str(reason)))
+        if outcome.error is not None:
+            await output(request.mask.text(outcome.error.message))
+        return outcome
+
+    async def _run(self, request: StepRequest, output: LineSink) -> StepOutcome:
+        check_request(request)
+        cli = await self._probe.cli(base_environment(request.scratch), request.scratch)
+        async with self._images_ready(request):
+            end, used = await self._attempt(cli, request, output, number=1, apart=None)
+            if end.runner_lost and used is not None and self.pool is not None and self.pool.usable(apart=used):
+                why = end.outcome.error.message if end.outcome.error is not None else ""
+                await output(request.mask.text(f"{why}; trying once more on another daemon than {used}"))
+                await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))  # noqa: S311 - spreads load, guards nothing
+                end, _ = await self._attempt(cli, request, output, number=2, apart=used)
+        return end.outcome
+
+    async def _attempt(
+        self, cli: Cli, request: StepRequest, output: LineSink, *, number: int, apart: str | None
+    ) -> tuple[CliEnd, str | None]:
+        """How the CLI ended, and the daemon it had."""
+        async with self._lease(request, apart) as lease:
+            endpoint = lease.endpoint if lease is not None else None
+            site = CliSite(cli=cli, endpoint=endpoint, telemetry=self.telemetry, docker_config=self.docker_config)
+            end = await self._call(site, request, output, request.scratch / f"attempt-{number}")
+            if lease is not None:
+                lease.lost = end.runner_lost
+        return end, endpoint.name if endpoint is not None else None
+
+    @asynccontextmanager
+    async def _lease(self, request: StepRequest, apart: str | None) -> AsyncIterator[Lease | None]:
+        if self.pool is None:
+            yield None
+            return
+        async with self.pool.lease(request.affinity or request.project_path, apart=apart) as lease:
+            yield lease
+
+    async def _call(self, site: CliSite, request: StepRequest, output: LineSink, folder: Path) -> CliEnd:
+        watch = OutputWatch(output)
+        try:
+            call = invocation(site, request, folder)
+            started = time.monotonic()
+            # The step's own limit ends it sooner; this one is for the group that does not end.
+            limit_s = request.timeout_s + 60
+            end = await run_process(call.program, timeout_s=limit_s, output=watch.take, groups=self.groups)
         except OSError as error:
-            record = _unavailable(f"{self.cli} cannot be started: {error.strerror}")
-            return StepOutcome(status=JobState.FAILED, error=record)
+            where = f"{error.filename}: " if error.filename else ""
+            message = f"{self.cli} cannot be started: {where}{error.strerror}"
+            return CliEnd(outcome=StepOutcome(status=JobState.FAILED, error=unavailable(message)))
         if end.exit_code is None:
-            record = timed_out(request.target, request.project_path, request.timeout_s)
-            await output(record.message)
-            return StepOutcome(status=JobState.FAILED, error=record)
-        return _outcome(request, end.exit_code, watch)
+            error_record = timed_out(request.target, request.project_path, time.monotonic() - started)
+            return CliEnd(outcome=StepOutcome(status=JobState.FAILED, error=error_record))
+        ended = cli_end(request, end.exit_code, read_failure(call.manifest), watch)
+        if end.exit_code == 0:
+            await self._give(request, watch, call.artifacts)
+        return ended
 
-    def _program(self, request: StepRequest) -> Program:
-        arguments = parse_step_arguments(request.args)
-        if not _TARGET.fullmatch(request.target):
-            raise config_failure(f'{request.target[:80]!r} is not a target: write "+name"')
-        home = request.scratch / "home"
-        home.mkdir(parents=True, exist_ok=True)
-        empty = request.scratch / "empty"
-        empty.touch()
-        config = request.scratch / "config.yml"
-        config.write_text("{}\n", encoding="utf-8")
-        argv = [self.cli, "--config", str(config), "--ci", "--strict"]
-        for kind in ("env", "arg", "secret"):
-            argv += [f"--{kind}-file-path", str(empty)]
-        if self.buildkit_host:
-            argv += ["--buildkit-host", self.buildkit_host]
-        argv += [flag for flag in arguments.flags if flag not in argv]
-        for name in sorted(request.secrets):
-            if _STEERS_CLI.fullmatch(name):
-                raise config_failure(f"a secret cannot be called {name}: the build tool reads a variable of that name")
-            argv += ["--secret", name]  # without a value, which the CLI then takes from its environment
-        project = "." if request.project_path in ("", ".") else f"./{request.project_path}"
-        argv += [f"{project}{request.target}", *(f"--{name}={value}" for name, value in arguments.build_args.items())]
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(home),
-            "DOCKER_CONFIG": str(home / ".docker"),
-            "LANG": "C.UTF-8",
-            "NO_COLOR": "1",
-            "EARTH_FULL_TARGET": "1",
-            "EARTHLY_FULL_TARGET": "1",
-            "SSH_AUTH_SOCK": "",
-            **request.environment,
-            **request.secrets,
-        }
-        return Program(argv=tuple(argv), cwd=request.workspace, environment=environment, mask=request.mask)
+    async def _give(self, request: StepRequest, watch: OutputWatch, artifacts: Path) -> None:
+        """What the request wants besides success. Raises StepFailure."""
+        if request.save_to is not None:
+            await _save(request, artifacts, request.save_to)
+        if request.save_image is not None and self.images is not None:
+            images = list(dict.fromkeys(watch.images()))
+            if len(images) != 1:
+                found = ", ".join(images[:5]) or "none"
+                raise config_failure(f"{request.target} has to give one image by SAVE IMAGE; it gives: {found}")
+            try:
+                await self.images.export(images[0], request.save_image)
+            except ImageUnavailable as reason:
+                raise _image_failure(reason) from None
+
+    @asynccontextmanager
+    async def _images_ready(self, request: StepRequest) -> AsyncIterator[None]:
+        if request.save_image is None:
+            yield
+            return
+        if self.images is None:
+            raise config_failure(f"{request.target} is wanted as an image, which this worker is not set up for")
+        async with self.images.alone():
+            try:
+                await self.images.check(request.scratch)
+            except ImageUnavailable as reason:
+                raise _image_failure(reason) from None
+            yield
 
 
-@dataclass(slots=True)
-class _OutputWatch:
-    """Passes lines on and keeps the last ones, where the CLI says what failed."""
+async def _save(request: StepRequest, artifacts: Path, folder: Path) -> None:
+    def move(stop: threading.Event) -> None:
+        for name in _own_folders(artifacts):
+            remove_folder(artifacts / name)
+        tree.clone_closed(artifacts, folder, stop=stop)
 
-    output: LineSink
-    last: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-
-    async def take(self, line: str) -> None:
-        self.last.append(line)
-        await self.output(line)
-
-    def find(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """The last line that matches."""
-        return next((match for line in reversed(self.last) if (match := pattern.search(line))), None)
-
-    def own_words(self) -> str:
-        """What the CLI said itself; output of commands has their target and a bar in front, and could say anything."""
-        return "\n".join(line for line in self.last if " | " not in line)
+    try:
+        await in_thread(move)
+    except tree.PathRefused as reason:
+        raise config_failure(f"the artifacts of {request.target} cannot be saved: {reason}") from None
+    except OSError as error:
+        raise config_failure(f"the artifacts of {request.target} cannot be saved: {error.strerror}") from None
 
 
-def _outcome(request: StepRequest, exit_code: int, watch: _OutputWatch) -> StepOutcome:
-    if exit_code == 0:
-        return StepOutcome(status=JobState.SUCCEEDED, exit_code=0)
-    if exit_code == 2:
-        record = step_error("CANCELLED", "cancelled", f"{request.target} of {request.project_path} was cancelled")
-        return StepOutcome(status=JobState.CANCELLED, error=record)
-    if exit_code == 1 and (lost := next((text for text in _INFRA_TEXTS if text in watch.own_words()), None)):
-        return StepOutcome(status=JobState.FAILED, error=_unavailable(f"the build daemon was lost: {lost}"))
-    if exit_code in _UNAVAILABLE:
-        return StepOutcome(status=JobState.FAILED, error=_unavailable(_UNAVAILABLE[exit_code]))
-    if exit_code in _CONFIG:
-        record = step_error("CONFIG_INVALID", "config", f"{request.target}: {_CONFIG[exit_code]}")
-        return StepOutcome(status=JobState.FAILED, error=record)
-    if exit_code < 0:
-        return StepOutcome(status=JobState.FAILED, error=_unavailable(f"the CLI was killed by signal {-exit_code}"))
-    return _step_failed(request, exit_code, watch)
+def _own_folders(artifacts: Path) -> list[str]:
+    """The CLI's own folders for `AS LOCAL`, which it writes beside what it was asked for."""
+    names = [path.name for path in artifacts.iterdir() if path.is_dir() and not path.is_symlink()]
+    return [name for name in names if _OWN_FOLDER.fullmatch(name)]
 
 
-def _step_failed(request: StepRequest, exit_code: int, watch: _OutputWatch) -> StepOutcome:
-    """The failing command's own exit code and place, as far as the output tells them."""
-    code = int(match[1]) if (match := watch.find(_RUN_EXIT_CODE)) else exit_code
-    record = step_error(
-        "STEP_FAILED",
-        "user",
-        f"{request.target} of {request.project_path} failed with exit code {code}",
-        location=_place(request, watch.find(_ERROR_PLACE)),
-        context={"target": request.target},
-    )
-    return StepOutcome(status=JobState.FAILED, exit_code=code, error=record)
+def _image_failure(reason: ImageUnavailable) -> StepFailure:
+    if reason.away:
+        return StepFailure(unavailable(str(reason)))
+    return StepFailure(step_error("CONFIG_INVALID", "config", str(reason)))
 
 
-def _place(request: StepRequest, match: re.Match[str] | None) -> Place | None:
-    if match is None:
-        return None
-    file = match[1] if "/" in match[1] else posixpath.join(request.project_path, match[1])
-    return Place(file=posixpath.normpath(file), line=int(match[2]), column=int(match[3]))
-
-
-def _unavailable(message: str) -> ErrorRecord:
-    return step_error("RUNNER_UNAVAILABLE", "infra", message)
-
-
-_TARGET: Final = re.compile(r"\+[A-Za-z][A-Za-z0-9._-]*")
-_STEERS_CLI: Final = re.compile(
-    r"(?:EARTH|EARTHLY|BUILDKIT|DOCKER|FORGE|LD|GIT_CONFIG)_.*|PATH|HOME|LANG|TMPDIR|NO_COLOR|TRACEPARENT|SSL_CERT_.*"
-    r"|(?i:https?_proxy|no_proxy|all_proxy)|SSH_AUTH_SOCK|GIT_(?:SSH|SSH_COMMAND|EXEC_PATH|ASKPASS|PROXY_COMMAND)|GO[A-Z]+"
-)
-"""Names of secrets share the CLI's environment with what steers it."""
-
-_RUN_EXIT_CODE: Final = re.compile(r"did not complete successfully\. Exit code (\d{1,3})\b")
-_ERROR_PLACE: Final = re.compile(r"\bERROR ([^\s:|]+):(\d{1,9}):(\d{1,9})")
-
-_UNAVAILABLE: Final = {
-    6: "the build daemon did not answer",
-    7: "the build daemon broke off",
-}
-
-_CONFIG: Final = {
-    9: "the Earthfile asks for privileges (RUN --privileged, WITH DOCKER), which this platform does not give",
-    255: "emulating a foreign platform failed: build for the runner's own platform",
-}
-
-_INFRA_TEXTS: Final = (
-    "buildkitd did not respond",
-    "transport is closing",
-    "failed to list workers: Unavailable",
-    "error reading from server: EOF",
-    "no active sessions",
-    "inconsistent graph state",
-)
-"""Failures of the daemon or of the way to it that end with exit code 1."""
+_OWN_FOLDER: Final = re.compile(r"index-[A-Za-z0-9]{32}")

@@ -12,6 +12,7 @@ import hashlib
 import os
 import posixpath
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -43,6 +44,9 @@ class HostRunner:
 
     groups: Path | None = None
     name: str = "host"
+
+    def serving(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def run(self, request: StepRequest, output: LineSink) -> StepOutcome:
         progress = Progress()

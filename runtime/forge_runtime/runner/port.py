@@ -1,6 +1,7 @@
 """The step runner port: run one Earthfile target of one project in a prepared workspace."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,9 @@ class StepRequest:
     `secrets` are values by the names that the Earthfile knows them by; a command sees those that its RUN asks for, and
     `mask` hides them in the output.
 
+    `affinity` says where its cache lies: steps with the same text go to the same build daemon while they can (the
+    repository and the project; "" is the project's path).
+
     `save_to` is a directory that is made, and filled with what the target's SAVE ARTIFACT gives, each under its saved
     name; no link in it leads out of it. `save_image` is a file that becomes an OCI archive of the target's SAVE IMAGE;
     a runner that cannot give one fails with CONFIG_INVALID. A request has at most one of the two.
@@ -36,6 +40,7 @@ class StepRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=Mask, repr=False)
+    affinity: str = ""
     save_to: Path | None = None
     save_image: Path | None = None
 
@@ -61,5 +66,9 @@ class StepRunner(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def serving(self) -> AbstractAsyncContextManager[None]:
+        """What has to be held for as long as steps run: probes of build daemons, where the runner has some."""
+        ...
 
     async def run(self, request: StepRequest, output: LineSink) -> StepOutcome: ...

@@ -355,7 +355,8 @@ class RecipeRun:
         self.surroundings.progress.at = span
         cwd = self._workdir(span)
         shared = self.surroundings
-        program = Program(argv=argv, cwd=cwd, environment={**self._visible(), **secrets}, mask=shared.mask)
+        environment = {**self._visible(), **secrets}
+        program = Program(argv=argv, cwd=cwd, environment=environment, mask=shared.mask, marked=True, legible=True)
         try:
             end = await run_process(program, timeout_s=shared.timeout_s, output=self._say, groups=shared.groups)
         except (OSError, ValueError) as error:

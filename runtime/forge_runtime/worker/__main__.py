@@ -44,7 +44,7 @@ from forge_runtime.settings import (
 )
 from forge_runtime.span import JobSpans, Tracer
 from forge_runtime.telemetry import configure_logging
-from forge_runtime.watch import Watch
+from forge_runtime.watch import watch_flags
 from forge_runtime.worker.ci import CiHandler
 from forge_runtime.worker.discovery import DiscoveryHandler
 from forge_runtime.worker.execution import Bench
@@ -108,7 +108,9 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
     registry = new_registry()
     metrics = WorkerMetrics(registry)
     cache = GitCache(settings.data_dir / "git", allow_file=settings.allow_file_clone, meter=metrics)
-    surroundings = RunnerSurroundings(engine=settings.engine, buildkit_host=settings.buildkit_host, groups=groups)
+    surroundings = RunnerSurroundings(
+        engine=settings.engine, buildkit_hosts=settings.buildkit_hosts, groups=groups, gauge=metrics
+    )
     runner = choose_runner(settings.runner, surroundings)
     blob = open_blob(settings.objects)
     stop = asyncio.Event()
@@ -125,6 +127,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         if settings.metrics is not None:
             url = await cleanup.enter_async_context(probes(settings.metrics, vitals, partial(exposition, registry)))
             _log.info("metrics and health", extra={"url": url, "worker": arguments.name})
+        await cleanup.enter_async_context(runner.serving())
         bus = await connect(bus_settings, on_closed=on_closed)
         cleanup.push_async_callback(bus.close)
         vitals.connected = lambda: bus.connection.connected
@@ -140,7 +143,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
             worker=arguments.name,
             bus=bus,
             ledger=Ledger(bus, PATIENCE_S, observers=(metrics, JobSpans(tracer))),
-            watch=Watch((bus.runs, subject.CANCEL_KEYS)),
+            watch=watch_flags(bus),
             blob=blob,
             handlers=handlers,
             scratch=own / "scratch",

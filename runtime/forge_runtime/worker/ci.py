@@ -71,6 +71,7 @@ class CiHandler:
                 environment=_environment(job, payload, span.context),
                 secrets=secrets,
                 mask=context.log.mask,
+                affinity=f"{job.repository}/{payload.project}",
             )
             ended = await self._runner.run(request, context.log.write)
             if ended.error is not None:
