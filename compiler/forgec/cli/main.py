@@ -5,6 +5,7 @@ Only the module of the command that is called is imported, and it imports the st
 """
 
 import argparse
+import atexit
 import gc
 import importlib
 import os
@@ -33,11 +34,15 @@ COMMANDS: Final = {
 }
 """Name and purpose, in the order of `--help`. A command is `COMMAND` of the module of its name (`-` is `_`)."""
 
+COLUMNS_DEFAULT: Final = 80
+"""Where there is no terminal to ask."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     gc.set_threshold(50_000)  # a command makes many objects, hardly a cycle, and ends soon: looking costs a tenth of it
+    atexit.register(gc.freeze)  # as much again, when it has ended
     try:
         arguments = _parser(argv).parse_args(argv)
         return _run(arguments.command, arguments)
@@ -88,6 +93,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         description="Compile the .forge directories of a monorepo to an Argo Workflow.",
         epilog="Exit codes: 0 done, 1 findings, 2 wrong usage.",
         allow_abbrev=False,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -96,13 +102,37 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if argv[:1] == [called] and name != called and called in COMMANDS:
             continue  # nobody will see the others
         subparser = commands.add_parser(
-            name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".", allow_abbrev=False
+            name,
+            help=purpose,
+            description=purpose[0].upper() + purpose[1:] + ".",
+            allow_abbrev=False,
+            formatter_class=_Formatter,
         )
         if name == called:
             command: Command = importlib.import_module(f"forgec.cli.{name.replace('-', '_')}").COMMAND
             command.add_arguments(subparser)
             subparser.set_defaults(command=command, usage=subparser)
     return parser
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Finds the width of the terminal without `shutil`, which loads every module for compression.
+
+    argparse makes a formatter for each argument, not only for help.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or COLUMNS_DEFAULT  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # closed, or no terminal
+        return COLUMNS_DEFAULT
 
 
 class _Version(argparse.Action):

@@ -145,7 +145,8 @@ class _Evaluator:
     def _calculate(self, vertex: Vertex, conjunct: Conjunct) -> None:
         """Add what an expression comes to.
 
-        One that needs the vertex itself can wait until all else is known, if the vertex has a value without it.
+        One that needs the vertex itself can wait until all else is known, if the vertex has a value without it, and is
+        not the mere operand of an expression, which is used at once.
         """
         known = len(self.undecided)
         try:
@@ -153,7 +154,7 @@ class _Evaluator:
         except Unknown as unknown:
             has_value = any(fact.basic.atom for fact in vertex.facts)
             is_tried = any(each.original for each in (vertex, *vertex.ancestors()))
-            if len(self.undecided) > known and has_value and not is_tried:
+            if len(self.undecided) > known and has_value and vertex.label and not is_tried:
                 del self.undecided[known:]
                 self._waiting.append((vertex, conjunct))
             else:
