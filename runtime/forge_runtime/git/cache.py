@@ -13,7 +13,10 @@ folders there are is in shelf.py; what is deleted when, in upkeep.py.
 """
 
 import asyncio
+import errno
+import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.folder import remove_folder
+from forge_runtime.folder import ROOM_BYTES, remove_folder
 from forge_runtime.git.command import CloneUrl, CommitNotFound, Connection, GitError, GitFailed, git, protocols
 from forge_runtime.git.credentials import Credentials, connect
 from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, holds
@@ -94,9 +97,13 @@ class GitCache:
         async def fill(entry: Entry) -> None:
             try:
                 await self._fill(entry, commit_sha, into)
-            except BaseException:
+            except BaseException as error:
+                # What git says of a file that it cannot write does not tell why.
+                full = isinstance(error, GitFailed) and not error.damaged and _has_no_room(into)
                 with suppress(GitError, OSError):
                     await self._remove(entry, into)
+                if full:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into)) from None
                 raise
 
         lease, repository = await self._opened(clone_url, commit_sha, fill)
@@ -145,10 +152,11 @@ class GitCache:
                     return lease, entry.repository
         except GitFailed as failed:
             if failed.disk_is_full:
-                raise await self._full(str(failed)) from failed
+                raise await self._unwritten(str(failed), full=True) from failed
             raise
         except OSError as error:
-            raise await self._full(str(error)) from None
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise await self._unwritten(str(error), full=full) from None
         raise AssertionError("every try ends above")
 
     async def _leased(self, url: CloneUrl) -> tuple[Entry, Lease]:
@@ -208,11 +216,18 @@ class GitCache:
         finally:
             lease.release()
 
-    async def _full(self, why: str) -> GitError:
-        """Make room for the next one who tries."""
-        evicted = await self._upkeep.make_room()
+    async def _unwritten(self, why: str, *, full: bool) -> GitError:
+        """Where the cache's own disk is full, room is made for the next one who tries."""
+        evicted = await self._upkeep.make_room() if full else 0
         made = f"; {evicted} repositories that nobody used were removed from the cache" if evicted else ""
         return GitError(f"the git cache in {self._shelf.root} or the job's folder cannot be written: {why}{made}")
+
+
+def _has_no_room(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < ROOM_BYTES
+    except OSError:
+        return False
 
 
 async def _nothing_more(_entry: Entry) -> None:

@@ -103,8 +103,8 @@ class GitFailed(GitError):
 
     @property
     def is_too_large(self) -> bool:
-        """The limit of a file's size ended it, or a child of it (SIGXFSZ, which is 25 wherever Linux runs)."""
-        return self._says(_TOO_LARGE) or self.exit_code in {-25, 128 + 25}
+        """It met the limit of a file's size."""
+        return self._says(_TOO_LARGE)
 
     @property
     def refused_object(self) -> str | None:
@@ -127,7 +127,7 @@ _REFUSED_OBJECT: Final = re.compile(r"(?:remote: )?error: (object [0-9a-f]{40,64
 _UNKNOWN_COMMIT: Final = re.compile(r"not our ref|unadvertised object|couldn't find remote ref")
 _UNKNOWN_REPOSITORY: Final = re.compile(r"repository '.*' not found|returned error: (404|410)")
 _FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
-_TOO_LARGE: Final = re.compile(r"died of signal 25|File too large")
+_TOO_LARGE: Final = re.compile(r"File too large")
 _REFUSED: Final = re.compile(
     r"Authentication failed for|could not read (Username|Password)|returned error: 40[013]"
     r"|Permission denied \(|Host key verification failed|Too many authentication failures"
@@ -138,7 +138,8 @@ _DAMAGE: Final = re.compile(
     r"|not a git repository: |not a git repository \(|unable to (read|unpack) |could not read [0-9a-f]{40}"
     r"|(index|multi-pack-index|commit-graph)( file)? .*(too small|too short|size|corrupt|match)|non-monotonic index"
     r"|inflate: data stream error|is not a GIT packfile|missing (blob|tree|commit)|failed to (read|unpack tree) object"
-    r"|unable to resolve reference|bad ref(erence)? |bad pack header|Unable to create '.*\.lock': File exists"
+    r"|unable to resolve reference|bad (ref|reference|config|pack header)\b|unknown object type"
+    r"|Unable to create '.*\.lock': File exists"
     r")"
 )
 """The texts of git 2.39; what says the server of its own repository begins with "remote:"."""
@@ -205,7 +206,7 @@ async def git(
         environment = git_environment(repository, *known, protocols=allowed, config=connection.config)
         if connection.bytes_max is not None:
             blocks = str(-(-connection.bytes_max // _ULIMIT_BLOCK_BYTES))
-            argv = ("sh", "-c", 'ulimit -f "$1" && shift && exec "$@"', "sh", blocks, *argv)
+            argv = ("sh", "-c", _LIMITED, "sh", blocks, *argv)
     said: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
     program = Program(argv=argv, cwd=repository, environment=environment, mask=mask, held=tuple(held))
     await _run(program, arguments[0], timeout_s, lambda line: said.append(masked(line)), said)
@@ -241,6 +242,9 @@ async def _run(program: Program, command: str, timeout_s: float, line: Callable[
     if end.exit_code != 0:
         raise GitFailed(command, end.exit_code, tuple(said))
 
+
+_LIMITED: Final = 'trap "" 25; ulimit -f "$1" && shift && exec "$@"'
+"""Without SIGXFSZ (25), which would end a child of git that then could not say why."""
 
 _ULIMIT_BLOCK_BYTES: Final = 512
 """POSIX, sh: the unit of `ulimit -f`."""

@@ -110,7 +110,10 @@ class Fetcher:
             name = WARM_REF if commit_sha is None else keep_ref(commit_sha)
             tip = (fresh / name).read_text("ascii").strip()
             async with self.shelf.exclusive(entry.lock) as held:
-                await asyncio.to_thread(_move_packs, fresh, repository)
+                try:
+                    await asyncio.to_thread(_move_packs, fresh, repository)
+                except FileNotFoundError as error:
+                    raise GitFailed("fetch", 1, (str(error),), damaged=True) from None
                 await git(repository, "update-ref", name, tip, timeout_s=COMMAND_TIMEOUT_S, held=(held,))
 
     async def _fetch(self, fresh: Path, connection: Connection, commit_sha: str | None) -> None:

@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 async def repair(shelf: Shelf, entry: Entry, failed: GitFailed, *, again: bool) -> None:
     """Make the entry usable or condemn it. `again`: it was repaired for the same caller before.
 
-    What a fetch says may be the server's own damage, so it condemns only what our own check finds unsound.
+    What a fetch says may be the server's own damage, so it condemns only what our own check finds unsound, or what is
+    named as ours: the check does not read contents.
     """
     async with shelf.exclusive(entry.lock) as held:
         if not entry.is_there or entry.is_condemned:
@@ -33,8 +34,9 @@ async def repair(shelf: Shelf, entry: Entry, failed: GitFailed, *, again: bool) 
         repository = entry.repository
         removed = remove_stale_locks(repository)
         sound = await _is_sound(repository, held)
+        ours = failed.command != "fetch" or any(f"/{repository.name}/" in line for line in failed.output)
         facts = {"repository": entry.name, "why": str(failed), "locks_removed": removed or None}
-        if sound and (removed or not again or failed.command == "fetch"):
+        if sound and (removed or not again or not ours):
             _log.warning("repository of the git cache mended", extra=facts)
             return
         entry.condemn()

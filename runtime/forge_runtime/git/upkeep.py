@@ -12,6 +12,7 @@ afterwards. Several processes may do all this to one cache; what one is at, the 
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -41,9 +42,10 @@ class UpkeepLimits:
     """`high_bytes` and `low_bytes` are of all repositories together, as they lie on the disk.
 
     `idle_s`: how long a repository must be unused before it is maintained; `tend_s`: how often. `round_s` is between
-    two looks at the sizes.
+    two looks at the sizes. `spare_bytes`: a disk with more than this free is not full, whatever a command met.
     """
 
+    spare_bytes: int = 1024**3
     high_bytes: int = 20 * 1024**3
     low_bytes: int = 15 * 1024**3
     keep_s: float = 14 * _DAY_S
@@ -106,7 +108,12 @@ class Upkeep:
         return evicted
 
     async def make_room(self) -> int:
-        """The disk is full: the longest unused repository goes, whatever the marks; how many went."""
+        """The disk was full: the longest unused repository goes, whatever the marks; how many went.
+
+        Unless it was another disk, which has nothing to do with how full this one is.
+        """
+        if shutil.disk_usage(self._shelf.root).free > self._limits.spare_bytes:
+            return 0
         evicted = await self.evict()
         for entry in sorted(self._shelf.entries(), key=attrgetter("last_used")):
             if evicted:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.git_https import GitServer, serve_repositories
+from tests.git_https import Behaviour, GitServer, serve_repositories
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import GitCache
@@ -38,8 +38,8 @@ def origin(tmp_path: Path) -> Path:
 def server(
     request: pytest.FixtureRequest, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[GitServer]:
-    modern = request.param != "an old server"
-    with serve_repositories(origin.parent, tmp_path, protocol_v2=modern) as running:
+    behaviour = Behaviour(protocol_v2=request.param != "an old server")
+    with serve_repositories(origin.parent, tmp_path, behaviour=behaviour) as running:
         monkeypatch.setenv("GIT_SSL_CAINFO", str(running.certificate))
         yield running
 

@@ -66,7 +66,7 @@ async def test_old_package_is_refused_and_the_mended_one_is_not(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     fake(tmp_path / "dpkg-query", "1:2.39.5-0+deb12u2")
-    with pytest.raises(GitTooOld, match="package 1:2.39.5-0\\+deb12u2"):
+    with pytest.raises(GitTooOld, match=r"package 1:2\.39\.5-0\+deb12u2"):
         await check_git()
     fake(tmp_path / "dpkg-query", "1:2.39.5-0+deb12u3")
 
@@ -79,7 +79,7 @@ async def test_git_too_old_for_our_commands_is_refused_whatever_is_said_of_it(
     fake(tmp_path / "git", "git version 2.34.1")
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(GitTooOld, match="2.36"):
+    with pytest.raises(GitTooOld, match=r"2\.36"):
         await check_git(backported=True)
 
 
