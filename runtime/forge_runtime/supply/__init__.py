@@ -1,0 +1,1 @@
+"""What comes along with an artifact: what is in it, how it was made, and who vouches for that."""
