@@ -10,6 +10,7 @@ from tests.nats_server import NatsServer
 from benchmarks.jobs.contender import Contender
 from benchmarks.tool import PYTHON
 from forge_runtime import subject
+from forge_runtime.bus.batches import lines
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.provision import provision
 from forge_runtime.event import decode_event
@@ -66,7 +67,11 @@ async def _audit(server: NatsServer, jobs: int) -> None:
         assert len(ends) == jobs, f"{len(ends)} of {jobs} jobs ended"
         assert ends == good, "a job did not succeed"
         assert set(ends.values()) == {1}, "a job was completed twice"
-        events = [decode_event(stored.data) for stored in await read_stream(bus.connection, subject.EVENTS_STREAM)]
+        events = [
+            decode_event(event)
+            for stored in await read_stream(bus.connection, subject.EVENTS_STREAM)
+            for event in lines(stored.data)
+        ]
         told = Counter(event.status for event in events)
         assert told["succeeded"] == jobs, f"{told['succeeded']} of {jobs} ends were told"
         assert not await read_stream(bus.connection, subject.DEAD_LETTERS_STREAM), "there are dead letters"

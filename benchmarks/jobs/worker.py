@@ -18,7 +18,7 @@ from forge_runtime.job import Job, JobState, JobType
 from forge_runtime.ledger import Ledger
 from forge_runtime.settings import read_bus_settings
 from forge_runtime.telemetry import configure_logging
-from forge_runtime.watch import Watch
+from forge_runtime.watch import watch_flags
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.handler import JobContext, Outcome
 from forge_runtime.worker.loop import Worker
@@ -48,7 +48,7 @@ async def main(name: str, slots: int, folder: Path) -> None:
         worker=name,
         bus=bus,
         ledger=Ledger(bus, PATIENCE_S),
-        watch=Watch((bus.runs, subject.CANCEL_KEYS)),
+        watch=watch_flags(bus),
         blob=DirectoryBlob(folder / "objects"),
         handlers={JobType.CI: Nothing()},
         scratch=folder / name,

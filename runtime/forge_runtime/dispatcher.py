@@ -238,7 +238,7 @@ class Dispatcher:
 
     async def _plan(self, digest: str) -> Plan:
         try:
-            data = await ride_out(lambda: self.bus.get_object(digest, PLAN_READ_S), limit_s=PATIENCE_S)
+            data = await ride_out(lambda: self.bus.get_object(digest, PLAN_READ_S), limit_s=PATIENCE_S, bus=self.bus)
         except BadObject as error:
             raise BadConfiguration(str(error)) from None
         if data is None:

@@ -5,11 +5,13 @@ then if somebody else was faster. A write whose answer was lost is repeated: the
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, BusUnavailable, Conflict
+from forge_runtime.bus.port import Bus, BusUnavailable, Conflict, Queued
 from forge_runtime.dead_letter import Cause, cause_of
 from forge_runtime.envelope import ended_event, running_event
 from forge_runtime.event import Event
@@ -18,6 +20,8 @@ from forge_runtime.lease import Refused
 from forge_runtime.meter import JobObserver
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_cancel, decode_run
+
+T = TypeVar("T")
 
 Decision = Callable[[JobRecord, float], JobRecord | Refused]
 """(what stands, now) -> what shall stand, or why nothing may be written."""
@@ -34,6 +38,14 @@ class Standing:
     record: JobRecord
     revision: int
 
+    @property
+    def queued(self) -> Queued | None:
+        """For the job's message, as long as no worker began it: then the record can be told from these two numbers."""
+        record = self.record
+        if record.state is not JobState.QUEUED or record.starts > 0:
+            return None
+        return Queued(self.revision, record.submitted_at)
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -48,14 +60,14 @@ class Ledger:
     observers: tuple[JobObserver, ...] = ()
 
     async def run(self, run_id: str) -> RunRecord:
-        entry = await ride_out(lambda: self.bus.runs.get(subject.run_key(run_id)), limit_s=self.patience_s)
+        entry = await self._ride_out(lambda: self.bus.runs.get(subject.run_key(run_id)))
         if entry is None:
             raise NoRecord(f"run {run_id} has no record in {subject.RUNS_BUCKET}: it is written before a run starts")
         return decode_run(entry.value)
 
     async def open(self, job: Job) -> Standing:
         """The job's record, made now if it has none."""
-        return await ride_out(lambda: self._open(job), limit_s=self.patience_s)
+        return await self._ride_out(lambda: self._open(job))
 
     async def read(self, run_id: str, job_id: str) -> JobRecord | None:
         standing = await self.standing(run_id, job_id)
@@ -63,35 +75,38 @@ class Ledger:
 
     async def standing(self, run_id: str, job_id: str) -> Standing | None:
         key = subject.job_key(run_id, job_id)
-        return await ride_out(lambda: self._standing(key), limit_s=self.patience_s)
+        return await self._ride_out(lambda: self._standing(key))
 
     async def records(self, run_id: str) -> list[JobRecord]:
-        entries = await ride_out(lambda: self.bus.jobs.list(subject.job_keys(run_id)), limit_s=self.patience_s)
+        entries = await self._ride_out(lambda: self.bus.jobs.list(subject.job_keys(run_id)))
         return [decode_record(entry.value) for entry in entries]
 
     async def change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
         """What stands after the decision; NoRecord where there is nothing to decide about."""
-        decided = await ride_out(lambda: self._change(run_id, job_id, decide, None), limit_s=self.patience_s)
+        decided = await self._ride_out(lambda: self._change(run_id, job_id, decide, None))
         return decided if isinstance(decided, Refused) else decided.record
 
     async def amend(self, known: Standing, decide: Decision) -> Standing | Refused:
         """`change` by somebody who knows what stands: not read again unless that was wrong, or refuses him."""
         job = known.record.job
-        return await ride_out(lambda: self._change(job.run_id, job.job_id, decide, known), limit_s=self.patience_s)
+        return await self._ride_out(lambda: self._change(job.run_id, job.job_id, decide, known))
 
     async def flag(self, run_id: str) -> CancelFlag | None:
         """Why the run ends, if it must."""
-        entry = await ride_out(lambda: self.bus.runs.get(subject.cancel_key(run_id)), limit_s=self.patience_s)
+        entry = await self._ride_out(lambda: self.bus.runs.get(subject.cancel_key(run_id)))
         return None if entry is None else decode_cancel(entry.value)
 
     async def raise_flag(self, run_id: str, flag: CancelFlag) -> None:
         """End the run; whoever comes second changes nothing, so the first reason stays."""
-        await ride_out(lambda: self._raise_flag(run_id, flag), limit_s=self.patience_s)
+        await self._ride_out(lambda: self._raise_flag(run_id, flag))
 
-    async def announce(self, record: JobRecord, by: str, message: bytes | None = None) -> None:
+    async def announce(
+        self, record: JobRecord, by: str, message: bytes | None = None, began: JobRecord | None = None
+    ) -> None:
         """What follows a terminal record: the run's flag, the dead letter, the event. May be repeated.
 
-        `by` signs the flag; `message` is what was delivered, if that is not simply the record's job.
+        `by` signs the flag; `message` is what was delivered, if that is not simply the record's job; `began` is the
+        record when it began, if that was not told yet.
         """
         job = record.job
         if record.fails_run:
@@ -101,28 +116,30 @@ class Ledger:
         if cause is not None:
             pool = subject.queue_of(job.type).pool
             await self.bury(pool, job.run_id, job.job_id, encode(job) if message is None else message, cause)
-        await self.publish_end(record)
+        await self.publish(*([] if began is None else [running_event(began)]), ended_event(record, self.clock()))
 
     async def bury(self, pool: str, run_id: str, job_id: str, message: bytes, cause: Cause) -> None:
         """Keep a message among the dead letters."""
         target = subject.dead_letter_subject(pool, run_id, job_id)
-        await ride_out(lambda: self.bus.dead_letters.bury(target, message, cause), limit_s=self.patience_s)
+        await self._ride_out(lambda: self.bus.dead_letters.bury(target, message, cause))
         for observer in self.observers:
             observer.buried(pool)
 
-    async def publish(self, event: Event) -> None:
-        target = subject.event_subject(event.run_id, event.kind)
-        await ride_out(lambda: self.bus.publish_event(target, encode(event)), limit_s=self.patience_s)
+    async def publish(self, *events: Event) -> None:
+        """Events of one run and kind, in this order."""
+        target = subject.event_subject(events[0].run_id, events[0].kind)
+        encoded = [encode(event) for event in events]
+        await self._ride_out(lambda: self.bus.publish_event(target, *encoded))
 
     async def publish_running(self, record: JobRecord) -> None:
         await self.publish(running_event(record))
 
-    async def publish_end(self, record: JobRecord) -> None:
-        await self.publish(ended_event(record, self.clock()))
+    async def _ride_out(self, operation: Callable[[], Awaitable[T]]) -> T:
+        return await ride_out(operation, limit_s=self.patience_s, bus=self.bus)
 
     async def _open(self, job: Job) -> Standing:
         key = subject.job_key(job.run_id, job.job_id)
-        record = JobRecord(state=JobState.QUEUED, job=job, submitted_at=self.clock())
+        record = _queued(job, self.clock())
         try:
             revision = await self.bus.jobs.create(key, encode(record))
         except Conflict:
@@ -150,12 +167,16 @@ class Ledger:
                 known = None  # only what is read may say that nothing is to be written
                 continue
             known = None
+            value = encode(decided)
             try:
-                revision = await self.bus.jobs.update(key, encode(decided), standing.revision)
+                revision = await self.bus.jobs.update(key, value, standing.revision)
             except Conflict:
                 continue
             for observer in self.observers:
                 observer.changed(standing.record, decided, now)
+            if decided.state.terminal:
+                with suppress(BusUnavailable):  # who waits for it reads now and then
+                    await self.bus.tell_end(run_id, job_id, value)
             return Standing(decided, revision)
 
     async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:
@@ -163,3 +184,12 @@ class Ledger:
             await self.bus.runs.create(subject.cancel_key(run_id), encode(flag))
         except Conflict:
             return
+
+
+def told_standing(job: Job, queued: Queued) -> Standing:
+    """The record that a job's message was published for; what stands now may be another one."""
+    return Standing(_queued(job, queued.submitted_at), queued.revision)
+
+
+def _queued(job: Job, at: float) -> JobRecord:
+    return JobRecord(state=JobState.QUEUED, job=job, submitted_at=at)

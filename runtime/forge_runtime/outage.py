@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from forge_runtime.bus.port import BusUnavailable, NotAllowed
+from forge_runtime.bus.port import Bus, BusUnavailable, NotAllowed
 from forge_runtime.retry import backoff_s
 
 T = TypeVar("T")
@@ -15,10 +15,10 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-async def ride_out(operation: Callable[[], Awaitable[T]], *, limit_s: float) -> T:
+async def ride_out(operation: Callable[[], Awaitable[T]], *, limit_s: float, bus: Bus | None = None) -> T:
     """The operation's result, tried again with backoff; BusUnavailable when the bus stays away for `limit_s`.
 
-    NotAllowed at once.
+    NotAllowed at once. With `bus` it is tried as soon as a lost connection is there again.
     """
     give_up_at = time.monotonic() + limit_s
     failures = 0
@@ -33,4 +33,7 @@ async def ride_out(operation: Callable[[], Awaitable[T]], *, limit_s: float) -> 
                 raise
             failures += 1
             _log.warning("bus unavailable, trying again", extra={"delay_s": round(delay_s, 1), "why": str(unavailable)})
-            await asyncio.sleep(delay_s)
+            if bus is None:
+                await asyncio.sleep(delay_s)
+            elif await bus.reconnected(delay_s):
+                failures = 0

@@ -49,7 +49,9 @@ class Settlement:
 
     async def _purge(self, queue: subject.WorkQueue) -> None:
         subjects = subject.run_subjects(queue, self.run_id)
-        await ride_out(lambda: self.ledger.bus.purge(queue, subjects), limit_s=self.ledger.patience_s)
+        await ride_out(
+            lambda: self.ledger.bus.purge(queue, subjects), limit_s=self.ledger.patience_s, bus=self.ledger.bus
+        )
 
     async def _settle_job(self, job_id: str) -> JobRecord | None:
         key = subject.job_key(self.run_id, job_id)

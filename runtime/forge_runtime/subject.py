@@ -5,6 +5,7 @@
     forge.events.<run>.<kind>        what happened, for the API             -> api-projector
     forge.dead.<pool>.<run>.<job>    jobs that were given up, the newest letter of each
     forge.logs.<run>.<job>           live log lines, core NATS, lossy
+    forge.ended.<run>.<job>          the terminal record of a job, for its dispatcher; core NATS, lossy
     forge-jobs  state.<run>.<job>    job records          forge-runs  run.<run>, cancel.<run>
     forge-plans sha256:<digest>      plans and discovery documents (object bucket)
 
@@ -217,6 +218,15 @@ def dead_letter_subject(pool: str, run_id: str, job_id: str) -> str:
 
 def log_subject(run_id: str, job_id: str) -> str:
     return f"forge.logs.{run_id}.{job_id}"
+
+
+def ended_subject(run_id: str, job_id: str) -> str:
+    return f"forge.ended.{run_id}.{job_id}"
+
+
+def ended_subjects(run_id: str) -> str:
+    """Pattern over the ends of a run's jobs."""
+    return f"forge.ended.{run_id}.>"
 
 
 def job_key(run_id: str, job_id: str) -> str:

@@ -26,10 +26,10 @@ import msgspec
 
 from forge_runtime import subject
 from forge_runtime.bus.port import QueueFull
-from forge_runtime.job import Job, JobRecord, JobState, encode
+from forge_runtime.job import Job, JobRecord, JobState, decode_record, encode
 from forge_runtime.lane import RUN_WINDOW
 from forge_runtime.lease import STARTS_MAX
-from forge_runtime.ledger import Ledger
+from forge_runtime.ledger import Ledger, Standing
 from forge_runtime.outage import ride_out
 from forge_runtime.retry import backoff_s
 from forge_runtime.watch import Watch
@@ -75,13 +75,14 @@ class Submitter:
     async def _bring_to_end(self, job: Job) -> JobRecord:
         limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
-        with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _tells_an_end) as hearing:
+        with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _success) as hearing:
             self._submitting += 1
             try:
                 async with self._turns[subject.queue_of(job.type).stream]:
-                    record = (await self.ledger.open(job)).record
+                    standing = await self.ledger.open(job)
+                    record = standing.record
                     if record.state is JobState.QUEUED:
-                        await self._publish(record.job, give_up_at)
+                        await self._publish(standing, give_up_at)
             finally:
                 self._submitting -= 1
             if record.state.terminal:
@@ -92,27 +93,28 @@ class Submitter:
             raise GaveUp(f"job {job.job_id} did not end within {limit_s:.0f} s (queue wait and {STARTS_MAX} starts)")
         return ended
 
-    async def _publish(self, job: Job, give_up_at: float) -> None:
+    async def _publish(self, standing: Standing, give_up_at: float) -> None:
+        job = standing.record.job
         stream = subject.queue_of(job.type).stream
         door = self._doors.setdefault(stream, _Door(stream))
-        if await self._offer(job):
+        if await self._offer(standing):
             return
         async with door.outside(self._submitting):
             failures = 0
-            while not await self._offer(job):
+            while not await self._offer(standing):
                 delay_s = backoff_s(failures, random.random(), FULL_PAUSE_S)  # noqa: S311 - guards nothing
                 if time.monotonic() + delay_s > give_up_at:
                     raise GaveUp(f"{stream} stayed full, its workers do not keep up; job {job.job_id} waits outside")
                 failures += 1
                 await asyncio.sleep(delay_s)
 
-    async def _offer(self, job: Job) -> bool:
+    async def _offer(self, standing: Standing) -> bool:
         """False if the queue is full."""
-        target = subject.subject_of(job)
+        bus, job = self.ledger.bus, standing.record.job
+        target, data, known = subject.subject_of(job), encode(job), standing.queued
         try:
             queued = await ride_out(
-                lambda: self.ledger.bus.publish_job(target, encode(job), job.traceparent),
-                limit_s=self.ledger.patience_s,
+                lambda: bus.publish_job(target, data, job.traceparent, known), limit_s=self.ledger.patience_s, bus=bus
             )
         except QueueFull:
             return False
@@ -153,16 +155,10 @@ def longest_wait_s(job: Job) -> float:
     return limits.schedule_to_start_s + STARTS_MAX * (limits.start_to_close_s + START_ALLOWANCE_S)
 
 
-class _State(msgspec.Struct):
-    state: JobState
-
-
-def _tells_an_end(value: bytes) -> bool:
-    """Whether a hint's value is that of a job that has ended; also where it cannot be read, to be sure."""
+def _success(told: bytes) -> JobRecord | None:
+    """The record, if it stays as it is for ever: a job that failed may be put back into its queue by hand."""
     try:
-        return _STATE.decode(value).state.terminal
-    except msgspec.DecodeError:
-        return True
-
-
-_STATE = msgspec.json.Decoder(_State)
+        record = decode_record(told)
+    except msgspec.DecodeError:  # of a version that says it in another way: what stands is read
+        return None
+    return record if record.state is JobState.SUCCEEDED else None

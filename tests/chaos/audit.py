@@ -22,6 +22,7 @@ from tests.runtime.samples import jobs_of
 
 from forge_runtime import subject
 from forge_runtime.blob import Blob
+from forge_runtime.bus.batches import lines
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.event import EventKind, decode_event
 from forge_runtime.job import CiPayload, Job, JobRecord, JobState, decode_record
@@ -144,7 +145,11 @@ async def _judge_queues(bus: JetStreamBus, found: Audit) -> None:
 async def _judge_events(
     bus: JetStreamBus, runs: Sequence[RunRecord], ended: dict[str, JobRecord], found: Audit
 ) -> None:
-    events = [decode_event(stored.data) for stored in await read_stream(bus.connection, subject.EVENTS_STREAM)]
+    events = [
+        decode_event(event)
+        for stored in await read_stream(bus.connection, subject.EVENTS_STREAM)
+        for event in lines(stored.data)
+    ]
     found.events = len(events)
     told: defaultdict[str, set[str]] = defaultdict(set)
     for event in events:

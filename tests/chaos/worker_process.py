@@ -24,7 +24,7 @@ from forge_runtime.ledger import Ledger
 from forge_runtime.process import Program, kill_stale_groups, run_process
 from forge_runtime.settings import read_bus_settings
 from forge_runtime.telemetry import configure_logging
-from forge_runtime.watch import Watch
+from forge_runtime.watch import watch_flags
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.handler import JobContext, Outcome
 from forge_runtime.worker.loop import Worker
@@ -87,7 +87,7 @@ async def main(folder: Path, name: str, slots: int) -> int:
         worker=name,
         bus=bus,
         ledger=Ledger(bus, PATIENCE_S, HostClock(folder / "clock" / name)),
-        watch=Watch((bus.runs, subject.CANCEL_KEYS)),
+        watch=watch_flags(bus),
         blob=DirectoryBlob(folder / "objects"),
         handlers={JobType.CI: WorkHandler(own / "groups")},
         scratch=own / "scratch",

@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 
 from tests.runtime import samples
 
-from forge_runtime import subject
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.ledger import Ledger
 from forge_runtime.run import CancelFlag, CancelReason
-from forge_runtime.watch import Watch
+from forge_runtime.watch import watch_flags
 from forge_runtime.worker.flags import Flags
 
 WHY = CancelFlag(reason=CancelReason.CANCELLED, by="api", at=0.0)
@@ -18,7 +17,7 @@ WHY = CancelFlag(reason=CancelReason.CANCELLED, by="api", at=0.0)
 
 @asynccontextmanager
 async def flags_of(ledger: Ledger) -> AsyncIterator[Flags]:
-    async with Watch((ledger.bus.runs, subject.CANCEL_KEYS)) as watch, Flags(ledger, watch) as flags:
+    async with watch_flags(ledger.bus) as watch, Flags(ledger, watch) as flags:
         yield flags
 
 

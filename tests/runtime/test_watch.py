@@ -13,7 +13,7 @@ from forge_runtime.bus.hints import KeyHints
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.outage import ride_out
-from forge_runtime.watch import SAFETY_READ_S, Watch, watch_run
+from forge_runtime.watch import SAFETY_READ_S, Watch, watch_flags, watch_run
 
 
 async def test_a_change_is_found_at_once() -> None:
@@ -35,7 +35,7 @@ async def test_a_change_is_found_at_once() -> None:
 async def test_what_is_there_already_is_not_waited_for() -> None:
     bus = MemoryBus()
     await bus.runs.put("cancel.r", b"before")
-    async with Watch((bus.runs, subject.CANCEL_KEYS)) as watch:
+    async with watch_flags(bus) as watch:
         entry = await watch.until("cancel.r", lambda: bus.runs.get("cancel.r"), 0.0)
 
     assert entry is not None
@@ -43,14 +43,14 @@ async def test_what_is_there_already_is_not_waited_for() -> None:
 
 async def test_a_wait_ends_at_its_limit() -> None:
     bus = MemoryBus()
-    async with Watch((bus.runs, subject.CANCEL_KEYS)) as watch:
+    async with watch_flags(bus) as watch:
         assert await watch.until("cancel.r", lambda: bus.runs.get("cancel.r"), 0.05) is None
 
 
 async def test_a_change_without_a_hint_is_found_by_reading() -> None:
     bus = MemoryBus()
     deaf = DeafRecords(bus.server.buckets[subject.RUNS_BUCKET], lambda: None)
-    async with Watch((deaf, subject.CANCEL_KEYS)) as watch:
+    async with Watch(lambda: deaf.changes(subject.CANCEL_KEYS)) as watch:
         waiting = asyncio.create_task(watch.until("cancel.r", lambda: deaf.get("cancel.r"), 3 * SAFETY_READ_S))
         await asyncio.sleep(0)
         await bus.runs.put("cancel.r", b"now")

@@ -31,7 +31,7 @@ from forge_runtime.job import (
 from forge_runtime.ledger import Ledger
 from forge_runtime.process import Program, run_process
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_cancel
-from forge_runtime.watch import Watch
+from forge_runtime.watch import watch_flags
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.handler import Handler, JobContext, Outcome
 from forge_runtime.worker.loop import Worker
@@ -112,7 +112,7 @@ class Workshop:
             worker=name,
             bus=self.bus,
             ledger=self.ledger,
-            watch=Watch((self.bus.runs, subject.CANCEL_KEYS)),
+            watch=watch_flags(self.bus),
             blob=DirectoryBlob(self.folder / "blob"),
             handlers=handlers or {JobType.CI: ScriptHandler(self.folder)},
             scratch=self.folder / "scratch",

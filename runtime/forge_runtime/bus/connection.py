@@ -118,6 +118,18 @@ class Connection:
                 await self._up.wait()
         return self.connected
 
+    async def reconnected(self, limit_s: float) -> bool:
+        """True as soon as a connection that is lost, or will be, is there again; False after `limit_s`."""
+        there = asyncio.Event()
+        self.back.add(there.set)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await there.wait()
+            return there.is_set()
+        finally:
+            self.back.discard(there.set)
+
     @asynccontextmanager
     async def limit(self, operation: str, limit_s: float = OPERATION_LIMIT_S) -> AsyncIterator[None]:
         """Turn what nats-py raises inside, or our own limit, into BusUnavailable that names the operation.

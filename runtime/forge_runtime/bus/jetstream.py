@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import nats.errors
@@ -14,20 +14,23 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from forge_runtime import trace
+from forge_runtime.bus.batches import EventBatches, split
 from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection, StoreRefused, public_url
 from forge_runtime.bus.dead_letters import StreamDeadLetters
+from forge_runtime.bus.hints import KeyHints
 from forge_runtime.bus.objects import Objects
 from forge_runtime.bus.port import (
     LINE_BYTES_MAX,
     BusUnavailable,
     Delivery,
     EventDelivery,
+    Queued,
     QueueDepth,
     QueueFull,
     TooLarge,
 )
-from forge_runtime.bus.puller import EXPIRES_S, Puller
-from forge_runtime.bus.records import KeyValueRecords
+from forge_runtime.bus.puller import EXPIRES_S, QUEUED_HEADER, Puller
+from forge_runtime.bus.records import KeyValueRecords, heard
 from forge_runtime.bus.stranded import read_stranded
 from forge_runtime.lane import Lane
 from forge_runtime.settings import BusSettings
@@ -41,6 +44,9 @@ from forge_runtime.subject import (
     RUNS_BUCKET,
     SWEEPER,
     WorkQueue,
+    ended_subject,
+    ended_subjects,
+    job_key,
     read_job_subject,
 )
 
@@ -73,12 +79,18 @@ class JetStreamBus:
         self.runs: Final = KeyValueRecords(connection, RUNS_BUCKET)
         self.dead_letters: Final = StreamDeadLetters(connection)
         self._plans = Objects(connection, PLANS_BUCKET)
+        self._events = EventBatches(self._store_events)
         self._pullers: dict[tuple[str, str], Puller] = {}
 
-    async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:
+    async def publish_job(
+        self, subject: str, data: bytes, traceparent: str | None = None, queued: Queued | None = None
+    ) -> bool:
         operation = f"publish job {subject}"
+        headers = {trace.HEADER: traceparent} if traceparent else {}
+        if queued is not None:
+            headers[QUEUED_HEADER] = f"{queued.revision} {queued.submitted_at!r}"
         try:
-            await self.connection.store(operation, subject, data, {trace.HEADER: traceparent} if traceparent else None)
+            await self.connection.store(operation, subject, data, headers)
         except StoreRefused as refused:
             if refused.code == _STORE_FAILED and "per subject" in refused.description:
                 return False
@@ -139,8 +151,8 @@ class JetStreamBus:
     async def get_object(self, digest: str, timeout_s: float) -> bytes | None:
         return await self._plans.get(digest, timeout_s)
 
-    async def publish_event(self, subject: str, data: bytes) -> None:
-        await self.connection.store(f"publish event {subject}", subject, data, {"Nats-Expected-Stream": EVENTS_STREAM})
+    async def publish_event(self, subject: str, *events: bytes) -> None:
+        await self._events.publish(subject, events)
 
     async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
         """Through restarts and lost connections; ends with BusUnavailable only when the connection is closed for good.
@@ -163,7 +175,21 @@ class JetStreamBus:
                 await asyncio.sleep(_EVENTS_PAUSE_S)
                 continue
             if delivery is not None:
-                yield EventDelivery(subject=delivery.subject, data=delivery.data, ack=delivery.ack)
+                for event in split(EventDelivery(subject=delivery.subject, data=delivery.data, ack=delivery.ack)):
+                    yield event
+
+    async def tell_end(self, run_id: str, job_id: str, record: bytes) -> None:
+        if self.connection.connected:
+            with suppress(nats.errors.Error):
+                self.connection.client.send(ended_subject(run_id, job_id), record)
+
+    @asynccontextmanager
+    async def ends(self, run_id: str) -> AsyncIterator[KeyHints]:
+        def key_of(subject: str) -> str:
+            return job_key(run_id, subject.rpartition(".")[2])
+
+        async with heard(self.connection, ended_subjects(run_id), key_of) as hints:
+            yield hints
 
     async def publish_line(self, subject: str, data: bytes, offset: int) -> None:
         """Dropped while there is no connection: the line is in the log's chunks as well, and nobody waits for it."""
@@ -190,10 +216,16 @@ class JetStreamBus:
 
         return end
 
+    async def reconnected(self, limit_s: float) -> bool:
+        return await self.connection.reconnected(limit_s)
+
     async def close(self) -> None:
         for puller in self._pullers.values():
             await puller.close()
         await self.connection.close()
+
+    async def _store_events(self, subject: str, data: bytes) -> None:
+        await self.connection.store(f"publish event {subject}", subject, data, {"Nats-Expected-Stream": EVENTS_STREAM})
 
     def _puller(self, stream: str, consumer: str) -> Puller:
         if (stream, consumer) not in self._pullers:

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from forge_runtime.bus.port import (
     Delivery,
     Entry,
     EventDelivery,
+    Queued,
     QueueDepth,
     QueueFull,
     TooLarge,
@@ -41,6 +43,7 @@ from forge_runtime.subject import (
     QUEUES,
     RUNS_BUCKET,
     WorkQueue,
+    job_key,
 )
 
 _MESSAGE_BYTES_MAX: Final = 1023 * 1024
@@ -64,6 +67,7 @@ class MemoryServer:
         self.buckets: Final = {JOBS_BUCKET: _Bucket(), RUNS_BUCKET: _Bucket()}
         self.objects: Final[dict[str, tuple[bytes, float]]] = {}
         self.lines: Final[list[_LineReader]] = []
+        self.ends: Final[defaultdict[str, list[KeyHints]]] = defaultdict(list)
         self.dead_letters: Final[dict[str, DeadLetter]] = {}
         self.letter_numbers: Final = itertools.count(1)
         self._events: list[tuple[str, bytes]] = []
@@ -106,8 +110,13 @@ class MemoryBus:
         self._readers: list[_LineReader] = []
         self._closed = False
 
-    async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:  # noqa: ARG002
-        """Without headers: nobody can look at this bus from outside."""
+    async def publish_job(
+        self,
+        subject: str,
+        data: bytes,
+        traceparent: str | None = None,  # noqa: ARG002 - nobody can look at this bus from outside
+        queued: Queued | None = None,
+    ) -> bool:
         self._require_open()
         _check_size(f"publish job {subject}", data)
         queue = next((queue for queue in QUEUES if fits(queue.filter, subject)), None)
@@ -118,7 +127,7 @@ class MemoryBus:
             return False
         if len(stored) >= queue.messages_max:
             raise QueueFull(f"publish job {subject}: {queue.stream} holds {queue.messages_max} messages")
-        stored.add(subject, data)
+        stored.add(subject, data, queued)
         return True
 
     async def queue_depth(self, queue: WorkQueue) -> QueueDepth:
@@ -163,12 +172,16 @@ class MemoryBus:
         stored = self.server.objects.get(digest)
         return stored[0] if stored else None
 
-    async def publish_event(self, subject: str, data: bytes) -> None:
+    async def publish_event(self, subject: str, *events: bytes) -> None:
         self._require_open()
-        _check_size(f"publish event {subject}", data)
+        for data in events:
+            _check_size(f"publish event {subject}", data)
+            if b"\n" in data:
+                raise ValueError(f"publish event {subject}: an event is one line")
         if not any(fits(pattern, subject) for pattern in _EVENT_SUBJECTS):
             raise BusUnavailable(f"publish event {subject}: {EVENTS_STREAM} does not have this subject")
-        self.server.add_event(subject, data)
+        for data in events:
+            self.server.add_event(subject, data)
 
     async def events(self, consumer: str) -> AsyncIterator[EventDelivery]:
         while True:
@@ -176,6 +189,21 @@ class MemoryBus:
             held = await self.server.consumer(consumer).pull(_FOREVER_S)
             if held is not None:
                 yield EventDelivery(subject=held.subject, data=held.data, ack=held.ack)
+
+    async def tell_end(self, run_id: str, job_id: str, record: bytes) -> None:
+        self._require_open()
+        for hints in self.server.ends[run_id]:
+            hints.note(job_key(run_id, job_id), record)
+
+    @asynccontextmanager
+    async def ends(self, run_id: str) -> AsyncIterator[KeyHints]:
+        self._require_open()
+        hints = KeyHints()
+        self.server.ends[run_id].append(hints)
+        try:
+            yield hints
+        finally:
+            self.server.ends[run_id].remove(hints)
 
     async def publish_line(self, subject: str, data: bytes, offset: int) -> None:
         self._require_open()
@@ -200,6 +228,11 @@ class MemoryBus:
                 await reader.end()
 
         return end
+
+    async def reconnected(self, limit_s: float) -> bool:
+        """It is never lost, only closed."""
+        await asyncio.sleep(limit_s)
+        return False
 
     async def close(self) -> None:
         self._closed = True

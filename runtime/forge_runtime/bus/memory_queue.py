@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from forge_runtime.bus.port import Queued
 from forge_runtime.subject import ACK_WAIT_S
 
 _FOREVER_S: Final = 3600.0
@@ -24,6 +25,7 @@ class QueuedMessage:
     """When it may be handed out (again)."""
     deliveries: int = 0
     stranded: bool = False
+    queued: Queued | None = None
 
 
 class MemoryQueue:
@@ -57,8 +59,8 @@ class MemoryQueue:
     def holds(self, subject: str) -> bool:
         return any(message.subject == subject for message in self._messages.values())
 
-    def add(self, subject: str, data: bytes) -> None:
-        self._messages[next(self._numbers)] = QueuedMessage(subject, data, due=self._clock())
+    def add(self, subject: str, data: bytes, queued: Queued | None = None) -> None:
+        self._messages[next(self._numbers)] = QueuedMessage(subject, data, due=self._clock(), queued=queued)
         self.wake()
 
     def defer(self, number: int, delay_s: float) -> None:
@@ -130,6 +132,7 @@ class HeldMessage:
         self.subject: Final = message.subject
         self.data: Final = message.data
         self.deliveries: Final = message.deliveries
+        self.queued: Final = message.queued
 
     async def progress(self) -> None:
         self._queue.defer(self._number, ACK_WAIT_S)
@@ -148,6 +151,7 @@ class StrandedMessage:
         self.subject: Final = message.subject
         self.data: Final = message.data
         self.deliveries: Final = message.deliveries
+        self.queued: Final = message.queued
         self._message = message
         self._notice = notice
 

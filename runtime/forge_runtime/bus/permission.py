@@ -179,7 +179,9 @@ def _follow(followers: Sequence[Follower]) -> Duty:
 
 
 def _keep_job_records() -> Duty:
-    return Duty(title="read and write job records", publish=_read_write(subject.JOBS_BUCKET, _JOB))
+    """Whoever writes a job's end tells it to its dispatcher."""
+    told = subject.ended_subject(_ANY, _ANY)
+    return Duty(title="read and write job records", publish=(*_read_write(subject.JOBS_BUCKET, _JOB), told))
 
 
 def _list_job_records() -> Duty:
@@ -187,7 +189,7 @@ def _list_job_records() -> Duty:
 
 
 def _hear_of_jobs() -> Duty:
-    return Duty(title="hear of changed job records", subscribe=(_record(subject.JOBS_BUCKET, subject.job_keys(_ANY)),))
+    return Duty(title="hear of jobs that ended", subscribe=(subject.ended_subjects(_ANY),))
 
 
 def _read_runs() -> Duty:

@@ -71,6 +71,13 @@ class QueueDepth(Struct, frozen=True, kw_only=True):
     limit: int
 
 
+class Queued(Struct, frozen=True):
+    """The record of a job as it was when its message was published: queued, of no start so far, under this revision."""
+
+    revision: int
+    submitted_at: float
+
+
 class Delivery(Protocol):
     """A message of a work queue, held by us until its ack wait passes without `progress`."""
 
@@ -81,6 +88,11 @@ class Delivery(Protocol):
     @property
     def deliveries(self) -> int:
         """How often this message was handed out, from 1."""
+        ...
+
+    @property
+    def queued(self) -> Queued | None:
+        """What whoever published the message knew of its job's record; it may have changed since."""
         ...
 
     async def progress(self) -> None:
@@ -165,10 +177,13 @@ class Bus(Protocol):
     @property
     def dead_letters(self) -> DeadLetters: ...
 
-    async def publish_job(self, subject: str, data: bytes, traceparent: str | None = None) -> bool:
+    async def publish_job(
+        self, subject: str, data: bytes, traceparent: str | None = None, queued: Queued | None = None
+    ) -> bool:
         """True if queued now, False if its subject holds a message already; QueueFull when the queue is full.
 
-        `traceparent` goes with the message as a header, for whoever looks at the bus and does not know our documents.
+        `queued` spares the worker a look at the record. `traceparent` goes with the message as a header, for whoever
+        looks at the bus and does not know our documents.
         """
         ...
 
@@ -209,12 +224,23 @@ class Bus(Protocol):
         """The bytes, verified (BadObject), or None if there is no such object."""
         ...
 
-    async def publish_event(self, subject: str, data: bytes) -> None:
-        """Stored when this returns."""
+    async def publish_event(self, subject: str, *events: bytes) -> None:
+        """Stored when this returns, in this order; several may cost no more than one. An event is one line."""
         ...
 
     def events(self, consumer: str) -> AsyncIterator["EventDelivery"]:
         """Events from where this durable consumer left off, for ever; each must be acked or comes again."""
+        ...
+
+    async def tell_end(self, run_id: str, job_id: str, record: bytes) -> None:
+        """A job's terminal record, to be called when it stands: sent, not stored, to whoever hears of the run's ends.
+
+        Dropped while there is no connection.
+        """
+        ...
+
+    def ends(self, run_id: str) -> AbstractAsyncContextManager["Hints"]:
+        """What is told of ends of the run's jobs, by the keys of their records. Lossy; but what is told stood."""
         ...
 
     async def publish_line(self, subject: str, data: bytes, offset: int) -> None:
@@ -225,6 +251,10 @@ class Bus(Protocol):
         self, subject: str, handle: Callable[[int, bytes], Awaitable[None]]
     ) -> Callable[[], Awaitable[None]]:
         """Call `handle(offset, data)` for each live line; the returned function ends it."""
+        ...
+
+    async def reconnected(self, limit_s: float) -> bool:
+        """True as soon as a connection that is lost, or will be, is there again; False after `limit_s`."""
         ...
 
     async def close(self) -> None: ...

@@ -25,7 +25,7 @@ from nats.aio.subscription import Subscription
 
 from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection
 from forge_runtime.bus.parser import Arrival
-from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.port import BusUnavailable, Queued
 
 EXPIRES_S: Final = 5.0
 """How long one request waits at the server; the loop renews it."""
@@ -42,6 +42,9 @@ _ANSWER_S: Final = 1.0
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
 _NANOSECONDS: Final = 1_000_000_000
+
+QUEUED_HEADER: Final = "Forge-Queued"
+"""Revision and time of the record that a job's message was published for."""
 
 _HEARTBEAT: Final = "100"
 _NOBODY: Final = "503"
@@ -72,6 +75,14 @@ class PulledMessage:
         """`$JS.ACK.<stream>.<consumer>.<deliveries>...`, or, with domain and account, two words further on."""
         words = self._message.reply.split(".")
         return int(words[4 if len(words) == _ACK_WORDS else 6])
+
+    @property
+    def queued(self) -> Queued | None:
+        revision, _, submitted_at = (self._message.header(QUEUED_HEADER) or "").partition(" ")
+        try:
+            return Queued(int(revision), float(submitted_at))
+        except ValueError:  # published without, or by a version that says it in another way
+            return None
 
     async def progress(self) -> None:
         self._say(f"progress on {self.subject}", b"+WPI")

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -85,19 +85,10 @@ class KeyValueRecords:
 
         On leaving, pending hints are thrown away: they have no worth to anybody else.
         """
-        hints = KeyHints()
-
-        def note(message: Arrival) -> None:
-            hints.note(message.subject.removeprefix(self._prefix), message.data)
-
-        subscription = await self._connection.listen(f"{self._prefix}{pattern}", note)
-        self._connection.back.add(hints.note_gap)
-        try:
+        async with heard(
+            self._connection, f"{self._prefix}{pattern}", lambda subject: subject.removeprefix(self._prefix)
+        ) as hints:
             yield hints
-        finally:
-            self._connection.back.discard(hints.note_gap)
-            with suppress(nats.errors.Error):
-                await self._connection.client.forget(subscription)
 
     async def _read(self, key: str) -> "Entry | _Deleted | None":
         operation = f"get {_checked(key)} from {self._bucket}"
@@ -119,6 +110,24 @@ class KeyValueRecords:
             if refused.code in _ANOTHER_SEQUENCE:
                 raise Conflict(lost) from refused
             raise
+
+
+@asynccontextmanager
+async def heard(connection: Connection, pattern: str, key_of: Callable[[str], str]) -> AsyncIterator[KeyHints]:
+    """What is sent to these subjects, by the key that each stands for."""
+    hints = KeyHints()
+
+    def note(message: Arrival) -> None:
+        hints.note(key_of(message.subject), message.data)
+
+    subscription = await connection.listen(pattern, note)
+    connection.back.add(hints.note_gap)
+    try:
+        yield hints
+    finally:
+        connection.back.discard(hints.note_gap)
+        with suppress(nats.errors.Error):
+            await connection.client.forget(subscription)
 
 
 class _Deleted(NamedTuple):

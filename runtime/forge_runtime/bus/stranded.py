@@ -40,6 +40,10 @@ class StrandedMessage:
     def deliveries(self) -> int:
         return int(self._advisory["deliveries"])
 
+    @property
+    def queued(self) -> None:
+        return None
+
     async def progress(self) -> None:
         await self._notice.progress()
 

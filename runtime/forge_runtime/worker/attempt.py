@@ -3,10 +3,12 @@
     message -> claim --refused--> ended before: event and ack again | held by another: hand back
                  |
                  v leased
-               work ......... meanwhile the event that it began; beats renew the lease and the message's ack wait
+               work ......... beats renew the lease and the message's ack wait; the event that it began after 50 ms
                  | first of: work done | lease lost | run cancelled | worker drains
                  v
     record -> (cancel flag) -> event -> ack      each repeated through outages, none skipped
+
+A job that ends within 50 ms is told to have begun and to have ended in one message, in that order.
 
 The record decides. An ack says only that the message may go; one that is delivered again finds the record ended,
 repeats what comes after it, and leaves.
@@ -42,7 +44,7 @@ from forge_runtime.job import (
     utc_text,
 )
 from forge_runtime.lease import Holder, Refusal, Refused
-from forge_runtime.ledger import Decision, Ledger, NoRecord, Standing
+from forge_runtime.ledger import Decision, Ledger, NoRecord, Standing, told_standing
 from forge_runtime.outage import ride_out
 from forge_runtime.retry import RETRIED_CLASS, Retry, after_failure
 from forge_runtime.run import CancelFlag
@@ -58,6 +60,10 @@ from forgec.plan.digest import digest_of
 
 BEAT_RETRY_S: Final = 1.0
 """After a beat that failed: several tries fit into what is left of the lease."""
+
+TOLD_AFTER_S: Final = 0.05
+"""From a claim to the event that the job began: nobody who looks on sees less, and a job that ends before costs one
+synced write less."""
 
 HELD_S: Final = 0.1
 """Until a job that another holds is looked at again, at least: a message's ack wait ends moments before the lease."""
@@ -76,7 +82,8 @@ class Attempt:
         self._delivery = delivery
         self._component = f"worker.{queue.pool}"
         self._known: Standing
-        self._told: asyncio.Task[None]
+        self._telling: asyncio.TimerHandle
+        self._told: asyncio.Task[None] | None = None
         self.infrastructure_failed = False
         """The cause may be this machine."""
         self._holder = Holder(worker=bench.worker, nonce=secrets.token_hex(8), component=self._component)
@@ -121,7 +128,11 @@ class Attempt:
                 return lease.cancel(record, cancelled_error(raised.result(), self._component, now), now)
             return lease.claim(record, self._holder, now)
 
-        known = await self._ledger.standing(job.run_id, job.job_id) or await self._ledger.open(job)
+        queued = self._delivery.queued if self._delivery.deliveries == 1 else None
+        if queued is not None:
+            known = told_standing(job, queued)
+        else:
+            known = await self._ledger.standing(job.run_id, job.job_id) or await self._ledger.open(job)
         decided = await self._ledger.amend(known, decide)
         record = decided.record
         if record.state.terminal:
@@ -146,7 +157,7 @@ class Attempt:
         self._known = claimed
         execution = Execution(self._bench, record, self._component)
         work = asyncio.create_task(execution.run())
-        self._told = asyncio.create_task(self._ledger.publish_running(record))
+        self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._tell, record)
         beats = asyncio.create_task(self._beat(record))
         drained = asyncio.create_task(self._bench.drain.wait())
         ends: set[asyncio.Future[Any]] = {work, beats, raised, drained}
@@ -163,9 +174,15 @@ class Attempt:
                 await self._complete(execution, self._cancelled(raised.result()))
             else:
                 await end_tasks(work)
-                await self._requeue(after_s=0.0, counted=False)
+                await self._requeue(record, after_s=0.0, counted=False)
         finally:
-            await end_tasks(work, self._told, beats, drained)
+            self._telling.cancel()
+            await end_tasks(work, beats, drained, *(() if self._told is None else (self._told,)))
+
+    def _tell(self, record: JobRecord) -> None:
+        """That it began, beside the work."""
+        if self._told is None:
+            self._told = asyncio.create_task(self._ledger.publish_running(record))
 
     async def _beat(self, record: JobRecord) -> None:
         """Renew lease and ack wait, three times a lease; returns when the lease is another's or has run out."""
@@ -209,7 +226,7 @@ class Attempt:
             match after_failure(error.error_class, execution.record.starts, jitter, lease.STARTS_MAX):
                 case Retry(after_s):
                     _log.warning("infrastructure failed, handing back", extra={"why": error.message})
-                    await self._requeue(after_s=after_s, counted=True)
+                    await self._requeue(execution.record, after_s=after_s, counted=True)
                     return
         try:
             await self._complete(execution, outcome)
@@ -228,15 +245,19 @@ class Attempt:
         ended = decided.record
         error = outcome.error
         _log.info("job ended", extra={"state": ended.state, "error.code": error.code if error else None})
+        self._telling.cancel()
+        if self._told is None:
+            await self._announce(ended, began=execution.record)
+            return
         await self._told
         await self._announce(ended)
 
-    async def _announce(self, record: JobRecord) -> None:
+    async def _announce(self, record: JobRecord, began: JobRecord | None = None) -> None:
         """All that follows a terminal record; repeated whenever its message comes again."""
-        await self._ledger.announce(record, self._bench.worker, self._delivery.data)
+        await self._ledger.announce(record, self._bench.worker, self._delivery.data, began)
         await self._ack()
 
-    async def _requeue(self, *, after_s: float, counted: bool) -> None:
+    async def _requeue(self, began: JobRecord, *, after_s: float, counted: bool) -> None:
         decided = await self._amend(
             self._ledger, lambda standing, now: lease.requeue(standing, self._holder, now, counted=counted)
         )
@@ -245,6 +266,8 @@ class Attempt:
             _log.warning("not handed back", extra={"why": decided.reason})
             return
         _log.info("job handed back", extra={"delay_s": round(after_s, 1), "counted": counted})
+        self._tell(began)
+        assert self._told is not None
         await self._told
         await self._hand_back(after_s)
 
@@ -253,7 +276,7 @@ class Attempt:
             await self._delivery.retry(after_s)
 
     async def _ack(self) -> None:
-        await ride_out(self._delivery.ack, limit_s=self._ledger.patience_s)
+        await ride_out(self._delivery.ack, limit_s=self._ledger.patience_s, bus=self._ledger.bus)
 
     async def _bury_unreadable(self, why: str) -> None:
         """A message that no worker of this version can read: its record fails, the message is kept for people."""

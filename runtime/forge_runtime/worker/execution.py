@@ -162,4 +162,4 @@ class _BusDocuments:
     patience_s: float
 
     async def put(self, digest: str, data: bytes) -> None:
-        await ride_out(lambda: self.bus.put_object(digest, data), limit_s=self.patience_s)
+        await ride_out(lambda: self.bus.put_object(digest, data), limit_s=self.patience_s, bus=self.bus)
