@@ -110,7 +110,7 @@ def _dependencies(manifest: Mapping[str, Any], target: str | None, index: str) -
             renamed = described.get("package")
             yield {
                 "name": renamed or name,
-                "version_req": described.get("version", "*"),
+                "version_req": _requirement(described.get("version", "*")),
                 "features": _list(described.get("features")),
                 "optional": described.get("optional") is True,
                 "default_features": described.get("default-features") is not False,
@@ -119,6 +119,12 @@ def _dependencies(manifest: Mapping[str, Any], target: str | None, index: str) -
                 "registry": _registry(described.get("registry-index"), index),
                 "explicit_name_in_toml": name if renamed else None,
             }
+
+
+def _requirement(written: object) -> str:
+    """As cargo writes it out: `1.2` means `^1.2`."""
+    parts = (part.strip() for part in str(written).split(","))
+    return ", ".join(f"^{part}" if re.fullmatch(r"\d[^*xX]*", part) else "".join(part.split()) for part in parts)
 
 
 def _registry(named: object, index: str) -> str | None:

@@ -13,7 +13,7 @@ its checksum.
 import re
 import threading
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ from forge_runtime.oci.reference import Reference, repository_of
 from forge_runtime.produce.archive import unpack
 from forge_runtime.produce.product import Archive, ProducerFailed
 from forge_runtime.publish.port import Publication, Published, PublishRefused
-from forge_runtime.publish.registry import registry_of
+from forge_runtime.publish.registry import StandIns, registry_of
 from forge_runtime.runner.thread import in_thread
 
 MODULE_TYPE: Final = "application/vnd.cue.module.v1+json"
@@ -52,12 +52,13 @@ class _Module:
 @dataclass(frozen=True, slots=True)
 class CuePublisher:
     http: Http
+    stand_ins: StandIns = field(default_factory=StandIns)
 
     async def publish(self, publication: Publication) -> Published:
         module = await in_thread(lambda stop: _module(publication, stop))
         version = _version(publication, module)
         host, _, prefix = publication.settings["registry"].partition("/")
-        async with registry_of(self.http, publication, host) as client:
+        async with registry_of(self.http, self.stand_ins, publication, host) as client:
             repository = repository_of(*filter(None, (prefix.strip("/"), module.path)))
             reference = Reference(registry=host, repository=repository, tag=version)
             artifact = await in_thread(lambda _stop: _artifact(module))

@@ -12,7 +12,7 @@ must not move names the digest.
 import asyncio
 import re
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from forge_runtime.http import Http
@@ -22,7 +22,7 @@ from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.produce.image import LayoutWalk, blob_path, top_of
 from forge_runtime.produce.product import Archive, Binary, Container
 from forge_runtime.publish.port import Publication, Published, PublishRefused
-from forge_runtime.publish.registry import registry_of
+from forge_runtime.publish.registry import StandIns, registry_of
 from forge_runtime.runner.thread import in_thread
 
 TAGS_MAX: Final = 20
@@ -38,11 +38,12 @@ _ARCHIVE_TYPES: Final = {
 @dataclass(frozen=True, slots=True)
 class DockerPublisher:
     http: Http
+    stand_ins: StandIns = field(default_factory=StandIns)
 
     async def publish(self, publication: Publication) -> Published:
         product = publication.product
         host, namespace = publication.settings["registry"], publication.settings["namespace"]
-        async with registry_of(self.http, publication, host) as client:
+        async with registry_of(self.http, self.stand_ins, publication, host) as client:
             references = _references(publication, host, namespace)
             if isinstance(product, Container):
                 digest = product.digest
