@@ -264,12 +264,13 @@ def _argv(repository: Path, arguments: Sequence[str]) -> list[str]:
 
 
 _KINDS: Final = {"120000": EntryKind.SYMLINK, "160000": EntryKind.SUBMODULE}
+_FILE: Final = EntryKind.FILE
 
 
 def _entry(line: str) -> TreeEntry:
+    """`100644 blob ID\tPATH`; a mode has six digits."""
     head, _, path = line.partition("\t")
-    mode, _type, object_id = head.split()
-    return TreeEntry(path=path, kind=_KINDS.get(mode, EntryKind.FILE), object_id=object_id)
+    return TreeEntry(path=path, kind=_KINDS.get(line[:6], _FILE), object_id=head[head.rindex(" ") + 1 :])
 
 
 def _failed(doing: str, name: str, stderr: bytes) -> ForgeError:

@@ -3,7 +3,7 @@
 The evaluator leaves `{"@repo": "phases.test.timeout"}` and `{"@artifact": "web.uri"}` where nothing else gives a value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -56,13 +56,46 @@ def check_artifact_values(
 ) -> Iterator[Diagnostic]:
     """Every `@artifact` of a project's resources names an artifact of the project and a property that it will have."""
     for path, span in _artifact_values(resources):
-        # Names have dots, so the longest that there is, is meant.
-        name = max((name for name in artifacts if path.startswith(f"{name}.")), key=len, default=None)
+        name = _artifact_of(path, artifacts)
         if name is None:
             first = path.rpartition(".")[0] or path
             yield _missing(f'the project has no artifact "{first}"', span, suggestion(first, artifacts))
             continue
         yield from _check_property(name, artifacts[name], path.removeprefix(f"{name}."), publishers, span)
+
+
+def put_artifact_values(
+    node: Node, values: Mapping[str, Mapping[str, object]]
+) -> tuple[Node, list[tuple[str, Diagnostic]]]:
+    """A tree with what `@artifact` names in its place, `values` being those of each artifact.
+
+    Of each name that has none, the name and a problem that says so; it stays as it is.
+    """
+    missing: list[tuple[str, Diagnostic]] = []
+
+    def fill(node: Node) -> Node:
+        match node:
+            case StructNode(fields=fields):
+                named = _named(node, ARTIFACT)
+                if named is not None:
+                    return value_of(named, node)
+                return StructNode({name: FieldNode(f.key_span, fill(f.value)) for name, f in fields.items()}, node.span)
+            case ListNode(items=items):
+                return ListNode(tuple(fill(item) for item in items), node.span)
+            case _:
+                return node
+
+    def value_of(path: str, node: StructNode) -> Node:
+        artifact = _artifact_of(path, values)
+        value: object = values.get(artifact or "")
+        for name in path.removeprefix(f"{artifact}.").split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is None or isinstance(value, Mapping):
+            missing.append((path, _missing(f'nothing is known of "{path}"', node.span, None)))
+            return node
+        return from_plain(value, node.span)
+
+    return fill(node), missing
 
 
 class _Filling(Struct):
@@ -117,6 +150,11 @@ def _artifact_values(node: Node) -> Iterator[tuple[str, Span]]:
                 yield from _artifact_values(item)
         case ScalarNode():
             return
+
+
+def _artifact_of(path: str, artifacts: Iterable[str]) -> str | None:
+    """Names have dots, so the longest that there is, is meant."""
+    return max((name for name in artifacts if path.startswith(f"{name}.")), key=len, default=None)
 
 
 def _check_property(

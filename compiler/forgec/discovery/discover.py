@@ -174,7 +174,9 @@ def _read_projects(
     )
     if len(paths) > PROJECTS_MAX:
         message = f"the repository has {len(paths)} projects; the limit is {PROJECTS_MAX}"
-        findings.append(Diagnostic(Code.TOO_MANY_PROJECTS, message, whole_file(shown(_file(paths[PROJECTS_MAX])))))
+        findings.append(
+            Diagnostic(Code.TOO_MANY_PROJECTS, message, whole_file(shown(project_file(paths[PROJECTS_MAX]))))
+        )
         return []
     found = []
     for path in paths:
@@ -182,17 +184,17 @@ def _read_projects(
         if problem is not None:
             findings.append(problem)
             continue
-        if repo is None and needs_repo(files.read(_file(path))):
+        if repo is None and needs_repo(files.read(project_file(path))):
             continue  # its values are the repository's, of which it is told already what is wrong
         read = partial(read_project, evaluate=evaluate, repo=repo)
-        configured = _read(read, files, _file(path), path, findings)
+        configured = _read(read, files, project_file(path), path, findings)
         if configured is not None:
             found.append(FoundProject(path, configured))
             findings += _of_project(configured.config.name, configured.findings)
     return found
 
 
-def _file(project_path: str) -> str:
+def project_file(project_path: str) -> str:
     return PROJECT_FILE if project_path == "." else f"{project_path}/{PROJECT_FILE}"
 
 
@@ -203,7 +205,7 @@ def _path_problem(path: str) -> Diagnostic | None:
         msgspec.convert(path, ProjectPath)
     except (UnicodeEncodeError, msgspec.ValidationError):
         message = "the path of a project must be UTF-8 without control characters, at most 4096 characters"
-        return Diagnostic(Code.BAD_VALUE, message, whole_file(shown(_file(path))))
+        return Diagnostic(Code.BAD_VALUE, message, whole_file(shown(project_file(path))))
     return None
 
 

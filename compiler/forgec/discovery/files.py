@@ -19,7 +19,8 @@ class ForgeFiles:
         self._tree = tree
         self._entries = {entry.path: entry for entry in tree.list()}
         self._rules = IgnoreRules()
-        self.forge = [entry for entry in self._entries.values() if f"/{FORGE_DIRECTORY}/" in f"/{entry.path}"]
+        inside, root = f"/{FORGE_DIRECTORY}/", f"{FORGE_DIRECTORY}/"
+        self.forge = [each for each in self._entries.values() if inside in each.path or each.path.startswith(root)]
         """What lies in `.forge` directories, ignored or not; `visible` tells."""
         directories = {""} | {parent for entry in self.forge for parent in _parents(entry.path)}
         for directory in sorted(directories):
