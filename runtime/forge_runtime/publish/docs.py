@@ -12,7 +12,9 @@ import base64
 import hashlib
 import mimetypes
 import posixpath
+import threading
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,9 +22,9 @@ from urllib.parse import quote
 
 from forge_runtime.produce.archive import unpack
 from forge_runtime.produce.product import Archive, ProducerFailed
+from forge_runtime.produce.saved import Stopped
 from forge_runtime.publish.port import Publication, PublishAway, Published, PublishRefused
 from forge_runtime.runner.thread import in_thread
-from forge_runtime.tasks import end_tasks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,6 +60,7 @@ _MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
 _TYPES: Final = mimetypes.MimeTypes(filenames=())  # not this machine's own tables
 _MORE_TYPES: Final = {
+    ".js": "text/javascript",
     ".mjs": "text/javascript",
     ".md": "text/markdown",
     ".wasm": "application/wasm",
@@ -87,9 +90,7 @@ class DocsPublisher:
             raise PublishRefused(f"a site is made of an archive, and artifact {publication.artifact} is none")
         settings = publication.settings
         if publication.credential is None and settings["bucket"] not in self.own_buckets:
-            raise PublishRefused(
-                f'bucket {settings["bucket"]} is written to with keys: give the publisher "credentials"'
-            )
+            raise PublishRefused(f'bucket {settings["bucket"]} takes keys: give the publisher "credentials"')
         prefix = settings.get("prefix") or ""
         key = posixpath.join(*filter(None, (prefix.strip("/"), publication.project, publication.version)))
         root = publication.scratch / "files"
@@ -100,7 +101,8 @@ class DocsPublisher:
         client = await asyncio.to_thread(_client, publication, self.endpoint_url)
         site = _Site(client, settings["bucket"], key, root)
         pages = [file for file in files if file.name == "index.html"]
-        changed = await site.put([file for file in files if file.name != "index.html"]) + await site.put(pages)
+        others = [file for file in files if file.name != "index.html"]
+        changed = await in_thread(lambda stop: site.put(others, stop) + site.put(pages, stop))
         public = settings.get("public_url") or _own_address(settings, client)
         metadata = {"bucket": settings["bucket"], "key": key, "public_url": f"{public.rstrip('/')}/{quote(key)}/"}
         return Published(uri=f"s3://{settings['bucket']}/{key}/", metadata=metadata, unchanged=changed == 0)
@@ -113,22 +115,20 @@ class _Site:
     key: str
     root: Path
 
-    async def put(self, files: Sequence[Path]) -> int:
-        """How many were not there as they are now."""
-        room = asyncio.Semaphore(CALLS_MAX)
+    def put(self, files: Sequence[Path], stop: threading.Event) -> int:
+        """How many were not there as they are now; several at once."""
+        with ThreadPoolExecutor(CALLS_MAX, "docs") as pool:
+            calls = [pool.submit(self._put, file, stop) for file in files]
+            try:
+                return sum(call.result() for call in calls)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
-        async def put_one(file: Path) -> bool:
-            async with room:
-                return await in_thread(lambda _stop: self._put(file))
-
-        tasks = [asyncio.create_task(put_one(file)) for file in files]
-        try:
-            return sum(await asyncio.gather(*tasks))
-        finally:
-            await end_tasks(*tasks)
-
-    def _put(self, file: Path) -> bool:
+    def _put(self, file: Path, stop: threading.Event) -> bool:
         """Whether it was not there."""
+        if stop.is_set():
+            raise Stopped
         key = f"{self.key}/{file.relative_to(self.root).as_posix()}"
         if file.stat().st_size > FILE_BYTES_MAX:
             raise PublishRefused(f"{key} is larger than {FILE_BYTES_MAX} bytes")
