@@ -49,6 +49,7 @@ class EarthlyRunner:
     telemetry: Mapping[str, str] = field(default_factory=dict, repr=False)
     docker_config: Path | None = None
     name: str = "earthly"
+    keeps_outputs: bool = False
     _probe: CliProbe = field(init=False)
 
     def __post_init__(self) -> None:

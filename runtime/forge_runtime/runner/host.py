@@ -22,7 +22,8 @@ from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
 from forge_runtime.runner.failure import StepFailure, config_failure, refused, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
-from forge_runtime.runner.recipe import BuiltTarget, Progress, RecipeRun, Surroundings
+from forge_runtime.runner.recipe import RecipeRun
+from forge_runtime.runner.target import BuiltTarget, Progress, Surroundings
 from forge_runtime.runner.thread import in_thread
 from forgec.diagnostic import ForgeError
 from forgec.nearest import did_you_mean
@@ -44,6 +45,7 @@ class HostRunner:
 
     groups: Path | None = None
     name: str = "host"
+    keeps_outputs: bool = True
 
     def serving(self) -> AbstractAsyncContextManager[None]:
         return nullcontext()
@@ -82,22 +84,26 @@ async def _run_step(request: StepRequest, output: LineSink, groups: Path | None,
         progress=progress,
         secrets=request.secrets,
         mask=request.mask,
+        outputs_of=posixpath.normpath(request.project_path) if request.outputs_to is not None else None,
     )
     project = posixpath.normpath(request.project_path)
     build = _StepBuild(workspace=request.workspace, first=project, surroundings=surroundings)
     built = await build.build_first(reference.name, arguments.build_args)
     if request.save_to is not None:
         await _save(built.artifacts, request.save_to)
+    if request.outputs_to is not None:
+        for outputs in built.outputs:
+            await _save(outputs, request.outputs_to)
 
 
-async def _save(artifacts: Path, folder: Path) -> None:
-    """Copy what the target saved; a link that leads out of it is refused, since others will follow it."""
+async def _save(saved: Path, folder: Path) -> None:
+    """Copy what a target saved; a link that leads out of it is refused, since others will follow it."""
     try:
-        await in_thread(lambda stop: tree.clone_closed(artifacts, folder, stop=stop))
+        await in_thread(lambda stop: tree.clone_closed(saved, folder, stop=stop))
     except tree.PathRefused as reason:
-        raise config_failure(f"the target's artifacts cannot be saved: {reason}") from None
+        raise config_failure(f"what the target saves cannot be kept: {reason}") from None
     except OSError as error:
-        raise config_failure(f"the target's artifacts cannot be saved: {error.strerror}") from None
+        raise config_failure(f"what the target saves cannot be kept: {error.strerror}") from None
 
 
 def _base_environment(request: StepRequest) -> Mapping[str, str]:
@@ -187,6 +193,7 @@ class _StepBuild:
             overrides=args,
             root=area / "tree",
             artifacts=area / "artifacts",
+            local=area / "local",
         )
 
     def _earthfile(self, directory: str, at: Span) -> ast.Earthfile:

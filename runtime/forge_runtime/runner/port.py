@@ -26,6 +26,9 @@ class StepRequest:
     `affinity` says where its cache lies: steps with the same text go to the same build daemon while they can (the
     repository and the project; "" is the project's path).
 
+    `outputs_to` is a directory that is filled with what the target saves AS LOCAL into its project, by its place there;
+    a runner that `keeps_outputs` does so. The step's own checkout stays as it is.
+
     `save_to` is a directory that is made, and filled with what the target's SAVE ARTIFACT gives, each under its saved
     name; no link in it leads out of it. `save_image` is a file that becomes an OCI archive of the target's SAVE IMAGE;
     a runner that cannot give one fails with CONFIG_INVALID. A request has at most one of the two.
@@ -41,6 +44,7 @@ class StepRequest:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     mask: Mask = field(default_factory=Mask, repr=False)
     affinity: str = ""
+    outputs_to: Path | None = None
     save_to: Path | None = None
     save_image: Path | None = None
 
@@ -66,6 +70,11 @@ class StepRunner(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether files that a step saves AS LOCAL are given to later phases."""
+        ...
 
     def serving(self) -> AbstractAsyncContextManager[None]:
         """What has to be held for as long as steps run: probes of build daemons, where the runner has some."""

@@ -2,6 +2,7 @@
 
     request.scratch/targets/<hash>/tree       where the commands run: "/" of WORKDIR and COPY
                                   /artifacts  what SAVE ARTIFACT kept
+                                  /local      what of it goes to later phases (AS LOCAL), by its place in the project
     request.scratch/home, tmp                 HOME and TMPDIR of every command
 
 No image is pulled or built: FROM an image and what only describes one (ENTRYPOINT, EXPOSE, ...) are said in a line and
@@ -10,24 +11,25 @@ file and line.
 """
 
 import json
+import posixpath
 import re
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_transfer
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.mask import Mask
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
 from forge_runtime.runner.failure import command_failed, refused, short
-from forge_runtime.runner.port import LineSink
 from forge_runtime.runner.supported import IMAGE_ONLY, REFUSED, check_flags, unsupported
+from forge_runtime.runner.target import BuiltTarget, Surroundings, Targets
 from forge_runtime.runner.thread import in_thread
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
@@ -36,47 +38,6 @@ from forgec.syntax.earthfile_word import PieceKind, parse_word
 
 CAPTURE_BYTES_MAX: Final = 64 * 1024
 """Of the output of a `$(...)`: values, not files."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltTarget:
-    """What an executed target leaves to those that name it."""
-
-    tree: Path
-    workdir: str
-    environment: Mapping[str, str]
-    artifacts: Path
-    global_args: Mapping[str, str]
-
-
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
-
-
-class Targets(Protocol):
-    """Executes other targets, each once."""
-
-    async def build(self, reference: ast.Reference, args: Mapping[str, str], directory: str) -> BuiltTarget: ...
-
-
-@dataclass(slots=True)
-class Progress:
-    """Which command runs; what a step that ran too long can say of itself."""
-
-    at: Span | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What all targets of a step share. `environment` is the base of every command's."""
-
-    environment: Mapping[str, str]
-    output: LineSink
-    scratch: Path
-    timeout_s: float
-    groups: Path | None
-    progress: Progress
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    mask: Mask = field(default_factory=Mask, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,11 +53,13 @@ class RecipeRun:
     overrides: Mapping[str, str]
     root: Path
     artifacts: Path
+    local: Path
     workdir: str = "/"
     environment: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     global_args: dict[str, str] = field(default_factory=dict)
     settable: set[str] = field(default_factory=set)
+    outputs: list[Path] = field(default_factory=list)
 
     async def run(self, recipe: ast.Recipe) -> None:
         """Raises StepFailure at the first command that fails or cannot be done here."""
@@ -117,6 +80,7 @@ class RecipeRun:
             environment=self.environment,
             artifacts=self.artifacts,
             global_args=self.global_args,
+            outputs=tuple(dict.fromkeys(self.outputs)),
         )
 
     async def _run_command(self, command: ast.Command) -> None:
@@ -138,7 +102,7 @@ class RecipeRun:
                 await self._assign(command)
             case ast.Build():
                 check_flags(command.flags, "BUILD")
-                await self._build(command.target, command.flags)
+                self.outputs += (await self._build(command.target, command.flags)).outputs
             case ast.If():
                 await self._if(command)
             case ast.For():
@@ -233,9 +197,27 @@ class RecipeRun:
             destination=destination,
             keep_directories=destination.is_directory,
         )
-        await self._transfer(transfer, command.span, optional=any(flag.name == "if-exists" for flag in command.flags))
+        optional = any(flag.name == "if-exists" for flag in command.flags)
+        await self._transfer(transfer, command.span, optional=optional)
         if command.local is not None:
-            await self._say(f"AS LOCAL {command.local} is not used: a step leaves the checkout as it is")
+            await self._save_locally(transfer, await self._expand(command.local, command.span), command.span, optional)
+
+    async def _save_locally(self, saved: tree.Transfer, path: str, span: Span, optional: bool) -> None:
+        """For later phases, which get it in their checkout; this step's own stays as it is."""
+        if self.surroundings.outputs_of != self.directory:
+            await self._say(f"AS LOCAL {path} is not used: only a step's own project gets files for later phases")
+            return
+        inside = posixpath.normpath(path)
+        if path.startswith("/") or inside.partition("/")[0] in ("..", *_CONFIGURATION):
+            raise refused(
+                f"AS LOCAL {short(path)}: later phases get files within the project's directory, and none of "
+                f"{', '.join(_CONFIGURATION)}",
+                span,
+            )
+        destination = tree.Destination(root=self.local, workdir="/", path=path)
+        kept = replace_transfer(saved, destination=destination, keep_directories=destination.is_directory)
+        await self._transfer(kept, span, optional=optional)
+        self.outputs.append(self.local)
 
     async def _transfer(self, transfer: tree.Transfer, span: Span, *, optional: bool) -> None:
         try:
@@ -392,6 +374,9 @@ def _empty(directory: Path) -> None:
     remove_folder(directory)
     directory.mkdir()
 
+
+_CONFIGURATION: Final = (".forge", ".git", "Earthfile")
+"""What decides what runs: no step changes it for another."""
 
 _BUILT_IN: Final = {"EARTHLY_CI": "true", "EARTH_CI": "true"}
 """Of the ARGs that a build tool sets itself; the others describe images and platforms and stay empty."""
