@@ -162,7 +162,7 @@ def _environmental(node: StructNode, kind: str | None) -> Iterator[Diagnostic]:
             message = f"{'.'.join(path)} names an environment"
             yield Diagnostic(Code.UNKNOWN_FIELD, message, key_place(node, *path), help=advice)
     if kind == _ENVIRONMENT_KIND:
-        yield Diagnostic(Code.BAD_VALUE, f"a {kind} is an environment's", place(node, "kind"), help=advice)
+        yield Diagnostic(Code.BAD_VALUE, f"{kind} is a kind of environments", place(node, "kind"), help=advice)
 
 
 def _duplicates(resources: list[Resource]) -> Iterator[Diagnostic]:

@@ -1,0 +1,1 @@
+"""A release: its resources as files, and the image that holds them."""
