@@ -96,11 +96,19 @@ class StepPayload(Struct, frozen=True, kw_only=True):
     secrets: tuple[dict[str, Any], ...] = ()
 
 
-class CiPayload(Struct, frozen=True, kw_only=True):
+class EarlierStep(Struct, frozen=True, array_like=True):
+    phase: str
+    step: str
+
+
+class CiPayload(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`earlier` are the project's steps in phases that are over, in their order: they may have left files."""
+
     phase: str
     project: str
     project_path: str
     step: StepPayload
+    earlier: tuple[EarlierStep, ...] = ()
 
 
 class DiscoveryPayload(Struct, frozen=True, kw_only=True):
@@ -237,6 +245,12 @@ class JobResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     log_key: str | None = None
 
 
+class CiData(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Result data of a CI job that left files for later phases: a gzipped tar of them, by their place in the project."""
+
+    outputs: ResultReference | None = None
+
+
 class DiscoveryData(Struct, frozen=True, kw_only=True):
     """Result data of a discovery job: digests of the stored documents, and the ids of the plan's units."""
 
@@ -248,6 +262,10 @@ class DiscoveryData(Struct, frozen=True, kw_only=True):
     warnings: int = 0
 
 
+PUBLISH_FAILED: Final = "failed"
+"""The status of a location where a publisher could not put the artifact."""
+
+
 class PublishedLocation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a publisher put an artifact, or why it could not."""
 
@@ -256,6 +274,10 @@ class PublishedLocation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     uri: str | None = None
     metadata: dict[str, Any] = {}
     error: ErrorRecord | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.status == PUBLISH_FAILED
 
 
 class Sbom(Struct, frozen=True, kw_only=True):

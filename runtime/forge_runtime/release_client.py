@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from forge_runtime.http import Http, HttpAway, HttpRefused, Reply, Request
-from forge_runtime.job import EnvironmentName, ReleaseTrigger, RequestedDeployment
+from forge_runtime.job import PUBLISH_FAILED, EnvironmentName, ReleaseTrigger, RequestedDeployment
 
-FAILED: Final = "failed"
+FAILED: Final = PUBLISH_FAILED
 """The status of a published location that makes its release a partial one."""
 
 PARTIAL: Final = "PUBLISH_PARTIAL"

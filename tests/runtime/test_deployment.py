@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from tests.git_repository import git
 from tests.runtime import samples
 from tests.runtime.attempt import Attempts
@@ -11,7 +12,7 @@ from tests.runtime.gitops.origin import install_hook, new_origin
 
 from forge_runtime.envelope import Envelope
 from forge_runtime.gitops.writer import GitOpsRepository, PointerWriter
-from forge_runtime.job import NO_APPROVAL, Approval, DeploymentData, Job, JobState, ReleaseData, RequestedDeployment
+from forge_runtime.job import NO_APPROVAL, Approval, DeploymentData, Git, Job, JobState, ReleaseData, RequestedDeployment
 from forge_runtime.worker.deployment import DeploymentHandler
 
 FEBRUARY = "01950d00-0000-7000-8000-000000000000"
@@ -33,6 +34,7 @@ def job(
     number: int = 42, deployment_id: str = FEBRUARY, environment: str = "dev", approval: Approval = NO_APPROVAL
 ) -> Job:
     run = samples.run_record(samples.new_run_id(), commit_sha=f"{number:040x}")
+    run = replace(run, git=Git(ref="refs/tags/web/v1.2.3", tag="web/v1.2.3"))
     release = ReleaseData(
         release_id="release-1",
         release_number=number,

@@ -51,7 +51,7 @@ def _pointer(job: Job, payload: DeploymentPayload) -> Pointer:
         deployed_by=payload.actor,
         approved_by=payload.approved_by,
         approved_at=payload.approved_at,
-        aliases=_aliases(payload),
+        aliases=_aliases(job, payload),
     )
 
 
@@ -64,15 +64,14 @@ def _requested_at(job: Job, payload: DeploymentPayload) -> str:
     return utc_text((deployment.int >> 80) / 1000) if deployment.version == TIME_ORDERED else job.submitted_at
 
 
-def _aliases(payload: DeploymentPayload) -> Aliases:
-    """Of the names of the release those with a meaning: a branch's ends with the number, a tag's is any other."""
+def _aliases(job: Job, payload: DeploymentPayload) -> Aliases:
+    """Of the names of the release those with a meaning: the tag's as it was pushed, a branch's with the number."""
     number = payload.release_number
     if number is None:
         return Aliases()
-    others = [alias for alias in payload.aliases if alias != str(number)]
-    branches = [alias for alias in others if alias.endswith(f"-{number}")]
-    tags = [alias for alias in others if alias not in branches]
-    return Aliases(numeric=str(number), tag=next(iter(tags), None), branch=next(iter(branches), None))
+    tag = (job.git.tag or "").removeprefix(f"{payload.project}/")
+    branches = [alias for alias in payload.aliases if alias.endswith(f"-{number}") and alias != tag]
+    return Aliases(numeric=str(number), tag=tag if tag in payload.aliases else None, branch=next(iter(branches), None))
 
 
 async def _failed(code: str, error_class: str, message: str, context: JobContext) -> Outcome:

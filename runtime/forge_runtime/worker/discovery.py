@@ -3,35 +3,26 @@
 import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError
 from forge_runtime.job import (
-    ERROR_MESSAGE_CHARS_MAX,
     DiscoveryData,
     DiscoveryPayload,
-    ErrorRecord,
     Job,
     JobState,
-    utc_text,
 )
-from forge_runtime.worker.handler import JobContext, Outcome, git_failure
+from forge_runtime.worker.handler import JobContext, Outcome, git_failure, refused
 from forgec import pipeline
 from forgec.adapter.git import GitTree
-from forgec.diagnostic import ForgeError, Severity
+from forgec.diagnostic import ForgeError
 from forgec.discovery.model import Discovery
 from forgec.discovery.trigger import Trigger
 from forgec.manifest.lower import ManifestOptions
 from forgec.plan.digest import canonical_json, digest_of
 from forgec.plan.model import Plan
-from forgec.render.record import error_record
-from forgec.render.text import render_text
-
-DIAGNOSTICS_CHARS_MAX: Final = 64 * 1024
-"""Of the text in the error record, which travels in records and events; the log has all of it."""
 
 
 class DiscoveryHandler:
@@ -52,7 +43,7 @@ class DiscoveryHandler:
             await context.log.write(str(error))
             return git_failure(error, context)
         except ForgeError as error:
-            return await _refused(error, context)
+            return await refused(error, context)
         data = handed_out(discovery, await _store(discovery, context), plan, await _store(plan, context))
         await _report(discovery, data, context)
         return Outcome(status=JobState.SUCCEEDED, data=data)
@@ -99,22 +90,6 @@ async def _store(document: Discovery | Plan, context: JobContext) -> str:
     digest = digest_of(data)
     await context.documents.put(digest, data)
     return digest
-
-
-async def _refused(error: ForgeError, context: JobContext) -> Outcome:
-    """The first error is the job's; all of them are in the log and beside it."""
-    text = render_text(error.diagnostics, color=False)
-    for line in text.splitlines():
-        await context.log.write(line)
-    first = next(each for each in error.diagnostics if each.severity is Severity.ERROR)
-    record = msgspec.convert(error_record(first), ErrorRecord)
-    record = msgspec.structs.replace(
-        record,
-        message=record.message[:ERROR_MESSAGE_CHARS_MAX],
-        timestamp=utc_text(context.clock()),
-        context={**record.context, "diagnostics": text[:DIAGNOSTICS_CHARS_MAX]},
-    )
-    return Outcome(status=JobState.FAILED, error=record)
 
 
 async def _report(discovery: Discovery, data: DiscoveryData, context: JobContext) -> None:

@@ -7,14 +7,32 @@ its children before it returns; what it raises is a bug, what it expects to go w
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from forge_runtime.git.command import GitError
-from forge_runtime.job import ArtifactData, ArtifactResult, ErrorRecord, Job, JobState, new_error
+from forge_runtime.job import (
+    ERROR_MESSAGE_CHARS_MAX,
+    ArtifactData,
+    ArtifactResult,
+    EarlierStep,
+    ErrorRecord,
+    Job,
+    JobState,
+    ResultReference,
+    new_error,
+    utc_text,
+)
 from forge_runtime.log import StepLog
 from forge_runtime.span import Trace
+from forgec.diagnostic import ForgeError, Severity
+from forgec.render.record import error_record
+from forgec.render.text import render_text
+
+DIAGNOSTICS_CHARS_MAX: Final = 64 * 1024
+"""Of the text in the error record, which travels in records and events; the log has all of it."""
 
 
 class Documents(Protocol):
@@ -30,10 +48,18 @@ class Results(Protocol):
         """An artifact job's result, wherever it lies."""
         ...
 
+    async def outputs(self, project: str, earlier: EarlierStep) -> ResultReference | None:
+        """What an earlier step left for later phases, if it left anything."""
+        ...
+
+    async def stored(self, reference: ResultReference) -> bytes:
+        """An object that a result names, as it was stored."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """What an attempt is given. `scratch` is its own empty directory, removed afterwards.
+    """What an attempt is given.
 
     `attempt` counts the starts of the job, from 1. `component` names us in error records ("worker.tasks").
     What is written to `log` is sent to whoever looks on, and stored when the attempt ends, however it ends.
@@ -42,12 +68,22 @@ class JobContext:
     worker: str
     component: str
     attempt: int
-    scratch: Path
+    folder: Path
     documents: Documents
     results: Results
     log: StepLog
     clock: Callable[[], float]
     trace: Trace = field(default_factory=Trace)
+
+    @property
+    def scratch(self) -> Path:
+        """The attempt's own directory, removed afterwards; made when it is first asked for.
+
+        A job that wants none has none: making and removing one holds up the worker's other slots for milliseconds
+        where the disk is busy.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +104,24 @@ def failed(code: str, error_class: str, message: str, context: JobContext) -> Ou
     """An outcome for what went wrong around the work itself."""
     error = new_error(code, error_class, message, component=context.component, now=context.clock())
     return Outcome(status=JobState.FAILED, error=error)
+
+
+async def refused(error: ForgeError, context: JobContext, code: str | None = None) -> Outcome:
+    """What is wrong with a repository's files. The first error is the job's, by its own code or `code`; all of them are
+    in the log and beside it."""
+    text = render_text(error.diagnostics, color=False)
+    for line in text.splitlines():
+        await context.log.write(line)
+    first = next(each for each in error.diagnostics if each.severity is Severity.ERROR)
+    record = msgspec.convert(error_record(first), ErrorRecord)
+    record = msgspec.structs.replace(
+        record,
+        code=code or record.code,
+        message=record.message[:ERROR_MESSAGE_CHARS_MAX],
+        timestamp=utc_text(context.clock()),
+        context={**record.context, "diagnostics": text[:DIAGNOSTICS_CHARS_MAX]},
+    )
+    return Outcome(status=JobState.FAILED, error=record)
 
 
 def git_failure(error: GitError, context: JobContext) -> Outcome:
