@@ -186,11 +186,44 @@ class RunSummary(BaseModel):
     completed_at: datetime | None
 
 
+class DeploymentOfRun(BaseModel):
+    id: str
+    environment: str
+    status: Literal["pending", "active", "superseded", "failed"]
+    gitops_commit_sha: str | None
+
+
+class ReleaseOfRun(BaseModel):
+    """What the run released, or found released of its commit, and where that is deployed; newest last."""
+
+    id: str
+    project: str
+    release_number: int
+    canonical_id: str
+    oci_uri: str
+    oci_digest: str
+    partial: bool
+    aliases: list[str]
+    deployments: list[DeploymentOfRun]
+
+
+class RunWarning(BaseModel):
+    """What went wrong without failing the run."""
+
+    code: str
+    message: str
+    phase: str
+    project: str
+    step: str
+
+
 class RunView(RunSummary):
     """A run with its phases; `discovery` only where it was asked for."""
 
     plan_digest: str | None
     phases: list[PhaseView]
+    releases: list[ReleaseOfRun]
+    warnings: list[RunWarning]
     discovery: dict[str, Any] | None = None
 
 

@@ -68,6 +68,12 @@ def deployment_step(environment: str) -> str:
     return f"deploy:{environment}"
 
 
+def deployment_environment(step: str) -> str | None:
+    """Of a deployment's step the environment; of any other None."""
+    prefix = deployment_step("")
+    return step.removeprefix(prefix) if step.startswith(prefix) else None
+
+
 def release_id(repository: str, project: str, commit_sha: str) -> str:
     return str(uuid.uuid5(FORGE_NS, f"{repository}/{project}/{commit_sha}"))
 

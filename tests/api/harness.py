@@ -98,6 +98,7 @@ class Api:
 
 
 def settings(tmp_path: Path, **fields: Any) -> ApiSettings:
+    tmp_path.mkdir(exist_ok=True)
     token_file = tmp_path / "api.token"
     token_file.write_text(TOKEN + "\n")
     token_file.chmod(0o600)

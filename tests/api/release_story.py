@@ -6,6 +6,7 @@ import httpx2
 from tests.api.harness import REPOSITORY, SHA, Api
 
 PUSH = {"trigger_type": "branch_push", "branch": "main", "triggered_by": "github:ada"}
+TAG = {"trigger_type": "tag", "tag": "web/v1.0.0"}
 DIGEST = "sha256:" + "d" * 64
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.api.harness import REPOSITORY, Api, open_api
-from tests.api.release_story import approve, artifact, deploy, reason, release, released, sha
+from tests.api.release_story import TAG, approve, artifact, deploy, reason, release, released, sha
 
 from forge_api.environment import STANDARD
 from forge_api.service.outbox import drain
@@ -16,7 +16,6 @@ from forge_runtime.job import DeploymentPayload, decode_record
 from forge_runtime.run import decode_run
 
 GITOPS = "c" * 40
-TAG = {"trigger_type": "tag", "tag": "web/v1.0.0"}
 
 
 async def test_a_deployment_is_201_and_pending_and_then_200(tmp_path: Path) -> None:

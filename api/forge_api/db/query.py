@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Row, func, or_, select
+from sqlalchemy import ColumnElement, Row, case, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db.schema import Document
 from forge_api.db.tables import (
     ACTIVE,
+    DEPLOYMENT_ACTION,
     AuditEvent,
     IdempotencyKey,
     OutboxEntry,
@@ -193,9 +194,11 @@ async def standing_of_tasks(session: AsyncSession, phase_ids: Collection[str]) -
 
 
 async def standing_of_steps(session: AsyncSession, task_ids: Collection[str]) -> Mapping[str, Sequence[Standing]]:
-    """By task: its steps, those of one status as one."""
-    columns = (Step.task_id, Step.status, func.min(Step.started_at), func.max(Step.completed_at))
-    query = select(*columns).where(Step.task_id.in_(task_ids)).group_by(Step.task_id, Step.status)
+    """By task: its steps, those that count for one status as one."""
+    alone = (Step.action == DEPLOYMENT_ACTION) & (Step.status == ChildStatus.FAILED)  # as Step.counted_status
+    counted = case((alone, literal_column(f"'{ChildStatus.SUCCEEDED}'")), else_=Step.status).label("counted")
+    columns = (Step.task_id, counted, func.min(Step.started_at), func.max(Step.completed_at))
+    query = select(*columns).where(Step.task_id.in_(task_ids)).group_by(Step.task_id, counted)
     return _standings(await session.execute(query))
 
 
@@ -212,12 +215,12 @@ async def steps_of_task(session: AsyncSession, task_id: str) -> Sequence[Step]:
 
 
 async def first_failure(session: AsyncSession, run_id: str) -> tuple[Step, Task, Phase] | None:
-    """The step of a run that failed first, and where it stands."""
+    """The step by which a run failed first, and where it stands."""
     query = (
         select(Step, Task, Phase)
         .join(Task, Step.task_id == Task.id)
         .join(Phase, Task.phase_id == Phase.id)
-        .where(Phase.run_id == run_id, Step.status == ChildStatus.FAILED)
+        .where(Phase.run_id == run_id, Step.status == ChildStatus.FAILED, Step.action != DEPLOYMENT_ACTION)
         .order_by(Step.completed_at, Step.id)
         .limit(1)
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -186,14 +187,29 @@ async def pending_by_hand(session: AsyncSession) -> Sequence[str]:
     return (await session.scalars(query.order_by(Deployment.requested_at, Deployment.id))).all()
 
 
+async def submit_again(session: AsyncSession, deployment_id: str, now: datetime) -> None:
+    """Make what was done with the deployment's entry due once more; one that is not done yet stays as it is."""
+    entry = update(OutboxEntry).where(OutboxEntry.deployment_id == deployment_id, OutboxEntry.done_at.is_not(None))
+    await session.execute(entry.values(done_at=None, tries=0, next_at=now))
+
+
+async def unsubmitted(session: AsyncSession, release_ids: Collection[str]) -> Sequence[Deployment]:
+    """Pending deployments of these releases whose jobs the API does not submit itself."""
+    submitted = select(OutboxEntry.id).where(OutboxEntry.deployment_id == Deployment.id).exists()
+    query = select(Deployment).where(
+        Deployment.release_id.in_(release_ids), Deployment.status == DeploymentStatus.PENDING, ~submitted
+    )
+    return (await session.scalars(query.order_by(Deployment.id))).all()
+
+
 async def entries_of_deployment(session: AsyncSession, deployment_id: str) -> int:
     query = select(func.count()).select_from(OutboxEntry).where(OutboxEntry.deployment_id == deployment_id)
     return await session.scalar(query) or 0
 
 
-async def approval(session: AsyncSession, approval_id: str) -> ReleaseApproval | None:
-    """Locked: it is not revoked while somebody relies on it."""
-    found: ReleaseApproval | None = await session.get(ReleaseApproval, approval_id, with_for_update=True)
+async def approval(session: AsyncSession, approval_id: str, *, lock: bool = False) -> ReleaseApproval | None:
+    """Locked, it is not revoked while somebody relies on it."""
+    found: ReleaseApproval | None = await session.get(ReleaseApproval, approval_id, with_for_update=lock or None)
     return found
 
 

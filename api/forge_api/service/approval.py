@@ -73,7 +73,7 @@ async def revoke_approval(platform: Platform, actor: Actor, approval_id: str) ->
     """From now on nothing is deployed by it; what was deployed stays."""
     now = platform.now()
     async with platform.database.write() as session:
-        approval = await release_query.approval(session, approval_id)
+        approval = await release_query.approval(session, approval_id, lock=True)
         if approval is None:
             raise not_found(f"approval {approval_id}")
         _check_permission(platform, actor, approval.environment)

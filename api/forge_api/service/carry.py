@@ -6,13 +6,15 @@ what its job came to becomes the deployment's status.
 
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from forge_api.db import query, release_query
 from forge_api.db.release_tables import Deployment, DeploymentStatus, Release, ReleaseTrigger
 from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
 from forge_runtime import subject
 from forge_runtime.bus.port import Bus, Conflict
 from forge_runtime.envelope import Envelope
-from forge_runtime.job import Git, JobState, ReleaseData, RequestedDeployment, encode
+from forge_runtime.job import NO_APPROVAL, Approval, Git, JobState, ReleaseData, RequestedDeployment, encode, utc_text
 from forge_runtime.outage import ride_out
 from forge_runtime.run import RunRecord, decode_run
 
@@ -28,6 +30,8 @@ async def submit_deployment(platform: Platform, deployment_id: str) -> None:
         release = await release_query.release(session, deployment.release_id)
         assert release is not None
         trigger = await release_query.trigger(session, release.id)
+        aliases = await release_query.aliases(session, [release.id])
+        approval = await _approval(session, deployment)
         repository = await query.repository(session, release.repository)
         assert repository is not None
     if deployment.status != DeploymentStatus.PENDING:
@@ -42,9 +46,10 @@ async def submit_deployment(platform: Platform, deployment_id: str) -> None:
             release_number=release.release_number,
             oci_uri=release.oci_uri,
             oci_digest=release.oci_digest,
+            aliases=tuple(alias.alias for alias in aliases),
         ),
         RequestedDeployment(id=deployment.id, environment=deployment.environment),
-        approval=deployment.approval_id,
+        approval,
     )
     opened = (await ledger.open(job)).record
     if opened.state is JobState.QUEUED:
@@ -63,6 +68,14 @@ async def create_run_record(bus: Bus, record: RunRecord) -> None:
     except Conflict:
         entry = await bus.runs.get(key)
         assert entry is None or decode_run(entry.value) == record, f"{key} holds another run"
+
+
+async def _approval(session: AsyncSession, deployment: Deployment) -> Approval:
+    if deployment.approval_id is None:
+        return NO_APPROVAL
+    found = await release_query.approval(session, deployment.approval_id)
+    assert found is not None
+    return Approval(id=found.id, approved_by=found.approver, approved_at=utc_text(found.approved_at.timestamp()))
 
 
 def _run_record(deployment: Deployment, release: Release, trigger: ReleaseTrigger, clone_url: str) -> RunRecord:

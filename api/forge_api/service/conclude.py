@@ -11,6 +11,7 @@ from typing import Any
 
 from forge_api.db import query
 from forge_api.db.tables import Run
+from forge_api.service.deployed import abandon_deployments
 from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.projection import fetch_documents, first_error, project
 from forge_api.service.rows import finish_step, roll_up
@@ -54,7 +55,7 @@ async def merge_records(platform: Platform, run_id: str, end: End | None) -> Non
     async with platform.database.write() as session:
         run = await query.run(session, run_id, lock=True)
         assert run is not None
-        await project(session, run, events, documents)
+        await project(session, run, events, documents, platform.settings.environments)
         if end is None:
             return
         cancelled = run.status == RunStatus.CANCELLED or _reason(flag) == CancelReason.CANCELLED
@@ -62,6 +63,7 @@ async def merge_records(platform: Platform, run_id: str, end: End | None) -> Non
             if not STEP.final(step.status):
                 finish_step(step, _closing(step.status, cancelled), end.at)
         await session.flush()
+        await abandon_deployments(session, run, end.at)
         phases = await roll_up(session, run_id)
         if RUN.final(run.status):
             return

@@ -177,7 +177,7 @@ async def _check_approval(
         if environment.requires_approval:
             raise invalid("approval_id", f"{environment.name} requires an approval", reason=APPROVAL)
         return
-    approval = await release_query.approval(session, request.approval_id)
+    approval = await release_query.approval(session, request.approval_id, lock=True)
     if approval is None or (approval.release_id, approval.environment) != (request.release_id, environment.name):
         raise invalid("approval_id", f"is no approval of this release for {environment.name}", reason=APPROVAL)
     worth = standing(approval, now)

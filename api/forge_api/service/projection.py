@@ -15,10 +15,13 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
-from forge_api.db.tables import Run, Step
-from forge_api.service.rows import plan_rows, roll_up_from
+from forge_api.db.tables import Run, Step, TriggerType
+from forge_api.environment import Environments, Origin, automatic
+from forge_api.service.deployed import data_of, settle_deployments
+from forge_api.service.rows import deployment_rows, plan_rows, roll_up_from
 from forge_runtime.bus.port import BadObject, Bus
-from forge_runtime.event import Event, StepAddress
+from forge_runtime.event import Event, EventKind, StepAddress
+from forge_runtime.job import ReleaseData
 from forge_runtime.status import RUN, STEP, Change, ChildStatus, RunStatus, reach
 from forgec import ids
 from forgec.plan.digest import read_plan
@@ -50,14 +53,17 @@ async def fetch_documents(bus: Bus, run: Run, events: Sequence[Event]) -> Docume
     return Documents(plan=plan, discovery=discovery)
 
 
-async def project(session: AsyncSession, run: Run, events: Sequence[Event], documents: Documents) -> None:
+async def project(
+    session: AsyncSession, run: Run, events: Sequence[Event], documents: Documents, environments: Environments
+) -> None:
     """Merge events of one run, whose row is locked."""
     plan_digest, discovery_digest = _digests(events)
     if documents.plan is not None and run.plan_digest is None:
-        await plan_rows(session, run.id, documents.plan)
+        await plan_rows(session, run.id, documents.plan, automatic(environments, [origin_of(run)]))
         run.plan_digest = plan_digest
     if documents.discovery is not None and run.discovery_digest is None:
         run.discovery_output, run.discovery_digest = documents.discovery, discovery_digest
+    await deployment_rows(session, run.id, _deployments(events))
     steps = await _steps_of(session, run.id, events)
     changed = [step for event in events if (step := _project_step(run, steps, event)) is not None]
     if changed:
@@ -65,6 +71,32 @@ async def project(session: AsyncSession, run: Run, events: Sequence[Event], docu
     if any(step.status == ChildStatus.FAILED for step in changed):
         await session.flush()
         run.error = await first_error(session, run.id)
+    await settle_deployments(session, events)
+
+
+def origin_of(run: Run) -> Origin:
+    """What a release of this run comes from."""
+    if run.trigger_type == TriggerType.PUSH and run.tag is not None:
+        return Origin("tag")
+    if run.trigger_type == TriggerType.PUSH and run.branch is not None:
+        return Origin("branch_push", run.branch)
+    return Origin("manual")
+
+
+def _deployments(events: Sequence[Event]) -> set[tuple[str, str]]:
+    """The deployments that the events tell of, by project and environment: that there will be one, or how it went."""
+    found = set()
+    for event in events:
+        if event.address is None:
+            continue
+        if event.kind is EventKind.RELEASE and event.status == ChildStatus.SUCCEEDED:
+            data = data_of(event, ReleaseData)
+            requested = () if data is None else data.deployments
+            found |= {(event.address.project, deployment.environment) for deployment in requested}
+        environment = ids.deployment_environment(event.address.step)
+        if event.kind is EventKind.DEPLOYMENT and environment is not None:
+            found.add((event.address.project, environment))
+    return found
 
 
 async def _steps_of(session: AsyncSession, run_id: str, events: Sequence[Event]) -> dict[str, Step]:

@@ -17,6 +17,7 @@ import msgspec
 from forge_api.db import query
 from forge_api.service.batch import batches
 from forge_api.service.conclude import End, merge_records
+from forge_api.service.deployed import settle_deployments
 from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.projection import fetch_documents, project
 from forge_runtime.bus.port import EventDelivery
@@ -60,19 +61,23 @@ async def settle(platform: Platform, deliveries: Sequence[EventDelivery]) -> Non
 
 
 async def project_events(platform: Platform, run_id: str, events: Sequence[Event]) -> None:
-    """Merge events of one run. Those of a run that this database does not have change nothing."""
+    """Merge events of one run, or of a deployment that stands for one. Those of what this database does not have change
+    nothing."""
     of_work = [event for event in events if event.kind is not EventKind.FINISH]
     if of_work:
         async with platform.database.read() as session:
             known = await query.run(session, run_id)
         if known is None:
-            _log.warning("events of an unknown run", extra={"run_id": run_id, "events": len(of_work)})
+            async with platform.database.write() as session:
+                told = await settle_deployments(session, of_work)
+            if not told:
+                _log.warning("events of an unknown run", extra={"run_id": run_id, "events": len(of_work)})
         else:
             documents = await fetch_documents(platform.ledger(BACKGROUND_PATIENCE_S).bus, known, of_work)
             async with platform.database.write() as session:
                 run = await query.run(session, run_id, lock=True)
                 assert run is not None
-                await project(session, run, of_work, documents)
+                await project(session, run, of_work, documents, platform.settings.environments)
     for event in events:
         if event.kind is EventKind.FINISH:
             failure = None if event.status == ENGINE_SUCCEEDED else _failure(event)

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from forge_api.db import query
+from forge_api.db import query, release_query
 from forge_api.db.tables import OutboxEntry, OutboxKind, Run
-from forge_api.service.conclude import End, merge_records
+from forge_api.service.conclude import End, merge_records, record_events
+from forge_api.service.deployed import settle_deployments
 from forge_api.service.outbox import BY
 from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
 from forge_runtime.engine.port import WorkflowPhase, WorkflowStatus
@@ -41,7 +42,8 @@ async def run_sweeper(platform: Platform) -> None:
 
     async def unsettled() -> Sequence[str]:
         async with platform.database.read() as session:
-            return await query.unsettled_runs(session)
+            runs = await query.unsettled_runs(session)
+            return [*runs, *await release_query.pending_by_hand(session)]
 
     await Sweeper(platform.ledger(BACKGROUND_PATIENCE_S), unsettled).run()
 
@@ -57,6 +59,21 @@ async def reconcile(platform: Platform) -> None:
             raise
         except Exception:
             _log.exception("run cannot be reconciled; the others go on", extra={"run_id": run_id})
+    await _reconcile_deployments(platform)
+
+
+async def _reconcile_deployments(platform: Platform) -> None:
+    """Those that stand for a run: what their records say, and a new submission of one that has lost its own."""
+    now = platform.now()
+    async with platform.database.read() as session:
+        pending = await release_query.pending_by_hand(session)
+    for deployment_id in pending:
+        records = await platform.ledger(BACKGROUND_PATIENCE_S).records(deployment_id)
+        async with platform.database.write() as session:
+            if records:
+                await settle_deployments(session, record_events(records, now))
+            else:
+                await release_query.submit_again(session, deployment_id, now)
 
 
 async def _reconcile_run(platform: Platform, run_id: str) -> None:

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from forge_api.db import release_query
 from forge_api.db.release_tables import (
     ApprovalStatus,
     Deployment,
@@ -13,6 +16,7 @@ from forge_api.db.release_tables import (
     ReleaseArtifact,
     ReleaseTrigger,
 )
+from forge_api.db.tables import Run
 from forge_api.release_wire import (
     AliasView,
     ApprovalView,
@@ -24,6 +28,8 @@ from forge_api.release_wire import (
     ReleaseView,
     TriggerView,
 )
+from forge_api.wire import DeploymentOfRun, ReleaseOfRun
+from forgec import ids
 
 
 def release_summary(release: Release, aliases: Sequence[ReleaseAlias]) -> ReleaseSummary:
@@ -72,6 +78,27 @@ def standing(approval: ReleaseApproval, now: datetime) -> ApprovalStatus:
     if approval.status == ApprovalStatus.ACTIVE and over:
         return ApprovalStatus.EXPIRED
     return ApprovalStatus(approval.status)
+
+
+async def releases_of_run(session: AsyncSession, run: Run) -> list[ReleaseOfRun]:
+    """What a run released, or found released, with where that is."""
+    found = await release_query.releases_of_run(session, run.id, run.repository, run.commit_sha, ids.RELEASE_PHASE)
+    if not found:
+        return []
+    release_ids = [release.id for release in found]
+    aliases = await release_query.aliases(session, release_ids)
+    deployments = await release_query.deployments_of_releases(session, release_ids)
+    return [
+        ReleaseOfRun(
+            **{name: value for name, value in _fields(release, aliases).items() if name in ReleaseOfRun.model_fields},
+            deployments=[
+                DeploymentOfRun.model_validate(deployment, from_attributes=True)
+                for deployment in deployments
+                if deployment.release_id == release.id
+            ],
+        )
+        for release in found
+    ]
 
 
 def canonical_id(release: Release) -> str:

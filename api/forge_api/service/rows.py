@@ -9,14 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query
 from forge_api.db.query import Standing
-from forge_api.db.tables import Phase, Step, Task
+from forge_api.db.tables import DEPLOYMENT_ACTION, Phase, Step, Task
 from forge_runtime.status import PHASE, TASK, ChildStatus, Machine, derive
 from forgec import ids
-from forgec.plan.model import PhasePlan, Plan
+from forgec.plan.model import PhasePlan, Plan, ReleaseProject
 from forgec.plan.model import Task as TaskPlan
 
 DISCOVERY_GROUP: Final = 0
 """Groups of a repository count from 1."""
+
+ARTIFACT: Final = "artifact"
+RELEASE: Final = "release"
 
 
 async def discovery_rows(session: AsyncSession, run_id: str) -> None:
@@ -41,8 +44,11 @@ async def discovery_rows(session: AsyncSession, run_id: str) -> None:
     await session.flush()
 
 
-async def plan_rows(session: AsyncSession, run_id: str, plan: Plan) -> None:
-    """Every phase, task and step of the plan. A phase without tasks is skipped from the start, and shown so."""
+async def plan_rows(session: AsyncSession, run_id: str, plan: Plan, environments: Sequence[str]) -> None:
+    """Every phase, task and step of the plan. A phase without tasks is skipped from the start, and shown so.
+
+    `environments` are those that take a release of this run by themselves.
+    """
     phases = [(group.number, phase) for group in plan.groups for phase in group.phases]
     for number, phase in phases:
         status = ChildStatus.PENDING if phase.units else ChildStatus.SKIPPED
@@ -54,6 +60,62 @@ async def plan_rows(session: AsyncSession, run_id: str, plan: Plan) -> None:
     for _, phase in phases:
         session.add_all(step for task in _tasks(phase) for step in _steps(run_id, phase.name, task))
     await session.flush()
+    released = [project for unit in plan.release for project in unit.projects]
+    if released:
+        last = max((number for number, _ in phases), default=DISCOVERY_GROUP)
+        await _release_rows(session, run_id, last + 1, released, environments)
+
+
+async def _release_rows(
+    session: AsyncSession, run_id: str, group: int, released: Sequence[ReleaseProject], environments: Sequence[str]
+) -> None:
+    """A phase of its own: of each project its artifacts, the release, the deployments that it comes to by itself."""
+    phase = ids.RELEASE_PHASE
+    session.add(_phase(run_id, phase, group, ChildStatus.PENDING))
+    await session.flush()
+    session.add_all(_task(run_id, phase, project.project, project.path) for project in released)
+    await session.flush()
+    for project in released:
+        artifacts = sorted(project.artifacts)
+        for position, name in enumerate(artifacts):
+            session.add(_release_step(run_id, project.project, ids.artifact_step(name), ARTIFACT, position))
+        release = _release_step(run_id, project.project, ids.RELEASE_STEP, RELEASE, len(artifacts))
+        session.add(release)
+        for environment in environments if project.deploy else ():
+            session.add(_deployment_step(run_id, project.project, environment, release.position + 1))
+    await session.flush()
+
+
+async def deployment_rows(session: AsyncSession, run_id: str, wanted: Collection[tuple[str, str]]) -> None:
+    """The steps of deployments (project, environment) that no plan told of: which there are, a release says."""
+    of_release = {ids.step_id(run_id, ids.RELEASE_PHASE, project, ids.RELEASE_STEP) for project, _ in wanted}
+    releases = {step.task_id: step for step in await query.steps_of_ids(session, of_release)}
+    for project, environment in sorted(wanted):
+        release = releases.get(ids.task_id(run_id, ids.RELEASE_PHASE, project))
+        if release is None:
+            continue
+        step = _deployment_step(run_id, project, environment, release.position + 1)
+        if await query.step(session, step.id) is None:
+            session.add(step)
+    await session.flush()
+
+
+def _deployment_step(run_id: str, project: str, environment: str, position: int) -> Step:
+    return _release_step(run_id, project, ids.deployment_step(environment), DEPLOYMENT_ACTION, position)
+
+
+def _release_step(run_id: str, project: str, name: str, action: str, position: int) -> Step:
+    phase = ids.RELEASE_PHASE
+    return Step(
+        id=ids.step_id(run_id, phase, project, name),
+        task_id=ids.task_id(run_id, phase, project),
+        name=name,
+        position=position,
+        action=action,
+        target="",
+        status=ChildStatus.PENDING,
+        attempt=0,
+    )
 
 
 def finish_step(step: Step, status: ChildStatus, at: datetime) -> None:
@@ -105,7 +167,8 @@ async def roll_up_from(session: AsyncSession, steps: Collection[Step]) -> None:
 
 
 def _standing(row: Step | Task) -> Standing:
-    return Standing(row.status, row.started_at, row.completed_at)
+    status = row.counted_status if isinstance(row, Step) else row.status
+    return Standing(status, row.started_at, row.completed_at)
 
 
 def _tasks(phase: PhasePlan) -> Iterator[TaskPlan]:

@@ -15,9 +15,10 @@ from forge_api.service import audit
 from forge_api.service.audit import Actor, Resource
 from forge_api.service.idempotency import Asked
 from forge_api.service.platform import Platform
+from forge_api.service.release_view import releases_of_run
 from forge_api.service.repository import fold, registered
 from forge_api.service.rows import discovery_rows, finish_step, roll_up
-from forge_api.service.view import run_summary, run_view
+from forge_api.service.view import Below, run_summary, run_view
 from forge_api.settings import RUNS_ACTIVE_MAX
 from forge_api.wire import CreateRun, RunPage, RunSummary, RunView
 from forge_runtime.status import RUN, ChildStatus, RunStatus
@@ -83,11 +84,14 @@ async def create_run(
 async def get_run(platform: Platform, run_id: str, *, discovery: bool) -> RunView:
     async with platform.database.read() as session:
         run = await _existing(session, run_id)
-        phases = await query.phases(session, run_id)
-        tasks = await query.tasks(session, run_id)
-        steps = await query.steps(session, run_id)
+        below = Below(
+            phases=await query.phases(session, run_id),
+            tasks=await query.tasks(session, run_id),
+            steps=await query.steps(session, run_id),
+            releases=await releases_of_run(session, run),
+        )
         output = await query.discovery_output(session, run_id) if discovery else None
-        return run_view(run, phases, tasks, steps, output)
+        return run_view(run, below, output)
 
 
 async def list_runs(platform: Platform, filters: RunFilter, limit: int, offset: int) -> RunPage:

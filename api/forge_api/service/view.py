@@ -2,22 +2,32 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from forge_api.db.schema import Document
 from forge_api.db.tables import Phase, Run, Step, Task
-from forge_api.wire import PhaseView, RunSummary, RunView, StepView, TaskView
+from forge_api.wire import PhaseView, ReleaseOfRun, RunSummary, RunView, RunWarning, StepView, TaskView
 from forge_runtime.status import ChildStatus
+from forgec.ids import RELEASE_PHASE
 
 
 def run_summary(run: Run) -> RunSummary:
     return RunSummary(**_run_fields(run))
 
 
-def run_view(
-    run: Run, phases: Sequence[Phase], tasks: Sequence[Task], steps: Sequence[Step], discovery: Document | None
-) -> RunView:
-    """Nested, in the order given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Below:
+    """What hangs below a run, in the order in which it is shown."""
+
+    phases: Sequence[Phase]
+    tasks: Sequence[Task]
+    steps: Sequence[Step]
+    releases: list[ReleaseOfRun]
+
+
+def run_view(run: Run, below: Below, discovery: Document | None) -> RunView:
+    phases, tasks, steps = below.phases, below.tasks, below.steps
     steps_of: defaultdict[str, list[StepView]] = defaultdict(list)
     for step in steps:
         steps_of[step.task_id].append(step_view(step))
@@ -28,6 +38,8 @@ def run_view(
         **_run_fields(run),
         plan_digest=run.plan_digest,
         phases=[_phase_view(phase, tasks_of[phase.id]) for phase in phases],
+        releases=below.releases,
+        warnings=_warnings(tasks, steps),
         discovery=discovery,
     )
 
@@ -60,6 +72,22 @@ def step_view(step: Step) -> StepView:
         completed_at=step.completed_at,
         logs_url=f"/v1/steps/{step.id}/logs" if step.logs_s3_key else None,
     )
+
+
+def _warnings(tasks: Sequence[Task], steps: Sequence[Step]) -> list[RunWarning]:
+    """Failed deployments: the release that they were of is out, and the run went on."""
+    projects = {task.id: task.project_name for task in tasks}
+    return [
+        RunWarning(
+            code=str((step.error or {}).get("code", "INTERNAL")),
+            message=str((step.error or {}).get("message", "the deployment failed")),
+            phase=RELEASE_PHASE,
+            project=projects[step.task_id],
+            step=step.name,
+        )
+        for step in steps
+        if step.status == ChildStatus.FAILED and step.counted_status != step.status
+    ]
 
 
 def _phase_view(phase: Phase, tasks: list[TaskView]) -> PhaseView:
