@@ -44,7 +44,7 @@ class StepLog:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         bytes_max: int = LOG_BYTES_MAX,
     ) -> None:
-        """`spool` is a file that is not there yet; `new_store` is asked for at the first line."""
+        """`spool` is a file that is not there yet, nor is its directory; `new_store` is asked for at the first line."""
         self._spool = spool
         self._file: IO[bytes] | None = None
         self._send = send
@@ -74,6 +74,7 @@ class StepLog:
             self._full = True
             record = _record(stamp, f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
         if self._file is None:
+            self._spool.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._spool.open("xb")
             self._store = self._new_store()
             self._store.begin(self._spool)

@@ -28,6 +28,8 @@ def configure_logging(component: str, *, stream: TextIO | None = None, level: in
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # None of this is in a line, and finding it out would cost more than writing one.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.getLogger("nats").setLevel(logging.WARNING)  # it reports each reconnect attempt as an error of its own
 
 

@@ -43,7 +43,7 @@ class Attempts:
             worker="worker-1",
             component="worker.releases",
             attempt=self._count,
-            scratch=own / "scratch",
+            folder=own / "scratch",
             documents=_NoDocuments(),
             results=StoredResults(Ledger(MemoryBus(), 0.0), blob, job.run_id),
             log=log,

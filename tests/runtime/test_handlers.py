@@ -78,7 +78,7 @@ class Bench:
             worker="worker-1",
             component="worker.tasks",
             attempt=1,
-            scratch=scratch,
+            folder=scratch,
             documents=self.documents,
             results=StoredResults(Ledger(MemoryBus(), 0.0), blob, self.run.run_id),
             log=log,

@@ -158,14 +158,17 @@ class Attempt:
         execution = Execution(self._bench, record, self._component)
         work = asyncio.create_task(execution.run())
         self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._tell, record)
-        beats = asyncio.create_task(self._beat(record))
-        drained = asyncio.create_task(self._bench.drain.wait())
-        ends: set[asyncio.Future[Any]] = {work, beats, raised, drained}
+        lease_end = time.monotonic() + record.job.limits.heartbeat_s
+        beats: asyncio.Task[None] | None = None
+        ends: set[asyncio.Future[Any]] = {work, raised, self._bench.drain.told}
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, timeout=_pause_s(record), return_when=asyncio.FIRST_COMPLETED)
+            if not any(end.done() for end in ends):  # most jobs last longer than this; the first beat is due
+                beats = asyncio.create_task(self._beat(record, lease_end))
+                await asyncio.wait({*ends, beats}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 await self._conclude(execution, work.result())
-            elif beats.done():
+            elif beats is not None and beats.done():
                 await end_tasks(work)
                 self._bench.meter.lease_lost(self._queue.pool)
                 _log.warning("lease lost, work stopped; nothing is recorded", extra={"error.code": "LEASE_LOST"})
@@ -177,18 +180,16 @@ class Attempt:
                 await self._requeue(record, after_s=0.0, counted=False)
         finally:
             self._telling.cancel()
-            await end_tasks(work, beats, drained, *(() if self._told is None else (self._told,)))
+            await end_tasks(*(task for task in (work, beats, self._told) if task is not None))
 
     def _tell(self, record: JobRecord) -> None:
         """That it began, beside the work."""
         if self._told is None:
             self._told = asyncio.create_task(self._ledger.publish_running(record))
 
-    async def _beat(self, record: JobRecord) -> None:
-        """Renew lease and ack wait, three times a lease; returns when the lease is another's or has run out."""
-        lease_s = record.job.limits.heartbeat_s
-        lease_end = time.monotonic() + lease_s
-        pause_s = lease_s / lease.BEATS_PER_LEASE
+    async def _beat(self, record: JobRecord, lease_end: float) -> None:
+        """Renew lease and ack wait now and three times a lease; returns when the lease is another's or has run out."""
+        pause_s = 0.0
         while True:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
@@ -202,8 +203,8 @@ class Attempt:
                 continue
             if isinstance(renewed, Refused):
                 return
-            lease_end = began + lease_s
-            pause_s = lease_s / lease.BEATS_PER_LEASE
+            lease_end = began + record.job.limits.heartbeat_s
+            pause_s = _pause_s(record)
 
     async def _renew(self) -> Standing | Refused:
         with suppress(BusUnavailable):  # the lease is what counts; a message that comes early finds the job held
@@ -326,3 +327,8 @@ class Attempt:
     def _cancelled(self, flag: CancelFlag) -> Outcome:
         error = cancelled_error(flag, self._component, self._ledger.clock())
         return Outcome(status=JobState.CANCELLED, error=error)
+
+
+def _pause_s(record: JobRecord) -> float:
+    """Between two beats."""
+    return record.job.limits.heartbeat_s / lease.BEATS_PER_LEASE

@@ -13,7 +13,7 @@ from forge_runtime.blob import Blob, BlobUnavailable
 from forge_runtime.bus.port import Bus, BusUnavailable
 from forge_runtime.envelope import address_of
 from forge_runtime.folder import remove_folder
-from forge_runtime.job import Job, JobRecord, JobState, JobType, new_error
+from forge_runtime.job import Job, JobRecord, JobType
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog
 from forge_runtime.log_store import LogStore, log_key
@@ -32,6 +32,23 @@ LOG_STORE_S: Final = 60.0
 _log = logging.getLogger(__name__)
 
 
+class Drain:
+    """Set when work must be handed back. All attempts wait for one future, which must not be cancelled."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Future[None] | None = None
+
+    @property
+    def told(self) -> "asyncio.Future[None]":
+        if self._told is None:
+            self._told = asyncio.get_running_loop().create_future()
+        return self._told
+
+    def set(self) -> None:
+        if not self.told.done():
+            self.told.set_result(None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """What all attempts of a worker share. `drain` is set when work must be handed back."""
@@ -45,7 +62,7 @@ class Bench:
     scratch: Path
     meter: Meter = field(default_factory=Unmetered)
     tracer: Tracer = field(default_factory=Untraced)
-    drain: asyncio.Event = field(default_factory=asyncio.Event)
+    drain: Drain = field(default_factory=Drain)
     flags: Flags = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,25 +82,19 @@ class Execution:
         """The handler's outcome within the job's limits; what it raises becomes an error of ours."""
         bench, record = self.bench, self.record
         folder = bench.scratch / f"{record.job.job_id}-{record.attempt_nonce}"
-        try:
-            async with _folder(folder), self._kept_log(folder / "log") as log:
-                context = JobContext(
-                    worker=bench.worker,
-                    component=self.component,
-                    attempt=record.starts,
-                    scratch=folder / "files",
-                    documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
-                    results=StoredResults(bench.ledger, bench.blob, record.job.run_id),
-                    log=log,
-                    clock=bench.ledger.clock,
-                    trace=Trace(attempt_context(record), bench.tracer, bench.ledger.clock),
-                )
-                context.scratch.mkdir()
-                return await _handle(bench.handlers[record.job.type], record.job, context)
-        except OSError as error:
-            message = f"worker {bench.worker} could not make the job's directory: {error}"
-            infra = new_error("INTERNAL", "infra", message, component=self.component, now=bench.ledger.clock())
-            return Outcome(status=JobState.FAILED, error=infra)
+        async with _removed(folder), self._kept_log(folder / "log") as log:
+            context = JobContext(
+                worker=bench.worker,
+                component=self.component,
+                attempt=record.starts,
+                folder=folder / "files",
+                documents=_BusDocuments(bench.bus, bench.ledger.patience_s),
+                results=StoredResults(bench.ledger, bench.blob, record.job.run_id),
+                log=log,
+                clock=bench.ledger.clock,
+                trace=Trace(attempt_context(record), bench.tracer, bench.ledger.clock),
+            )
+            return await _handle(bench.handlers[record.job.type], record.job, context)
 
     @asynccontextmanager
     async def _kept_log(self, spool: Path) -> AsyncIterator[StepLog]:
@@ -134,24 +145,13 @@ def _log_key_of(record: JobRecord) -> str:
 
 
 @asynccontextmanager
-async def _folder(path: Path) -> AsyncIterator[None]:
-    """A directory of this attempt's own, for as long as it lasts."""
-    path.mkdir(parents=True)  # noqa: ASYNC240 - one of ours, on a local disk
+async def _removed(path: Path) -> AsyncIterator[None]:
+    """A directory that work may make, gone afterwards."""
     try:
         yield
     finally:
-        if not _remove_empty(path):
+        if path.exists():  # noqa: ASYNC240 - a look at a local disk
             await asyncio.to_thread(remove_folder, path)
-
-
-def _remove_empty(path: Path) -> bool:
-    """At once what work leaves that left nothing: the directory, and in it the empty one of its files."""
-    try:
-        (path / "files").rmdir()
-        path.rmdir()
-    except OSError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)
