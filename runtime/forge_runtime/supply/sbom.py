@@ -19,7 +19,7 @@ from forge_runtime.process import Program, run_process
 from forgec.plan.digest import canonical_json, digest_of
 
 Format = Literal["syft-json", "spdx-json"]
-Kind = Literal["dir", "file", "oci-archive"]
+Kind = Literal["dir", "file", "oci-archive", "oci-dir"]
 
 MEDIA_TYPES: Final[dict[Format, str]] = {
     "syft-json": "application/vnd.syft+json",
