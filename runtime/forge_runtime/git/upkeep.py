@@ -112,7 +112,10 @@ class Upkeep:
 
         Unless it was another disk, which has nothing to do with how full this one is.
         """
-        if shutil.disk_usage(self._shelf.root).free > self._limits.spare_bytes:
+        try:
+            if shutil.disk_usage(self._shelf.root).free > self._limits.spare_bytes:
+                return 0
+        except OSError:
             return 0
         evicted = await self.evict()
         for entry in sorted(self._shelf.entries(), key=attrgetter("last_used")):
@@ -182,13 +185,13 @@ async def _maintain(repository: Path, held: int, *, collect: bool) -> None:
     remove_stale_locks(repository)
     await run("worktree", "prune")
     if collect:
-        # Packs are written anew without what is unreachable, which is then removed when it has been so for two weeks.
+        # Packs are written anew without what is unreachable, which goes when it is two weeks old; the graph as well.
         await run("gc", "--quiet", "--prune=2.weeks.ago")
     else:
         await run("prune", "--expire=2.weeks.ago")
         tasks = ("--task=loose-objects", "--task=incremental-repack")
         await run("maintenance", "run", "--quiet", *tasks)
-    await run("commit-graph", "write", "--reachable", "--split", "--no-progress")
+        await run("commit-graph", "write", "--reachable", "--split", "--no-progress")
 
 
 def disk_bytes(folder: Path) -> int:

@@ -163,20 +163,13 @@ def test_spellings_of_one_repository_share_an_entry(cache: GitCache, origin: Pat
     assert run(found(cache, f"file://{origin}/", sha)) == run(found(cache, f"file://{origin}", sha))
 
 
-def test_checkouts_of_three_processes_side_by_side_all_succeed(origin: Path, tmp_path: Path) -> None:
-    sha = commit(origin, "second\n")
+def test_480_checkouts_of_24_jobs_in_three_processes_all_succeed(origin: Path, tmp_path: Path) -> None:
+    commits = [commit(origin, f"version {number}\n") for number in range(5)]
     script = Path(__file__).with_name("worktrees.py")
+    command = [sys.executable, str(script), str(tmp_path / "cache"), f"file://{origin}"]
     workers = [
         subprocess.Popen(
-            [
-                sys.executable,
-                str(script),
-                str(tmp_path / "cache"),
-                f"file://{origin}",
-                sha,
-                str(tmp_path / str(n)),
-                "8",
-            ],
+            [*command, str(tmp_path / str(n)), "8", "20", *commits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -194,7 +187,7 @@ def test_checkouts_of_three_processes_side_by_side_all_succeed(origin: Path, tmp
         worker.stdin.flush()
     outputs = [worker.communicate(timeout=100) for worker in workers]
 
-    assert outputs == [("0\n", "")] * 3
+    assert outputs == [("0 160\n", "")] * 3
     repositories = list((tmp_path / "cache" / "repositories").iterdir())
     assert len(repositories) == 1
     assert not list((repositories[0] / "worktrees").glob("*"))

@@ -1,6 +1,5 @@
 """Repositories of the cache that are no longer what git wrote, and disks that are full: the next job works."""
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError, GitFailed
+from forge_runtime.git.shelf import Shelf
+from forge_runtime.git.upkeep import Upkeep, UpkeepLimits
 
 pytestmark = pytest.mark.usefixtures("real_git")
 
@@ -175,6 +176,7 @@ async def test_whoever_uses_a_repository_keeps_it_when_it_is_found_damaged(
     cache: GitCache, origin: Path, tmp_path: Path
 ) -> None:
     sha = git(origin, "rev-parse", "main")
+    upkeep = Upkeep(Shelf(tmp_path / "cache", patience_s=60), UpkeepLimits())
 
     async with cache.checkout(f"file://{origin}", sha, tmp_path / "first") as first:
         old = repositories(tmp_path)[0]
@@ -182,20 +184,13 @@ async def test_whoever_uses_a_repository_keeps_it_when_it_is_found_damaged(
         assert await check_out(cache, origin, tmp_path / "second") == 20
         head = git(first, "rev-parse", "HEAD")
         during = repositories(tmp_path)
-        stop = asyncio.Event()
-        await until_round_is_over(cache, stop)
+        assert await upkeep.evict() == 0
         assert old.exists()
-    await until_round_is_over(cache, asyncio.Event())
+    assert await upkeep.evict() == 1
 
     assert head == sha
     assert len(during) == 2
     assert repositories(tmp_path) == [path for path in during if path != old]
-
-
-async def until_round_is_over(cache: GitCache, stop: asyncio.Event) -> None:
-    """One round of upkeep, as `maintain` does it."""
-    await cache._upkeep.round()
-    stop.set()
 
 
 async def test_damage_of_the_server_condemns_nothing_of_ours(cache: GitCache, origin: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""A worker process that makes checkouts from a shared cache; prints how many failed.
+"""A worker process that makes checkouts from a shared cache; prints how many failed, of how many.
 
-python worktrees.py CACHE URL COMMIT INTO COUNT
+python worktrees.py CACHE URL INTO LANES ROUNDS COMMIT...: so many at a time, each so often, one commit after another
 """
 
 import asyncio
@@ -14,17 +14,24 @@ from forge_runtime.git.command import GitError
 async def check_out(cache: GitCache, url: str, commit: str, into: Path) -> bool:
     try:
         async with cache.checkout(url, commit, into) as root:
-            return (root / "src" / "file").read_text() == "second\n"
+            return (root / "src" / "file").read_text().startswith("version ")
     except GitError as error:
         print(error, file=sys.stderr)
         return False
 
 
-async def main(cache: str, url: str, commit: str, into: str, count: str) -> None:
+async def main(cache: str, url: str, into: str, lanes: str, rounds: str, *commits: str) -> None:
     shared = GitCache(Path(cache), allow_file=True)
-    directories = [Path(into) / str(number) for number in range(int(count))]
-    done = await asyncio.gather(*(check_out(shared, url, commit, directory) for directory in directories))
-    print(done.count(False))
+
+    async def lane(number: int) -> list[bool]:
+        done = []
+        for turn in range(int(rounds)):
+            commit = commits[(number + turn) % len(commits)]
+            done.append(await check_out(shared, url, commit, Path(into) / str(number)))
+        return done
+
+    done = [each for ended in await asyncio.gather(*map(lane, range(int(lanes)))) for each in ended]
+    print(done.count(False), len(done))
 
 
 if __name__ == "__main__":
