@@ -32,7 +32,7 @@ class Attempts:
     async def context(self, job: Job) -> AsyncIterator[JobContext]:
         self._count += 1
         own = self.folder / f"attempt-{self._count}"
-        (own / "scratch").mkdir(parents=True)
+        own.mkdir(parents=True)
         blob = DirectoryBlob(own / "blob")
 
         async def send(_offset: int, _data: bytes) -> None:

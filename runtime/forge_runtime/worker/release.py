@@ -55,7 +55,7 @@ from forge_runtime.render.values import Failure, artifact_values, failures, prim
 from forge_runtime.supply.sign import Signer, SigningFailed, sign_image, signature_reference
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure, refused
 from forgec.adapter.git import GitTree
-from forgec.diagnostic import ForgeError
+from forgec.diagnostic import Code, ForgeError, fail
 from forgec.discovery.resources import InvalidResources, ProjectResources, UnresolvedReferences, read_resources
 
 COMMAND_TIMEOUT_S: Final = 60.0
@@ -200,11 +200,11 @@ class _Making:
         job = self.job
         committed_at = await _committed_at(repository, job.commit_sha)
         resources = await asyncio.to_thread(_read, repository, job.commit_sha, self.payload.project_path)
-        declared = {
-            name: resources.config.artifacts[name] for name in self.artifacts if name in resources.config.artifacts
-        }
-        values = {name: artifact_values(declared[name], self.artifacts[name]) for name in declared}
-        uris = {name: primary_uri(declared[name], self.artifacts[name]) for name in declared}
+        declared = resources.config.artifacts
+        if strangers := self.artifacts.keys() - declared.keys():
+            raise fail(Code.PLAN_INCONSISTENT, f"{', '.join(sorted(strangers))}: built, and no artifact of this commit")
+        values = {name: artifact_values(declared[name], data) for name, data in self.artifacts.items()}
+        uris = {name: primary_uri(declared[name], data) for name, data in self.artifacts.items()}
         return ReleaseContent(
             repository=job.repository,
             project=self.payload.project,
