@@ -37,6 +37,8 @@ from forge_runtime.oci.credentials import BadCredentials, Credentials
 from forge_runtime.oci.mirrors import Mirrors
 from forge_runtime.oci.reference import Reference
 
+BLOB_UNKNOWN: Final = "MANIFEST_BLOB_UNKNOWN"
+
 SLOWEST_BYTES_S: Final = 128 * 1024
 """A transfer may take as long as it would at this pace, and a minute more."""
 
@@ -48,12 +50,12 @@ _log = logging.getLogger(__name__)
 
 
 class RegistryRefused(Exception):
-    """`status` is HTTP's, 0 where there was none; `code` the registry's own word (`DENIED`), where it has one."""
+    """`status` is HTTP's, 0 where there was none; `codes` are the registry's own words (`DENIED`), if it has some."""
 
-    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
+    def __init__(self, message: str, status: int = 0, codes: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.status = status
-        self.code = code
+        self.codes = codes
 
 
 class DigestMismatch(RegistryRefused):
@@ -151,16 +153,17 @@ class Exchange:
         except HttpRefused as refused:
             failure = self._refused(reference, refused)
         except (Unauthorised, BadCredentials) as unauthorised:
-            failure = RegistryRefused(self._mask.text(f"{reference}: {unauthorised}"), 401, "UNAUTHORIZED")
+            failure = RegistryRefused(self._mask.text(f"{reference}: {unauthorised}"), 401, ("UNAUTHORIZED",))
         except HttpAway as away:
             failure = RegistryAway(self._mask.text(f"{reference}: {away}"))
         # Raised here and not in the handlers: what was said before they masked it is not kept in the chain.
         raise failure
 
     def _refused(self, reference: Reference, refused: HttpRefused) -> RegistryRefused:
-        code = _code(refused.body)
-        kind = DigestMismatch if code == "DIGEST_INVALID" else RegistryRefused
-        return kind(self._mask.text(f"{reference}: {refused}"), refused.status, code)
+        codes = _codes(refused.body)
+        # Where a blob is missing, some registries call the manifest's own digest invalid as well.
+        kind = DigestMismatch if "DIGEST_INVALID" in codes and BLOB_UNKNOWN not in codes else RegistryRefused
+        return kind(self._mask.text(f"{reference}: {refused}"), refused.status, codes)
 
     def _log_warning(self, reference: Reference, reply: Reply) -> None:
         """Warnings are for people (distribution specification): they change nothing."""
@@ -187,10 +190,10 @@ class _Errors(Struct, frozen=True):
     errors: tuple[_Error, ...] = ()
 
 
-def _code(body: bytes) -> str:
-    """The first code of an error body, if it is one as the distribution specification has it."""
+def _codes(body: bytes) -> tuple[str, ...]:
+    """Of an error body, if it is one as the distribution specification has it."""
     try:
         errors = msgspec.json.decode(body, type=_Errors).errors
     except (msgspec.MsgspecError, RecursionError):
-        return ""
-    return errors[0].code[:64] if errors else ""
+        return ()
+    return tuple(error.code[:64] for error in errors[:16])

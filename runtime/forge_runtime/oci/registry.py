@@ -14,9 +14,17 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.http import Http, Limits, Request
+from forge_runtime.http import Http, Limits, Reply, Request
 from forge_runtime.oci.credentials import Credentials, GivenCredentials
-from forge_runtime.oci.exchange import SLOWEST_BYTES_S, DigestMismatch, Exchange, Purpose, RegistryAway, RegistryRefused
+from forge_runtime.oci.exchange import (
+    BLOB_UNKNOWN,
+    SLOWEST_BYTES_S,
+    DigestMismatch,
+    Exchange,
+    Purpose,
+    RegistryAway,
+    RegistryRefused,
+)
 from forge_runtime.oci.image import (
     MANIFEST_TYPE,
     Artifact,
@@ -36,6 +44,10 @@ from forgec.plan.digest import digest_of
 
 BLOB_BYTES_MAX: Final = 64 * 1024 * 1024
 """What `get_blob` takes into memory; `download_blob` has no limit but the descriptor's size."""
+
+
+PUTS_MAX: Final = 4
+"""Of one manifest whose blobs the registry had, and then had not."""
 
 
 class RegistryClient:
@@ -59,17 +71,14 @@ class RegistryClient:
 
         `mount_from` is a repository of the same registry where its blobs may lie already.
         """
-        data, descriptor = artifact.encoded(), artifact.descriptor()
+        descriptor = artifact.descriptor()
         if reference.digest not in (None, descriptor.digest):
             raise BadImage(f"{reference} names another digest than that of the manifest, {descriptor.digest}")
         named = reference.tagged(reference.tag) if reference.tag else reference.at(descriptor.digest)
         there = await self.resolve(named)
         listed = None
         if there is None or there.digest != descriptor.digest:
-            for blob in artifact.blobs:
-                await self.put_blob(reference, blob, mount_from=mount_from)
-            reply = await push_manifest(self._exchange, named, MANIFEST_TYPE, data)
-            listed = reply.headers.get("oci-subject")
+            listed = (await self._put(named, artifact, mount_from)).headers.get("oci-subject")
         if artifact.subject is not None and listed != artifact.subject.digest:
             await self._keep(reference.at(artifact.subject.digest), artifact, descriptor)
         return descriptor
@@ -145,6 +154,24 @@ class RegistryClient:
     async def referrers(self, subject: Reference, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """What refers to the manifest that `subject` names by its digest."""
         return await list_referrers(self._exchange, subject, artifact_type)
+
+    async def _put(self, named: Reference, artifact: Artifact, mount_from: str | None) -> Reply:
+        """The blobs, then the manifest; again if a blob is gone that was there.
+
+        Where somebody else pushes the same, Debian's registry loses sight of a blob for the moment in which it puts
+        another's copy in its place.
+        """
+        failures = 0
+        while True:
+            for blob in artifact.blobs:
+                await self.put_blob(named, blob, mount_from=mount_from)
+            try:
+                return await push_manifest(self._exchange, named, MANIFEST_TYPE, artifact.encoded())
+            except RegistryRefused as refused:
+                failures += 1
+                if BLOB_UNKNOWN not in refused.codes or failures == PUTS_MAX:
+                    raise
+            await self._exchange.pause(failures)
 
     async def _keep(self, subject: Reference, artifact: Artifact, descriptor: Descriptor) -> None:
         manifest = artifact.manifest()
