@@ -46,5 +46,15 @@ def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[t
     if vertex.is_list:
         return list(enumerate(vertex.items))
     if vertex.is_struct:
-        return [*regular_fields(vertex, source)]
+        return [*_ordered(expressions, vertex, source)]
     raise wrong(Code.WRONG_TYPE, f"for goes through a list or a struct, not {vertex.basic}", source.span)
+
+
+def _ordered(expressions: Expressions, vertex: Vertex, source: ast.Expr) -> list[tuple[str, Vertex]]:
+    """Fields in the order in which CUE goes through them: as they are written, then those with computed names."""
+    late = [each for each in vertex.structs if any(each.parts & around.late for around in vertex.ancestors())]
+    if late and len(vertex.structs) > 1:
+        message = f"a comprehension adds to {vertex.name}, and the order of its fields is not decided"
+        raise expressions.early(message, source.span)
+    fields = dict(regular_fields(vertex, source))
+    return [(name, fields[name]) for name in vertex.order | fields if name in fields]

@@ -17,7 +17,7 @@ from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
 from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, wrong, wrong_value
 from forgec.syntax.selection import given, indexed, regular_fields, selected, written
-from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
+from forgec.syntax.value import ANY, PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 S = TypeVar("S")
@@ -58,7 +58,7 @@ class Expressions:
                 return self._latest(selected(target, table, name, expr, self._is_covered), expr.span)
             case ast.Index(base=base, index=index):
                 target = self.base(base, scope)
-                return self._latest(indexed(target, self.scalar(index, scope), expr, self._is_covered), expr.span)
+                return self._latest(indexed(target, self._key(index, scope), expr, self._is_covered), expr.span)
             case ast.Slice():
                 return self._slice(expr, scope)
             case ast.Call():
@@ -239,6 +239,8 @@ class Expressions:
     def items(self, vertex: Vertex) -> Sequence[Vertex] | None:
         """The items of a list, or None of anything else."""
         self._expand(vertex)
+        if vertex.problems:
+            raise Unknown(vertex.problems[0], final=True)
         return vertex.items if vertex.is_list else None
 
     def every(self, operands: Sequence[S], value: Callable[[S], T]) -> list[T]:
@@ -306,6 +308,19 @@ class Expressions:
             return False
         is_open = target.basic.kinds & (Kind.LIST | Kind.STRUCT) or target.is_ambiguous
         return target.basic.atom is not None or bool(is_open)
+
+    def _key(self, index: ast.Expr, scope: Scope) -> Exact:
+        """What selects from a list or a struct; or Unknown, which is final where it need be no number and no string."""
+        try:
+            return self.scalar(index, scope)
+        except Unknown as unknown:
+            if not unknown.final and isinstance(index, ast.Reference | ast.Selector):
+                found = self.resolve(index, scope)
+                if isinstance(found, Vertex) and found.unknown is None and not found.is_ambiguous:
+                    if found.basic is ANY or not found.basic.kinds & (Kind.NUMBER | Kind.STRING):
+                        message = f"{written(index)} is {found.basic}, which selects nothing"
+                        raise wrong(Code.WRONG_TYPE, message, index.span) from None
+            raise
 
     def _operand(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:
         """What a part of an expression refers to; or Unknown."""

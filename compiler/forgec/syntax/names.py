@@ -85,6 +85,9 @@ class _NameCheck:
                     self._use(expr, scopes)
                 case ast.StructLiteral():
                     pending += self._inside(expr, scopes)
+                case ast.Call(function=ast.Reference(name="close"), arguments=[ast.StructLiteral() as closed]):
+                    self._check_closed(closed)
+                    pending.append((closed, scopes))
                 case ast.Operation() | ast.Prefix():
                     self._check_operands(expr, scopes)
                     pending += [(part, scopes) for part in ast.parts(expr)]
@@ -166,6 +169,17 @@ class _NameCheck:
                     message = f'"{name}" is asked for to find out what a struct is that embeds a field of its own'
                     advice = "declare what is embedded in a struct around this one"
                     self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
+
+    def _check_closed(self, literal: ast.StructLiteral) -> None:
+        """`close({a: a})`: a field that says nothing of itself is one that CUE does not allow there."""
+        for each in literal.declarations:
+            if (
+                isinstance(each, ast.Field)
+                and isinstance(each.value, ast.Reference)
+                and each.value.name == each.label.name
+            ):
+                message = f'"{each.value.name}" refers to itself, in what is closed'
+                self.problems.append(Diagnostic(Code.CYCLE, message, each.value.span))
 
     def _check_operands(self, expr: ast.Expr, scopes: _Scopes) -> None:
         """A type is nothing to calculate with, wherever it stands."""

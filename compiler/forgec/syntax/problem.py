@@ -82,20 +82,21 @@ def no_alternative(
     vertex: Vertex, conjunct: Conjunct, terms: list[str], failures: list[Diagnostic], unknown: Diagnostic | None
 ) -> Diagnostic:
     """Every alternative of a disjunction failed, or one of them is not known for the reason given."""
-    alternatives = Related(conjunct.expr.span, "the alternatives")
+    related = [Related(conjunct.expr.span, "the alternatives")]
+    unknown = unknown or next((each for each in failures if each.code is Code.UNRESOLVED), None)
+    known = ""
+    if unknown is not None and unknown.span is not None:
+        known = ", as far as they are known"
+        related.append(Related(unknown.span, unknown.message))
     atoms = [fact for fact in vertex.facts if fact.basic.atom]
     if atoms:
         fact = own(atoms, lambda each: each.conjunct.closings)
-        message = f"{vertex.name}: {fact.basic} is none of {', '.join(terms)}"
+        message = f"{vertex.name}: {fact.basic} is none of {', '.join(terms)}{known}"
         advice = did_you_mean(str(fact.basic), terms, quoted=False)
-        return Diagnostic(Code.CONFLICT, message, fact.span, (alternatives,), help=advice)
-    related = [Related(each.span, each.message) for each in failures[:4] if each.span and each is not unknown]
-    message = f"{vertex.name} fits none of its alternatives"
-    unknown = unknown or next((each for each in failures if each.code is Code.UNRESOLVED), None)
-    if unknown is not None and unknown.span is not None:
-        message = f"{message}, as far as they are known"
-        related.insert(0, Related(unknown.span, unknown.message))
-    return Diagnostic(Code.CONFLICT, message, vertex.place, (alternatives, *related))
+        return Diagnostic(Code.CONFLICT, message, fact.span, tuple(related), help=advice)
+    related += [Related(each.span, each.message) for each in failures[:4] if each.span and each is not unknown]
+    message = f"{vertex.name} fits none of its alternatives{known}"
+    return Diagnostic(Code.CONFLICT, message, vertex.place, tuple(related))
 
 
 def too_many_alternatives(vertex: Vertex, conjunct: Conjunct, most: int) -> Diagnostic:
@@ -107,6 +108,8 @@ def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allo
     key = next((key for key in child.keys if closing not in key.closings), child.keys[0])
     where = f"{vertex.path}: " if vertex.path else ""
     message = f'{where}the field "{name}" is not allowed'
+    if vertex.unknown is not None:
+        message = f"{message}, as far as the struct is known"
     related = Related(closing.span, "closed by this definition")
     return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=did_you_mean(name, allowed))
 

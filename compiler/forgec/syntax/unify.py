@@ -20,7 +20,7 @@ strings are limited.
 """
 
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import nullcontext
 
 from msgspec.structs import replace
@@ -95,8 +95,7 @@ class _Evaluator:
             self._alternatives.choose(vertex)
         else:
             _make_items(vertex, self._expressions)
-        if vertex.unknown is None:
-            check_closed(vertex)
+        check_closed(vertex)
         vertex.marked |= marks_inside(vertex)
         self._expressions.expanding.pop()
         self._budget.leave()
@@ -211,6 +210,7 @@ class _Evaluator:
         inner = conjunct.next_to(parts.values())
         vertex.structs.append(inner)
         embedded = []
+        vertex.order |= dict.fromkeys(_names(literal))
         is_struct, is_more = False, False
         for declaration in literal.declarations:
             match declaration:
@@ -329,7 +329,8 @@ class _Evaluator:
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 absent = set(vertex.absent)
-                with self._expressions.settling(vertex, is_name=False) if _is_open(body) else nullcontext():
+                is_open = _is_open(body) or vertex.original is not None
+                with self._expressions.settling(vertex, is_name=False) if is_open else nullcontext():
                     found = scopes(self._expressions, comprehension, scope)
                 if not found:
                     self._check_body(vertex, body, vertex.absent.keys() - absent)
@@ -386,6 +387,21 @@ def _child(vertex: Vertex, table: dict[str, Vertex], name: str, shown: str) -> V
     if name not in table:
         table[name] = Vertex(vertex, shown)
     return table[name]
+
+
+def _names(expr: ast.Expr) -> Iterator[str]:
+    """The fields of a struct, as they are written: its own, and those of structs that are embedded or added."""
+    match expr:
+        case ast.StructLiteral(declarations=declarations):
+            for declaration in declarations:
+                match declaration:
+                    case ast.Field(label=label):
+                        yield label.name
+                    case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
+                        yield from _names(inner)
+        case ast.Conjunction(terms=terms):
+            for term in terms:
+                yield from _names(term)
 
 
 def _is_open(body: ast.Expr) -> bool:

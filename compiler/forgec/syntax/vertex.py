@@ -162,6 +162,7 @@ class Vertex(Struct, eq=False):
     structs: list[Conjunct] = field(default_factory=list)
     lists: list[Conjunct] = field(default_factory=list)
     fields: "dict[str, Vertex]" = field(default_factory=dict)
+    order: dict[str, None] = field(default_factory=dict)  # names as they are written, also of what may not come
     hidden: "dict[str, Vertex]" = field(default_factory=dict)  # definitions and _hidden fields
     patterns: "list[tuple[ast.Pattern, Conjunct, Scope]]" = field(default_factory=list)  # with the literal they are in
     matched: set[tuple[ast.Expr, str]] = field(default_factory=set)  # literals, and fields that they cover unnamed
@@ -249,6 +250,7 @@ class Vertex(Struct, eq=False):
         self.basic, self.facts = other.basic, other.facts
         self.structs, self.lists = other.structs, other.lists
         self.fields, self.hidden, self.items = other.fields, other.hidden, other.items
+        self.order = other.order
         self.patterns, self.matched = other.patterns, other.matched
         self.attributes = other.attributes or self.attributes
         self.problems, self.unknown, self.unreported = other.problems, other.unknown, other.unreported
