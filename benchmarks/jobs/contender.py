@@ -38,24 +38,37 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 class Contender:
     """`worker` is given the number of slots; `load` the words of jobs/pace.py, put where it says `*`.
 
-    `prepare` and `audit` are given the running server; the audit raises where a job is lost, or left.
+    `prepare` and `audit` are given the running server; the audit raises where a job is lost, or left. A job that raises
+    ends the benchmark, unless the contender `may_fail`: then it is counted.
     """
 
     name: str
     promises: str
     load: Sequence[str]
     worker: Callable[[int, int, Path], Sequence[str]] | None = None
+    may_fail: bool = False
     prepare: Callable[[NatsServer], None] = lambda _server: None
     audit: Callable[[NatsServer, int], None] = lambda _server, _jobs: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """`cpu_s`: of the burst, by workers, server and asker together."""
+    """`cpu_s`: of the burst, by workers, server and asker together. `failed`: jobs of it, by what was raised instead of
+    their end; `broken` says why a turn came to nothing."""
 
-    trips_s: Sequence[float]
-    burst_s: float
-    cpu_s: float
+    trips_s: Sequence[float] = ()
+    burst_s: float = 0.0
+    cpu_s: float = 0.0
+    failed: Mapping[str, int] = field(default_factory=dict)
+    broken: str | None = None
+
+    @property
+    def carried(self) -> int:
+        return 0 if self.broken else BURST - sum(self.failed.values())
+
+
+class LoadFailed(Exception):
+    """The asker ended without having measured anything, or jobs failed that may not."""
 
 
 @dataclass(slots=True)
@@ -80,11 +93,18 @@ class Bench:
         return self.finish(self.start_load(kind, number, rate, *more))
 
     def finish(self, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
-        """What it measured; RuntimeError with the end of what it said if it failed."""
-        output, errors = process.communicate(timeout=LIMIT_S)
+        """What it measured; LoadFailed with the end of what it said if it failed."""
+        try:
+            output, errors = process.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise LoadFailed(f"{self.contender.name}: not done after {LIMIT_S:g} s") from None
         if process.returncode != 0:
-            raise RuntimeError(f"{self.contender.name}: {errors.decode(errors='replace')[-2000:]}")
+            raise LoadFailed(f"{self.contender.name}: {errors.decode(errors='replace')[-2000:]}")
         measured: dict[str, Any] = json.loads(output)
+        if measured.get("failed") and not self.contender.may_fail:
+            raise LoadFailed(f"{self.contender.name}: jobs raised {measured['failed']}")
         return measured
 
     def start_load(self, kind: str, number: int, rate: float = 0.0, *more: str) -> "subprocess.Popen[bytes]":
@@ -136,13 +156,25 @@ def bench(contender: Contender, folder: Path, *, workers: int = WORKERS, slots: 
 
 
 def take_turn(contender: Contender, folder: Path) -> Turn:
+    """A contender that `may_fail` never ends the benchmark: the turn then says what happened."""
     folder.mkdir(parents=True)
+    try:
+        return _take_turn(contender, folder)
+    except LoadFailed as failure:
+        if not contender.may_fail:
+            raise
+        return Turn(broken=str(failure).strip().splitlines()[-1])
+
+
+def _take_turn(contender: Contender, folder: Path) -> Turn:
     with bench(contender, folder) as made:
         made.load("burst", WARM_UP)
         trips = made.load("trips", TRIPS, PACE)["trips_s"]
         before_s = made.cpu_s()
-        burst_s = made.load("burst", BURST)["wall_s"]
-        turn = Turn(trips_s=trips, burst_s=burst_s, cpu_s=made.cpu_s() - before_s)
+        burst = made.load("burst", BURST)
+        turn = Turn(
+            trips_s=trips, burst_s=burst["wall_s"], cpu_s=made.cpu_s() - before_s, failed=burst.get("failed", {})
+        )
         contender.audit(made.server, WARM_UP + TRIPS + BURST)
     return turn
 

@@ -26,16 +26,8 @@ PATIENCE_S: Final = 60.0
 
 async def main(kind: str, number: int, rate: float, project: str) -> None:
     bus = await connect(read_bus_settings(os.environ))
-    run = RunRecord(
-        run_id=str(uuid.uuid4()),
-        repository="local/sample",
-        clone_url="file:///nowhere",
-        commit_sha="0" * 40,
-        git=Git(),
-        trigger_type="manual",
-        deadline_at=time.time() + 3600,
-    )
-    jobs = _jobs(run, number, project)
+    run = new_run()
+    jobs = jobs_of(run, number, project)
     try:
         async with watch_run(bus, run.run_id) as watch:
             submitter = Submitter(Ledger(bus, PATIENCE_S), watch)
@@ -49,7 +41,19 @@ async def main(kind: str, number: int, rate: float, project: str) -> None:
         await bus.close()
 
 
-def _jobs(run: RunRecord, number: int, project: str) -> list[Job]:
+def new_run() -> RunRecord:
+    return RunRecord(
+        run_id=str(uuid.uuid4()),
+        repository="local/sample",
+        clone_url="file:///nowhere",
+        commit_sha="0" * 40,
+        git=Git(),
+        trigger_type="manual",
+        deadline_at=time.time() + 3600,
+    )
+
+
+def jobs_of(run: RunRecord, number: int, project: str) -> list[Job]:
     envelope = Envelope(run, time.time())
     step = PlanStep(name="nothing", action="earthly", target="+nothing", timeout_s=60)
     names = (f"{project}-{index:05}" for index in range(number))

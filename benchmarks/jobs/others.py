@@ -17,6 +17,7 @@ def others() -> list[Contender]:
 def _taskiq(bin_: Path, check_s: float) -> Contender:
     return Contender(
         name=f"taskiq-nats, looks every {check_s:g} s",
+        may_fail=True,
         promises="durable result; no lease or fencing (a job longer than 30 s is started again), no events",
         worker=lambda _number, slots, _folder: (
             *(str(bin_ / "taskiq"), "worker", "benchmarks.peers.taskiq_jobs:broker"),
@@ -30,6 +31,7 @@ def _faststream(bin_: Path) -> Contender:
     argv = (str(bin_ / "python"), "-m", "benchmarks.peers.faststream_jobs")
     return Contender(
         name="FastStream request",
+        may_fail=True,
         promises="no durable result (a reply to an inbox), no lease or fencing, no events",
         worker=lambda _number, slots, _folder: (*argv, "worker", str(slots)),
         load=(*argv, "*"),

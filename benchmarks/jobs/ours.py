@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos.stream import read_stream
@@ -26,6 +27,11 @@ def ours() -> Contender:
         prepare=lambda server: asyncio.run(_prepare(server)),
         audit=lambda server, jobs: asyncio.run(_audit(server, jobs)),
     )
+
+
+def fair() -> Contender:
+    """The same, asked by two runs."""
+    return replace(ours(), load=(PYTHON, "-m", "benchmarks.jobs.fairness", "*"))
 
 
 def floor() -> Contender:

@@ -27,6 +27,10 @@ PATIENCE_S: Final = 600.0
 GRACE_S: Final = 10.0
 
 
+LASTING_S: Final = 0.05
+LASTING: Final = "lasting"
+"""The projects whose jobs last so long."""
+
 HELD: Final = "held"
 """The projects whose jobs keep their first worker busy until it dies."""
 
@@ -35,7 +39,10 @@ class Nothing:
     """A Handler."""
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
-        if context.attempt == 1 and address_of(job).project.startswith(HELD):
+        project = address_of(job).project
+        if project.startswith(LASTING):
+            await asyncio.sleep(LASTING_S)
+        if context.attempt == 1 and project.startswith(HELD):
             await asyncio.sleep(job.limits.start_to_close_s)
         return Outcome(status=JobState.SUCCEEDED)
 

@@ -61,7 +61,8 @@ class Submitter:
     _turns: defaultdict[str, asyncio.Semaphore] = field(
         init=False, default_factory=lambda: defaultdict(lambda: asyncio.Semaphore(SUBMISSIONS_MAX))
     )
-    _submitting: int = field(init=False, default=0)
+    submitting: int = field(init=False, default=0)
+    """How many jobs are on their way into a queue."""
     _doors: dict[str, "_Door"] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,7 +77,7 @@ class Submitter:
         limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
         with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _success) as hearing:
-            self._submitting += 1
+            self.submitting += 1
             try:
                 async with self._turns[subject.queue_of(job.type).stream]:
                     standing = await self.ledger.open(job)
@@ -84,7 +85,7 @@ class Submitter:
                     if record.state is JobState.QUEUED:
                         await self._publish(standing, give_up_at)
             finally:
-                self._submitting -= 1
+                self.submitting -= 1
             if record.state.terminal:
                 _log.info("job had ended before", extra={"job_id": job.job_id, "state": record.state})
                 return record
@@ -99,7 +100,7 @@ class Submitter:
         door = self._doors.setdefault(stream, _Door(stream))
         if await self._offer(standing):
             return
-        async with door.outside(self._submitting):
+        async with door.outside(self.submitting):
             failures = 0
             while not await self._offer(standing):
                 delay_s = backoff_s(failures, random.random(), FULL_PAUSE_S)  # noqa: S311 - guards nothing

@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TextIO
 
+import msgspec
+
 from forge_runtime.job import utc_text
 
+_LINES: Final = msgspec.json.Encoder(enc_hook=str)
 _work: ContextVar[dict[str, Any]] = ContextVar("work", default={})  # noqa: B039 - replaced, never changed in place
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -58,7 +61,10 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        try:
+            return _LINES.encode(line).decode()
+        except (UnicodeEncodeError, OverflowError, TypeError):  # no UTF-8 in a file's name, a number of 65 bits
+            return json.dumps(line, default=str, ensure_ascii=False)
 
 
 class _Text(logging.Formatter):

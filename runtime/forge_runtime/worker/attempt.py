@@ -152,7 +152,6 @@ class Attempt:
 
     async def _hold(self, claimed: Standing, raised: Raised) -> None:
         """Work, and whatever ends it."""
-        _log.info("job started")
         record = claimed.record
         self._known = claimed
         execution = Execution(self._bench, record, self._component)
@@ -185,6 +184,7 @@ class Attempt:
     def _tell(self, record: JobRecord) -> None:
         """That it began, beside the work."""
         if self._told is None:
+            _log.info("job started")
             self._told = asyncio.create_task(self._ledger.publish_running(record))
 
     async def _beat(self, record: JobRecord, lease_end: float) -> None:
