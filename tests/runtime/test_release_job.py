@@ -5,7 +5,7 @@ import json
 import tarfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.registry_server import serving
 from tests.runtime.attempt import Attempts
 
 from forge_api.registry.app import create_registry
-from forge_api.registry.faults import Answers, Fault
+from forge_api.registry.faults import Answers, Fault, Faulty
 from forge_runtime.envelope import Envelope
 from forge_runtime.git.cache import GitCache
 from forge_runtime.http import Http
@@ -75,6 +75,11 @@ FILES = PublishedLocation(publisher="files", status="published", uri="s3://files
 def broken(publisher: str) -> PublishedLocation:
     error = ErrorRecord(code="PUBLISHER_FAILED", message="no such bucket", component="worker", error_class="config")
     return PublishedLocation(publisher=publisher, status="failed", error=error)
+
+
+def away(method: str, path: str) -> Fault:
+    """Until its `times` are over."""
+    return Fault(what=Answers(status=503), method=method, path=path, times=None)
 
 
 def artifact_data(*published: PublishedLocation) -> ArtifactData:
@@ -172,8 +177,15 @@ def _unpacked(packed: bytes) -> dict[str, Any]:
         return {name: yaml.safe_load(file.read()) for name, file in files.items() if file is not None}
 
 
+async def _at_once(_delay_s: float) -> None:
+    return None
+
+
 @asynccontextmanager
-async def open_stage(tmp_path: Path, faults: Sequence[Fault] = (), project: str = PROJECT_CUE) -> AsyncIterator[Stage]:
+async def open_stage(
+    tmp_path: Path, *, faults: Sequence[Fault] = (), api_faults: Sequence[Fault] = (), project: str = PROJECT_CUE
+) -> AsyncIterator[Stage]:
+    """The clients wait for nothing between their tries."""
     origin = new_repository(tmp_path / "origin")
     for path, text in {".forge/repo.cue": REPO_CUE, "web/.forge/project.cue": project}.items():
         (origin / path).parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +194,7 @@ async def open_stage(tmp_path: Path, faults: Sequence[Fault] = (), project: str 
     with serving(create_registry(tmp_path / "registry", TOKEN, faults=faults)) as host:
         async with (
             open_api(tmp_path) as api,
-            Http.open(transport=httpx2.ASGITransport(api.app)) as api_http,
+            Http.open(transport=httpx2.ASGITransport(Faulty(api.app, api_faults))) as api_http,
             Http.open() as registry_http,
         ):
             await api.register(REPOSITORY)
@@ -192,8 +204,8 @@ async def open_stage(tmp_path: Path, faults: Sequence[Fault] = (), project: str 
                 origin=origin,
                 host=host,
                 api=api,
-                api_http=api_http,
-                registry=RegistryClient(registry_http, credentials),
+                api_http=replace(api_http, wait=_at_once),
+                registry=RegistryClient(replace(registry_http, wait=_at_once), credentials),
                 images=ReleaseImages(registry=f"{host}/releases"),
                 attempts=Attempts(tmp_path / "attempts"),
             )
@@ -328,15 +340,35 @@ async def test_artifact_that_the_commit_does_not_declare_is_no_crash(tmp_path: P
         assert "stranger" in outcome.error.message
 
 
-async def test_registry_that_is_away_is_tried_again_by_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forge_runtime.retry.backoff_s", lambda *_: 0.0)
-    fault = Fault(what=Answers(status=503), method="PUT", path="/manifests/", times=1000)
-    async with open_stage(tmp_path, faults=[fault]) as stage:
-        outcome = await stage.release(await stage.job())
+@pytest.mark.parametrize(
+    ("faults", "api_faults"),
+    [
+        ([away("POST", "/blobs/uploads/")], []),
+        ([away("PUT", "/manifests/sha256:")], []),
+        ([away("PUT", "/manifests/[0-9a-f]{40}$")], []),
+        ([away("PUT", "/manifests/main-1$")], []),
+        ([], [away("GET", "/v1/releases/")]),
+        ([], [away("POST", "/v1/releases$")]),
+        ([], [away("POST", "/v1/deployments$")]),
+    ],
+    ids=["blob", "manifest", "tag of the commit", "alias", "question", "registration", "deployment"],
+)
+async def test_job_that_was_cut_short_anywhere_is_finished_when_it_comes_again(
+    tmp_path: Path, faults: list[Fault], api_faults: list[Fault]
+) -> None:
+    async with open_stage(tmp_path, faults=faults, api_faults=api_faults) as stage:
+        job = await stage.job()
 
-        assert outcome.error is not None
-        assert (outcome.error.code, outcome.error.error_class) == ("PUSH_FAILED", "infra")
-        assert (await stage.stored())["error"]["code"] == "not_found"
+        cut_short = await stage.release(job)
+        for fault in (*faults, *api_faults):
+            fault.times = 0
+        data = await stage.released(job)
+
+        assert cut_short.error is not None
+        assert cut_short.error.error_class == "infra"
+        assert (data.release_number, sorted(data.aliases)) == (1, ["1", "main-1"])
+        assert {await stage.digest(tag) for tag in (job.commit_sha, "1", "main-1")} == {data.oci_digest}
+        assert [each.environment for each in data.deployments] == ["dev"]
 
 
 async def test_registry_that_denies_is_not_asked_again(tmp_path: Path) -> None:
