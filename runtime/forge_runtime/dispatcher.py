@@ -31,7 +31,7 @@ from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, NotAllowed, TooLarge
 from forge_runtime.command_line import USAGE, BadCommand, Command, parse_command
-from forge_runtime.envelope import Envelope, PayloadTooLarge, lanes_of
+from forge_runtime.envelope import Envelope, PayloadTooLarge, earlier_of, lanes_of
 from forge_runtime.event import Event, EventKind
 from forge_runtime.flow import BadResult, Part, begun, bring_to_end, data_of, discovery_part, parts_of
 from forge_runtime.job import DiscoveryData, JobRecord, JobState, JobType, utc_text
@@ -143,7 +143,7 @@ class Dispatcher:
     async def _run(self, digest: str, unit_id: str) -> Exit:
         run = await self._ledger.run(self.run_id)
         plan = await self._plan(digest)
-        parts = parts_of(plan, unit_id, Envelope(run, self._ledger.clock(), digest, lanes_of(plan)))
+        parts = parts_of(plan, unit_id, Envelope(run, self._ledger.clock(), digest, lanes_of(plan), earlier_of(plan)))
         if parts is None:
             raise BadConfiguration(f'plan {digest} has no unit "{unit_id}"')
         return await self._carry(run, parts, window_of(plan.together(unit_id)))

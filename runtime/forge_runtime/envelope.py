@@ -19,6 +19,7 @@ from forge_runtime.job import (
     CiPayload,
     DeploymentPayload,
     DiscoveryPayload,
+    EarlierStep,
     Job,
     JobRecord,
     JobState,
@@ -59,12 +60,14 @@ class PayloadTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Makes the jobs of one run; those of a plan's steps name the plan. `lanes`: see `lanes_of`."""
+    """Makes the jobs of one run; those of a plan's steps name the plan. `lanes`: see `lanes_of`; `earlier`: see
+    `earlier_of`."""
 
     run: RunRecord
     now: float
     plan_digest: str | None = None
     lanes: Mapping[StepAddress, Lane] = field(default_factory=dict)
+    earlier: Mapping[tuple[str, str], tuple[EarlierStep, ...]] = field(default_factory=dict)
 
     def discovery_job(self) -> Job:
         payload = DiscoveryPayload(trigger_type=self.run.trigger_type, shard_size=self.run.shard_size)
@@ -78,6 +81,7 @@ class Envelope:
             step=StepPayload(
                 name=step.name, action=step.action, target=step.target, args=step.args, secrets=step.secrets
             ),
+            earlier=self.earlier.get((phase, task.project), ()),
         )
         limits = Limits(schedule_to_start_s=CI_SCHEDULE_TO_START_S, start_to_close_s=step.timeout_s)
         return self._job(JobType.CI, StepAddress(phase=phase, project=task.project, step=step.name), limits, payload)
@@ -199,6 +203,22 @@ def lanes_of(plan: Plan) -> dict[StepAddress, Lane]:
         for pool in (tests, artifacts, releases)
         for rank, address in enumerate(islice(pool, EARLY_JOBS))
     }
+
+
+def earlier_of(plan: Plan) -> dict[tuple[str, str], tuple[EarlierStep, ...]]:
+    """By phase and project: the project's steps in groups before the phase's, in the order of groups, phases and waves.
+
+    Phases of one group run together, so none of them is earlier than another.
+    """
+    found: dict[tuple[str, str], tuple[EarlierStep, ...]] = {}
+    done: dict[str, list[EarlierStep]] = {}
+    for group in plan.groups:
+        tasks = [(phase.name, task) for phase in group.phases for unit in phase.units for task in unit.tasks]
+        found |= {(phase, task.project): tuple(done[task.project]) for phase, task in tasks if task.project in done}
+        for phase, task in tasks:
+            steps = [EarlierStep(phase, step.name) for wave in task.waves for step in wave.steps]
+            done.setdefault(task.project, []).extend(steps)
+    return found
 
 
 def running_event(record: JobRecord) -> Event:

@@ -246,7 +246,7 @@ class JobResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CiData(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result data of a CI job that left files for later phases: a gzipped tar of them, by their place in the project."""
+    """Result data of a CI job that left files for later phases: where a gzipped tar of them is."""
 
     outputs: ResultReference | None = None
 

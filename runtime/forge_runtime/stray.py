@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-MARKER: Final = "FORGE_PROCESS_TOKEN"
+MARKER: Final = "_FORGE_PROCESS"
 
 ROUNDS_MAX: Final = 50
 """Of looking and killing: a process may start another between the two."""

@@ -8,26 +8,34 @@ from pathlib import Path
 from msgspec.json import decode
 from msgspec.structs import replace
 
+from forge_runtime.blob import Blob
 from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError
-from forge_runtime.job import CiPayload, Job, JobState
+from forge_runtime.job import CiData, CiPayload, Job, JobState
 from forge_runtime.runner.port import StepOutcome, StepRequest, StepRunner
 from forge_runtime.secret.port import SecretRefused, SecretStoreAway
 from forge_runtime.secret.resolve import STEP_SCOPE, Secrets
 from forge_runtime.trace import TraceContext
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure
+from forge_runtime.worker.outputs import Outputs, OutputsRefused
 
 TAIL_LINES = 20
 """Of the log, in the error record: enough to see the cause of most failures without opening the log."""
+
+_OUTPUTS = "outputs"
+"""Below the attempt's scratch area: what the step saves AS LOCAL."""
 
 _log = logging.getLogger(__name__)
 
 
 class CiHandler:
-    def __init__(self, cache: GitCache, runner: StepRunner, secrets: Secrets) -> None:
+    """`blob` keeps files that a step leaves for later phases; without it they are lost, as the log then says."""
+
+    def __init__(self, cache: GitCache, runner: StepRunner, secrets: Secrets, blob: Blob | None = None) -> None:
         self._cache = cache
         self._runner = runner
         self._secrets = secrets
+        self._outputs = Outputs(blob) if blob is not None and runner.keeps_outputs else None
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         payload = decode(job.payload, type=CiPayload)
@@ -40,18 +48,38 @@ class CiHandler:
             return failed("SECRET_UNRESOLVED", error_class, message, context)
         context.log.mask.hide(secrets.values())
         ended: StepOutcome | None = None
+        left: CiData | None = None
         try:
             async with AsyncExitStack() as cleanup:
                 checkout = self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace")
                 with context.trace.span("git checkout"):
                     workspace = await cleanup.enter_async_context(checkout)
+                await self._lay(payload, workspace, context)
                 ended = await self._run(job, payload, workspace, secrets, context)
+                left = await self._keep(job, payload, ended, context)
+        except OutputsRefused as refused:
+            await context.log.write(str(refused))
+            return failed("CONFIG_INVALID", "config", f"step {payload.step.name}: {refused}", context)
         except GitError as error:
             if ended is None:
                 await context.log.write(str(error))
                 return git_failure(error, context)
             _log.warning("checkout not removed", extra={"why": str(error)})  # the step's end stands
-        return _outcome(ended, payload, context)
+        return _outcome(ended, left, payload, context)
+
+    async def _lay(self, payload: CiPayload, workspace: Path, context: JobContext) -> None:
+        """Earlier phases' files into the checkout."""
+        if self._outputs is not None and payload.earlier:
+            aside = context.scratch / "earlier"
+            for line in await self._outputs.lay(payload, context.results, workspace, aside):
+                await context.log.write(line)
+
+    async def _keep(self, job: Job, payload: CiPayload, ended: StepOutcome, context: JobContext) -> CiData | None:
+        """This step's files for later phases."""
+        if self._outputs is None or ended.status is not JobState.SUCCEEDED:
+            return None
+        kept = await self._outputs.keep(job, payload, context.scratch / _OUTPUTS)
+        return None if kept is None else CiData(outputs=kept)
 
     async def _run(
         self, job: Job, payload: CiPayload, workspace: Path, secrets: Mapping[str, str], context: JobContext
@@ -72,6 +100,7 @@ class CiHandler:
                 secrets=secrets,
                 mask=context.log.mask,
                 affinity=f"{job.repository}/{payload.project}",
+                outputs_to=context.scratch / _OUTPUTS if self._outputs is not None else None,
             )
             ended = await self._runner.run(request, context.log.write)
             if ended.error is not None:
@@ -90,7 +119,7 @@ def _environment(job: Job, payload: CiPayload, trace: TraceContext | None) -> di
     return environment | ({"TRACEPARENT": str(trace)} if trace is not None else {})
 
 
-def _outcome(ended: StepOutcome, payload: CiPayload, context: JobContext) -> Outcome:
+def _outcome(ended: StepOutcome, left: CiData | None, payload: CiPayload, context: JobContext) -> Outcome:
     """The runner's outcome; a failure tells where it happened and what was printed last."""
     error = ended.error
     if ended.status is JobState.FAILED and error is not None:
@@ -98,4 +127,4 @@ def _outcome(ended: StepOutcome, payload: CiPayload, context: JobContext) -> Out
         facts = {"command": command, **error.context, "tail": list(context.log.tail(TAIL_LINES))}
         message = context.log.mask.text(error.message)
         error = replace(error, message=message, component=context.component, context=facts)
-    return Outcome(status=ended.status, exit_code=ended.exit_code, error=error)
+    return Outcome(status=ended.status, data=left, exit_code=ended.exit_code, error=error)

@@ -21,7 +21,6 @@ from forge_runtime.job import (
     ErrorRecord,
     Job,
     JobState,
-    ResultReference,
     new_error,
     utc_text,
 )
@@ -48,12 +47,8 @@ class Results(Protocol):
         """An artifact job's result, wherever it lies."""
         ...
 
-    async def outputs(self, project: str, earlier: EarlierStep) -> ResultReference | None:
-        """What an earlier step left for later phases, if it left anything."""
-        ...
-
-    async def stored(self, reference: ResultReference) -> bytes:
-        """An object that a result names, as it was stored."""
+    async def outputs(self, project: str, earlier: EarlierStep) -> bytes | None:
+        """The archive that an earlier step left for later phases, if it left one."""
         ...
 
 

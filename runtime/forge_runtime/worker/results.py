@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import msgspec
 
 from forge_runtime.blob import Blob
-from forge_runtime.job import ArtifactData, ArtifactResult, ResultReference
+from forge_runtime.job import ArtifactData, ArtifactResult, CiData, EarlierStep, ResultReference
 from forge_runtime.ledger import Ledger
+from forgec.ids import job_id
 from forgec.plan.digest import digest_of
 
 
@@ -31,6 +32,13 @@ class StoredResults:
         if record is None or record.result is None or record.result.data is None:
             raise ResultLost(f'artifact "{result.artifact_name}": the record of job {result.job_id} has no result')
         return msgspec.convert(record.result.data, ArtifactData)
+
+    async def outputs(self, project: str, earlier: EarlierStep) -> bytes | None:
+        record = await self.ledger.read(self.run_id, job_id(self.run_id, earlier.phase, project, earlier.step))
+        if record is None or record.result is None or record.result.data is None:
+            return None
+        reference = msgspec.convert(record.result.data, CiData).outputs
+        return None if reference is None else await self._object(reference)
 
     async def _object(self, reference: ResultReference) -> bytes:
         data = await self.blob.get(reference.key, length_max=reference.size + 1)
