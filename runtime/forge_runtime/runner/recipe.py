@@ -204,6 +204,9 @@ class RecipeRun:
 
     async def _save_locally(self, saved: tree.Transfer, path: str, span: Span, optional: bool) -> None:
         """For later phases, which get it in their checkout; this step's own stays as it is."""
+        if self.surroundings.outputs_of is None:
+            await self._say(f"AS LOCAL {path} is not used: a step leaves the checkout as it is")
+            return
         if self.surroundings.outputs_of != self.directory:
             await self._say(f"AS LOCAL {path} is not used: only a step's own project gets files for later phases")
             return
