@@ -47,7 +47,7 @@ def _carrying(folder: Path) -> Grid:
             f" processes of {SLOTS} slots. Times: {TRIPS} jobs, {PACE:g} a second whatever became of those before."
             f" Rate and CPU (asker, workers and server together): {BURST:,} jobs asked for at once. This project's"
             " records, queues and events are audited after each turn: every job ended once, and was told. Of peers,"
-            " jobs that raised something instead of ending are counted, and rate and CPU are those of the others; a"
+            " jobs that raised something instead of ending are counted; rate and CPU are for each job that ended, and a"
             " turn that came to nothing counts in no column but that. A synced"
             f" write of 4 KiB takes this disk {statistics.median(sync_ms):.2f} ms (p99 {_percentile(sync_ms, 99):.2f})."
         ),

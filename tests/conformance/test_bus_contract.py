@@ -7,7 +7,7 @@ import random
 import pytest
 from tests.conformance.conftest import Connections
 
-from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, Hint, QueueFull, TooLarge
+from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, Hint, Queued, QueueFull, TooLarge
 from forge_runtime.job import JobType
 from forge_runtime.lane import Lane
 from forge_runtime.subject import (
@@ -43,6 +43,17 @@ async def test_a_published_job_waits_for_a_puller(connections: Connections) -> N
 
         assert delivery is not None
         assert delivery.data == b"payload"
+
+
+async def test_a_job_brings_what_its_publisher_knew_of_its_record(connections: Connections) -> None:
+    async with connections() as (dispatcher, worker):
+        await dispatcher.publish_job(JOB, b"payload", None, Queued(7, 1764500000.1234567))
+        await dispatcher.publish_job(job_subject(JobType.CI, "run-1", "job-2"), b"payload")
+        first, second = await worker.pull(CI, 10), await worker.pull(CI, 10)
+
+        assert first is not None
+        assert second is not None
+        assert (first.queued, second.queued) == (Queued(7, 1764500000.1234567), None)
 
 
 async def test_a_job_reaches_only_its_own_pool(connections: Connections) -> None:
@@ -295,6 +306,15 @@ async def test_a_key_that_changed_often_is_hinted_at_least_once_more(connections
         assert seen == {"state.run-1.a": b"9", "state.run-1.b": b""}
 
 
+async def test_an_end_is_told_to_who_hears_of_its_run_under_the_key_of_its_record(connections: Connections) -> None:
+    async with connections() as (worker, dispatcher), dispatcher.ends("run-1") as hints:
+        await worker.tell_end("run-2", "job-1", b"of another run")
+        await worker.tell_end("run-1", "job-1", b"succeeded")
+
+        assert await hints.next(10) == Hint("state.run-1.job-1", b"succeeded")
+        assert await hints.next(0.1) is None
+
+
 async def test_an_object_of_a_megabyte_comes_back_as_it_was(connections: Connections) -> None:
     async with connections() as (one, other):
         data = random.Random(1).randbytes(1024 * 1024)
@@ -332,6 +352,21 @@ async def test_events_come_in_order_and_acked_ones_do_not_come_again(connections
         second = await _read_events(api, 2)
 
         assert (first, second) == ([b"0", b"1"], [b"2", b"3"])
+
+
+async def test_events_told_together_are_read_one_by_one_and_acked_one_by_one(connections: Connections) -> None:
+    async with connections() as (worker, api):
+        await worker.publish_event(event_subject("run-1", "step"), b"running", b"succeeded")
+        others = (worker.publish_event(event_subject("run-1", "step"), str(number).encode()) for number in range(3))
+        await asyncio.gather(*others)
+
+        assert await _read_events(api, 5) == [b"running", b"succeeded", b"0", b"1", b"2"]
+
+
+async def test_an_event_of_several_lines_is_refused(connections: Connections) -> None:
+    async with connections() as (worker, _):
+        with pytest.raises(ValueError, match="one line"):
+            await worker.publish_event(event_subject("run-1", "step"), b"one\nother")
 
 
 async def test_an_event_reaches_a_reader_that_waits(connections: Connections) -> None:

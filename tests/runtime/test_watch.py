@@ -6,12 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.nats_server import NatsServer
 from tests.runtime import samples
 
-from forge_runtime import subject
+from forge_runtime import outage, subject
+from forge_runtime import watch as watching
 from forge_runtime.bus.hints import KeyHints
+from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords
-from forge_runtime.bus.port import BusUnavailable
+from forge_runtime.bus.port import BusUnavailable, Entry
+from forge_runtime.bus.provision import provision
 from forge_runtime.outage import ride_out
 from forge_runtime.watch import SAFETY_READ_S, Watch, watch_flags, watch_run
 
@@ -56,6 +60,48 @@ async def test_a_change_without_a_hint_is_found_by_reading() -> None:
         await bus.runs.put("cancel.r", b"now")
 
         assert await waiting is not None
+
+
+async def test_what_was_missed_while_the_connection_was_lost_is_found_when_it_is_there_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "SAFETY_READ_S", 60.0)
+    bus, hints, looked = MemoryBus(), KeyHints(), asyncio.Event()
+
+    @asynccontextmanager
+    async def source() -> AsyncIterator[KeyHints]:
+        yield hints
+
+    async def read() -> Entry | None:
+        looked.set()
+        return await bus.runs.get("cancel.r")
+
+    async with asyncio.timeout(20), Watch(source) as watch:
+        waiting = asyncio.create_task(watch.until("cancel.r", read, 60.0))
+        await looked.wait()
+        await bus.runs.put("cancel.r", b"now")
+        hints.note_gap()
+
+        assert await waiting is not None
+
+
+async def test_an_operation_is_tried_again_as_soon_as_the_connection_is_there(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "backoff_s", lambda *_: 60.0)
+    bus = await connect(nats_server.settings())
+    await provision(bus)
+    await bus.runs.put("cancel.r", b"before")
+    nats_server.kill()
+    async with asyncio.timeout(40):
+        waiting = asyncio.create_task(ride_out(lambda: bus.runs.get("cancel.r"), limit_s=120.0, bus=bus))
+        done, _ = await asyncio.wait({waiting}, timeout=6.0)  # longer than one try lasts: it has failed, and waits
+        nats_server.start()
+        entry = await waiting
+
+    await bus.close()
+    assert not done
+    assert entry is not None
 
 
 async def test_an_operation_is_repeated_until_the_bus_is_back() -> None:
