@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -19,11 +20,13 @@ START_LIMIT_S = 10.0
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
+def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """`127.0.0.1:<port>`, where the application answers until the block is left."""
     config = uvicorn.Config(
         app, lifespan="off", ws="none", log_config=None, log_level="critical", timeout_graceful_shutdown=1
     )
+    config.load()
+    config.ssl = tls  # uvicorn itself would read it from files
     server = uvicorn.Server(config)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
