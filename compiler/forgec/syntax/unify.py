@@ -38,6 +38,7 @@ from forgec.syntax.expression import Expressions
 from forgec.syntax.items import make_items
 from forgec.syntax.names import check_names, check_packages
 from forgec.syntax.problem import Unknown, note_unknown
+from forgec.syntax.promise import promised
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
 from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Part, Scope, State, Vertex
 
@@ -68,6 +69,7 @@ def evaluate(files: Sequence[ast.File]) -> StructNode:
 
 class _Evaluator:
     def __init__(self, root: Vertex) -> None:
+        self._root = root
         self._budget = Budget()
         self._expressions = Expressions(root, self._budget, self.expand)
         self._waiting: list[tuple[Vertex, Conjunct]] = []
@@ -178,7 +180,11 @@ class _Evaluator:
         try:
             target = self._expressions.resolve(conjunct.expr, conjunct.scope)
         except Unknown as unknown:
-            note_unknown(vertex, unknown)
+            later = promised(conjunct.expr, conjunct.scope, self._root)
+            if later is None:
+                note_unknown(vertex, unknown)
+            else:
+                vertex.attributes = [*vertex.attributes, later]
             return []
         if isinstance(target, Basic):
             vertex.facts.append(Fact(target, conjunct))

@@ -1,5 +1,6 @@
 """Deployment resources as a release reads them: references resolved, and what a cluster would not take refused."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +22,16 @@ VALUES: Mapping[str, Mapping[str, object]] = {
 }
 
 
+NEAR = {"artifacts": {"image": {"digest": "near"}}, "x": "near"}
+ARTIFACTS = """
+_digest: artifacts.image.digest
+artifacts: [string]: {type: "container", producer: earthly: target: "+image"}
+artifacts: {image: publishers: hub: {}, "image.v2": {}}
+"""
+
+
 def tree(resources: str, **files: str) -> MemoryTree:
-    project = f'package project\nname: "web"\ndeployment: resources: [\n{resources}\n]\n'
+    project = f'package project\nname: "web"\ndeployment: resources: [\n{resources}\n]\n{ARTIFACTS}'
     texts = {".forge/repo.cue": REPO, WEB: project, **files}
     return MemoryTree({path: text.encode() for path, text in texts.items()})
 
@@ -95,6 +104,21 @@ def test_every_reference_without_a_value_is_told_with_its_place() -> None:
         f'{WEB}:6:4: nothing is known of "none.digest"',
     ]
     assert raised.value.named == {"image.uri", "image.publishers.other.uri", "none.digest"}
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("{x: artifacts.image.publishers.hub.digest}", 'nothing is known of "image.publishers.hub.digest"'),
+        ("{x: artifacts.other.digest}", 'artifacts has no field "other"'),
+        ('{x: "at \\(artifacts.image.digest)"}', 'artifacts.image has no field "digest"'),
+        ("{let artifacts = {image: {}}, x: artifacts.image.digest}", 'artifacts.image has no field "digest"'),
+    ],
+    ids=["of nothing", "of no artifact", "in a text", "of another thing of that name"],
+)
+def test_plain_reference_to_nothing_is_told(said: str, complaint: str) -> None:
+    with pytest.raises(ForgeError, match=re.escape(complaint)):
+        spec(said)
 
 
 def test_part_of_what_is_known_is_no_value() -> None:
