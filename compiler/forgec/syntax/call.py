@@ -239,7 +239,7 @@ class Calls:
         if vertex.is_list:
             length = len(vertex.items)
         elif vertex.is_struct:
-            expressions.check_settled(vertex, argument.span)
+            expressions.settling.check_whole(vertex, argument.span)
             length = sum(each.presence is ast.Presence.REGULAR for each in vertex.fields.values())
         elif isinstance(value, str):
             length = len(value.encode())

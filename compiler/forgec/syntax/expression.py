@@ -3,11 +3,10 @@
 Both may need vertices to be expanded first; `expand` is given by the evaluator, which in turn asks here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from forgec.diagnostic import Code, Diagnostic, Related
+from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.budget import Budget
@@ -16,7 +15,8 @@ from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
 from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, wrong, wrong_value
-from forgec.syntax.selection import given, indexed, regular_fields, selected, written
+from forgec.syntax.selection import given, indexed, regular_fields, selected, valueless, written
+from forgec.syntax.settling import Settling
 from forgec.syntax.value import ANY, PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
@@ -31,8 +31,7 @@ class Expressions:
 
     Such a problem makes the whole evaluation fail, even inside an alternative that another one could replace: CUE might
     keep the alternative, and an error is better than another value. `lets` are those that were used, `expanding` the
-    vertices that are being expanded, innermost last, `naming` those of which it is being found out what fields they
-    have, each with: is it by a computed name, or else by a comprehension?
+    vertices that are being expanded, innermost last.
     """
 
     def __init__(self, root: Vertex, budget: Budget, expand: Callable[[Vertex], None]) -> None:
@@ -40,7 +39,7 @@ class Expressions:
         self.lets: list[Vertex] = []
         self.budget = budget
         self.expanding: list[Vertex] = []
-        self.naming: list[tuple[Vertex, bool]] = []
+        self.settling = Settling(self.expanding, self.early)
         self._root = root
         self._expand = expand
         self._calls = Calls(self)
@@ -190,7 +189,7 @@ class Expressions:
             if vertex.is_list and not vertex.problems:
                 return [self.plain_vertex(item, expr) for item in vertex.items]
             if vertex.is_struct and not vertex.problems:
-                self.check_settled(vertex, expr.span)
+                self.settling.check_whole(vertex, expr.span)
                 for child in vertex.hidden.values():
                     if child.presence is ast.Presence.REQUIRED:
                         raise Unknown(missing(vertex, child))
@@ -199,32 +198,6 @@ class Expressions:
             return self._value(vertex, expr)
         finally:
             self.budget.leave()
-
-    @contextmanager
-    def settling(self, vertex: Vertex, *, is_name: bool) -> Iterator[None]:
-        """While it is found out which fields the vertex has, by a computed name or else by a comprehension."""
-        self.naming.append((vertex, is_name))
-        try:
-            yield
-        finally:
-            self.naming.pop()
-
-    def check_settled(self, vertex: Vertex, span: Span) -> None:
-        """A struct as a whole is no part of what says which fields there are beside it. Raises Unknown.
-
-        Only a comprehension may ask for it directly.
-        """
-        for host, is_name in self.naming:
-            is_beside = vertex is not host and vertex.is_inside(host)
-            if is_beside and (is_name or self.expanding[-1] is not host):
-                raise self.early(f"all of {vertex.name} is needed to find out what fields there are beside it", span)
-
-    def _check_late(self, vertex: Vertex, span: Span) -> None:
-        """What a comprehension adds to is no part of a name that is computed beside it. Raises Unknown."""
-        for host, is_name in self.naming:
-            if is_name and host.late and any(each.parts & host.late for each in vertex.conjuncts):
-                message = f"{vertex.name}, which a comprehension adds to, is needed for the name of a field beside it"
-                raise self.early(message, span)
 
     def _check_hidden(self, vertex: Vertex) -> None:
         """A conflict in a hidden field is one of the value around it. Raises Unknown."""
@@ -316,10 +289,11 @@ class Expressions:
         except Unknown as unknown:
             if not unknown.final and isinstance(index, ast.Reference | ast.Selector):
                 found = self.resolve(index, scope)
-                if isinstance(found, Vertex) and found.unknown is None and not found.is_ambiguous:
-                    if found.basic is ANY or not found.basic.kinds & (Kind.NUMBER | Kind.STRING):
-                        message = f"{written(index)} is {found.basic}, which selects nothing"
-                        raise wrong(Code.WRONG_TYPE, message, index.span) from None
+                known = isinstance(found, Vertex) and found.unknown is None and not found.is_ambiguous
+                basic = found.basic if isinstance(found, Vertex) else found
+                if known and (basic is ANY or not basic.kinds & (Kind.NUMBER | Kind.STRING)):
+                    message = f"{written(index)} is {basic}, which selects nothing"
+                    raise wrong(Code.WRONG_TYPE, message, index.span) from None
             raise
 
     def _operand(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:
@@ -413,7 +387,7 @@ class Expressions:
                 raise self.early(f"{target.name} is needed to find out what it is itself", span)
             target = target.trying
         if isinstance(target, Vertex):
-            self._check_late(target, span)
+            self.settling.check_late(target, span)
         return target
 
     def _of_operand(self, diagnostic: Diagnostic, expr: ast.Expr, *, final: bool) -> Unknown:
@@ -423,10 +397,7 @@ class Expressions:
         """
         if not isinstance(expr, ast.Conjunction | ast.Disjunction):
             return Unknown(diagnostic, final=final)
-        related = Related(diagnostic.span or expr.span, diagnostic.message)
-        message = f"the operand {written(expr)} has no value"
-        advice = diagnostic.help
-        told = Diagnostic(diagnostic.code, message, expr.span, (related, *diagnostic.related), help=advice)
+        told = valueless(expr, diagnostic)
         if isinstance(expr, ast.Conjunction):
             self.undecided.append(told)
         return Unknown(told, final=final)

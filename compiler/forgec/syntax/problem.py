@@ -150,6 +150,14 @@ def needed_early(vertex: Vertex, place: Span) -> Diagnostic:
     return Diagnostic(Code.CYCLE, f"{vertex.name} is needed to find out what it is itself", place)
 
 
+def list_in_choice(vertex: Vertex, place: Span) -> Diagnostic:
+    """To CUE, such a list sometimes has no value."""
+    message = (
+        f"{vertex.name} refers to a list inside a struct with alternatives inside alternatives, which is not supported"
+    )
+    return Diagnostic(Code.UNSUPPORTED, message, place, help=OTHER_ENGINE)
+
+
 def marked(vertex: Vertex, bottom: ast.Bottom) -> Diagnostic:
     return Diagnostic(Code.CONFLICT, f"{vertex.name} is marked as an error (_|_)", bottom.span)
 

@@ -77,3 +77,10 @@ def written(expr: ast.Expr) -> str:
     """The text of an expression, short enough for a message."""
     text = " ".join(expr.span.text.split())
     return text if len(text) <= _WRITTEN_MAX else f"{text[: _WRITTEN_MAX - 3]}..."
+
+
+def valueless(operand: ast.Expr, cause: Diagnostic) -> Diagnostic:
+    """What is wrong with a part of an expression, told of the part as a whole."""
+    related = Related(cause.span or operand.span, cause.message)
+    message = f"the operand {written(operand)} has no value"
+    return Diagnostic(cause.code, message, operand.span, (related, *cause.related), help=cause.help)

@@ -20,7 +20,7 @@ strings are limited.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from contextlib import nullcontext
 
 from msgspec.structs import replace
@@ -29,12 +29,14 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
+from forgec.syntax.body import field_names, is_open
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
 from forgec.syntax.data import StructNode
 from forgec.syntax.export import Export
 from forgec.syntax.expression import Expressions
+from forgec.syntax.facts import check_ends, meet_facts
 from forgec.syntax.items import make_items
 from forgec.syntax.names import check_names, check_packages
 from forgec.syntax.problem import Unknown, note_unknown
@@ -73,6 +75,7 @@ class _Evaluator:
         self._budget = Budget()
         self._expressions = Expressions(root, self._budget, self.expand)
         self._waiting: list[tuple[Vertex, Conjunct]] = []
+        self._orders: dict[ast.StructLiteral, dict[str, None]] = {}
         self.undecided, self.lets = self._expressions.undecided, self._expressions.lets
         self._alternatives = Alternatives(self.expand, self.undecided, self._budget)
 
@@ -88,11 +91,11 @@ class _Evaluator:
         vertex.seen = {vertex, *vertex.originals()}
         self._flatten(vertex, vertex.conjuncts)
         self._apply_patterns(vertex)
-        _check_ends(vertex)
+        check_ends(vertex)
         if not vertex.disjunctions:
             self._yield(vertex)
         if not vertex.problems:
-            self._meet(vertex)
+            meet_facts(vertex, self._budget)
         if vertex.disjunctions and not vertex.problems:
             self._alternatives.choose(vertex)
         else:
@@ -192,6 +195,8 @@ class _Evaluator:
         if target in vertex.seen:
             vertex.cyclic = True
             return []
+        if any(isinstance(each.expr, ast.ListLiteral) for each in target.conjuncts) and vertex.is_deep_in_choice:
+            self._undecided(vertex, problem.list_in_choice(vertex, conjunct.expr.span))
         vertex.seen.add(target)
         target.is_taken = True
         closings = conjunct.closings
@@ -216,7 +221,7 @@ class _Evaluator:
         inner = conjunct.next_to(parts.values())
         vertex.structs.append(inner)
         embedded = []
-        vertex.order |= dict.fromkeys(_names(literal))
+        vertex.order |= self._order(literal)
         is_struct, is_more = False, False
         for declaration in literal.declarations:
             match declaration:
@@ -241,6 +246,14 @@ class _Evaluator:
         if is_struct or not (embedded or is_more):  # else it is what it embeds, which need not be a struct
             vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
         return embedded
+
+    def _order(self, literal: ast.StructLiteral) -> dict[str, None]:
+        """The names of its fields, of which those of structs inside it were not counted as steps."""
+        if literal not in self._orders:
+            self._orders[literal] = dict.fromkeys(field_names(literal))
+        order = self._orders[literal]
+        self._budget.step(literal.span, max(0, len(order) - len(literal.declarations)))
+        return order
 
     def _declare(self, child: Vertex, name: str, declaration: ast.Field | ast.Computed, key: Key) -> None:
         """Declare a field once more."""
@@ -322,7 +335,7 @@ class _Evaluator:
         match deferred.declaration:
             case ast.Computed(name=expr) as declaration:
                 try:
-                    with self._expressions.settling(vertex, is_name=True):
+                    with self._expressions.settling.of(vertex, is_name=True):
                         name = self._expressions.scalar(expr, scope)
                 except Unknown as unknown:
                     raise problem.nameless(expr, unknown) from None
@@ -335,8 +348,8 @@ class _Evaluator:
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 absent = set(vertex.absent)
-                is_open = _is_open(body) or vertex.original is not None
-                with self._expressions.settling(vertex, is_name=False) if is_open else nullcontext():
+                is_unsettled = is_open(body) or vertex.original is not None
+                with self._expressions.settling.of(vertex, is_name=False) if is_unsettled else nullcontext():
                     found = scopes(self._expressions, comprehension, scope)
                 if not found:
                     self._check_body(vertex, body, vertex.absent.keys() - absent)
@@ -373,65 +386,11 @@ class _Evaluator:
                 except Unknown as unknown:
                     note_unknown(vertex, unknown)
 
-    def _meet(self, vertex: Vertex) -> None:
-        for index, fact in enumerate(vertex.facts):
-            # Limits are compared with each other, so many of them are many more steps.
-            limits = len(vertex.basic.limits)
-            self._budget.step(fact.span, limits**2 // 4)
-            if fact.basic.atom is not None and isinstance(fact.basic.atom.value, str):
-                self._budget.read(fact.span, len(fact.basic.atom.value) * (1 + limits))
-            met = meet(vertex.basic, fact.basic)
-            if met is None:
-                earlier = vertex.facts[:index]
-                other = next((each for each in earlier if meet(each.basic, fact.basic) is None), earlier[-1])
-                vertex.problems.append(problem.conflict(vertex, other, fact))
-                return
-            vertex.basic = met
-
 
 def _child(vertex: Vertex, table: dict[str, Vertex], name: str, shown: str) -> Vertex:
     if name not in table:
         table[name] = Vertex(vertex, shown)
     return table[name]
-
-
-def _names(expr: ast.Expr) -> Iterator[str]:
-    """The fields of a struct, as they are written: its own, and those of structs that are embedded or added."""
-    match expr:
-        case ast.StructLiteral(declarations=declarations):
-            for declaration in declarations:
-                match declaration:
-                    case ast.Field(label=label):
-                        yield label.name
-                    case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
-                        yield from _names(inner)
-        case ast.Conjunction(terms=terms):
-            for term in terms:
-                yield from _names(term)
-
-
-def _is_open(body: ast.Expr) -> bool:
-    """Whether the text does not tell which fields the body of a comprehension adds."""
-    for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
-        match declaration:
-            case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
-                if not isinstance(inner, ast.StructLiteral) or _is_open(inner):
-                    return True
-            case ast.Field() | ast.Let():
-                pass
-            case _:
-                return True
-    return False
-
-
-def _check_ends(vertex: Vertex) -> None:
-    """A struct or list made of nothing but literals that it is inside of already goes on for ever."""
-    literals = [*vertex.structs, *vertex.lists]
-    if literals and all(each.key in each.trail for each in literals):
-        vertex.problems.append(problem.contains_itself(vertex))
-        vertex.endless = frozenset(each.expr for each in literals)
-        vertex.fields.clear()
-        vertex.lists.clear()
 
 
 def _make_items(vertex: Vertex, expressions: Expressions) -> None:

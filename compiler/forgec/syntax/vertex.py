@@ -197,6 +197,12 @@ class Vertex(Struct, eq=False):
         return any(each.original is None and each.adopted is not self for each in self.originals())
 
     @property
+    def is_deep_in_choice(self) -> bool:
+        """Whether a struct around the one that the field is in has alternatives inside alternatives."""
+        around = list(self.ancestors())[1:]
+        return any(within is not None for each in around if each.original for within, _ in each.met)
+
+    @property
     def path(self) -> str:
         """As people write it: `ci.phases.test.unit`, `release.on[0].branch`."""
         labels = [self.label, *(vertex.label for vertex in self.ancestors())]

@@ -1,0 +1,34 @@
+"""What the text of a struct tells of its fields before anything is evaluated."""
+
+from collections.abc import Iterator
+
+from forgec.syntax import ast
+
+
+def field_names(expr: ast.Expr) -> Iterator[str]:
+    """The fields of a struct, as they are written: its own, and those of structs that are embedded or added."""
+    match expr:
+        case ast.StructLiteral(declarations=declarations):
+            for declaration in declarations:
+                match declaration:
+                    case ast.Field(label=label):
+                        yield label.name
+                    case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
+                        yield from field_names(inner)
+        case ast.Conjunction(terms=terms):
+            for term in terms:
+                yield from field_names(term)
+
+
+def is_open(body: ast.Expr) -> bool:
+    """Whether the text does not tell which fields the body of a comprehension adds."""
+    for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
+        match declaration:
+            case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
+                if not isinstance(inner, ast.StructLiteral) or is_open(inner):
+                    return True
+            case ast.Field() | ast.Let():
+                pass
+            case _:
+                return True
+    return False

@@ -1,0 +1,47 @@
+"""What must not be looked at while it is found out which fields a struct has.
+
+A computed name and the clauses of a comprehension say which fields there are beside them. What they look at is not to
+depend on that: CUE evaluates these in an order of its own, and finds a circle in some of them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from forgec.source import Span
+from forgec.syntax.problem import Unknown
+from forgec.syntax.vertex import Vertex
+
+
+class Settling:
+    """`expanding` are the vertices that are being expanded, innermost last; `early` makes the problem."""
+
+    def __init__(self, expanding: Sequence[Vertex], early: Callable[[str, Span], Unknown]) -> None:
+        self._expanding = expanding
+        self._early = early
+        self._hosts: list[tuple[Vertex, bool]] = []
+
+    @contextmanager
+    def of(self, vertex: Vertex, *, is_name: bool) -> Iterator[None]:
+        """While it is found out which fields the vertex has, by a computed name or else by a comprehension."""
+        self._hosts.append((vertex, is_name))
+        try:
+            yield
+        finally:
+            self._hosts.pop()
+
+    def check_whole(self, vertex: Vertex, span: Span) -> None:
+        """A struct as a whole is no part of what says which fields there are beside it. Raises Unknown.
+
+        Only a comprehension may ask for it directly.
+        """
+        for host, is_name in self._hosts:
+            is_beside = vertex is not host and vertex.is_inside(host)
+            if is_beside and (is_name or self._expanding[-1] is not host):
+                raise self._early(f"all of {vertex.name} is needed to find out what fields there are beside it", span)
+
+    def check_late(self, vertex: Vertex, span: Span) -> None:
+        """What a comprehension adds to is no part of a name that is computed beside it. Raises Unknown."""
+        for host, is_name in self._hosts:
+            if is_name and host.late and any(each.parts & host.late for each in vertex.conjuncts):
+                message = f"{vertex.name}, which a comprehension adds to, is needed for the name of a field beside it"
+                raise self._early(message, span)
