@@ -1,7 +1,7 @@
 """nats-py's client, with four things it lacks: a refusal finds whoever was refused, nothing is said in the clear, a
 server that answers nothing is left, and a question costs little.
 
-    ask    -> one line into the client's buffer, a future, a timer; the answer ends the future where it is read
+    ask    -> one line into the client's buffer and a future, which the answer ends where it is read
     listen -> a subscription whose messages are taken where they are read
 
 The server refuses a subject with a line of its own, tied to no request: nats-py hands it to a callback, while the one
@@ -34,6 +34,9 @@ from forge_runtime.bus.parser import Arrival, BusParser, Hear
 SILENCE_S: Final = 10.0
 """Without any answer, until another server is tried: all are silent in an election, which takes up to 9 s."""
 
+SWEEP_S: Final = 0.25
+"""How often it is looked whether questions are over: a timer for each of them would cost more than its answer."""
+
 _LEADERLESS: Final = b'"err_code":10008'
 """JetStream's word for "temporarily unavailable": of a server whose cluster has no leader that it knows."""
 
@@ -63,6 +66,7 @@ class BusClient(Client):
         """Below which subject answers arrive; empty until somebody asks."""
         self._numbers = itertools.count(1)
         self._questions: dict[str, _Question] = {}
+        self._sweep: asyncio.TimerHandle | None = None
         self._operations: set[Operation] = set()
         self._answered_at = 0.0
         self._silent_since: float | None = None
@@ -101,15 +105,15 @@ class BusClient(Client):
         if not self._answers:
             await self._hear_answers()
         reply = f"{self._answers}{next(self._numbers)}"
-        question = self._questions[reply] = _Question(subject, loop.create_future())
-        timer = loop.call_later(timeout_s, _give_up, question.answer)
         began = time.monotonic()
+        question = self._questions[reply] = _Question(subject, loop.create_future(), began + timeout_s)
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_S, self._give_up)
         answer: Arrival | None = None
         try:
             self.send(subject, payload, reply, head)
             answer = await question.answer
         finally:
-            timer.cancel()
             self._questions.pop(reply, None)
             if answer is None or answer.status == _NOBODY or _LEADERLESS in answer.data[:_ERROR_BYTES]:
                 await self.note_silence(began)
@@ -157,6 +161,14 @@ class BusClient(Client):
     async def forget(self, subscription: Subscription) -> None:
         self._hearers.pop(subscription._id, None)
         await subscription.unsubscribe()
+
+    def _give_up(self) -> None:
+        """End the questions whose time is over."""
+        now = time.monotonic()
+        for question in tuple(self._questions.values()):
+            if now >= question.until and not question.answer.done():
+                question.answer.set_exception(nats.errors.TimeoutError())
+        self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._give_up) if self._questions else None
 
     async def _hear_answers(self) -> None:
         self._answers = f"{self.new_inbox()}."
@@ -227,11 +239,7 @@ def head_of(headers: Mapping[str, str]) -> bytes:
 class _Question(NamedTuple):
     subject: str
     answer: "asyncio.Future[Arrival]"
-
-
-def _give_up(answer: "asyncio.Future[Arrival]") -> None:
-    if not answer.done():
-        answer.set_exception(nats.errors.TimeoutError())
+    until: float
 
 
 async def _unheard(_message: Msg) -> None:
