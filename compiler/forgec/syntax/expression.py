@@ -327,7 +327,7 @@ class Expressions:
             raise self._of_operand(target.unknown, expr, final=False)
         if target.basic.atom is None or target.is_ambiguous:
             if target.is_list or target.is_struct:
-                if self.expanding and self._is_evaluated_inside(target):  # to CUE mostly a circle
+                if self._is_evaluated_inside(target):  # to CUE mostly a circle
                     raise self.early(f"{target.name} is needed to find out what is in it", expr.span)
                 message = f"{written(expr)} is {target.basic} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
@@ -377,8 +377,8 @@ class Expressions:
 
     def _is_evaluated_inside(self, vertex: Vertex) -> bool:
         """Whether what is evaluated now is a part of the vertex; values that have no name are parts of what asks."""
-        named = (each for each in reversed(self.expanding) if each.label or each.parent is None)
-        return next(named).is_inside(vertex)
+        named = next((each for each in reversed(self.expanding) if each.label or each.parent is None), None)
+        return named is not None and named.is_inside(vertex)
 
     def _latest(self, target: Vertex | Basic, span: Span) -> Vertex | Basic:
         """Inside an alternative that is tried, its vertex; from elsewhere there is no telling yet."""
