@@ -112,11 +112,16 @@ def settings(tmp_path: Path, **fields: Any) -> ApiSettings:
         "token_file": token_file,
         "tokens_dir": tokens_dir,
         "environments": ENVIRONMENTS,
-        "database_url": f"sqlite+aiosqlite:///{tmp_path / 'forge.db'}",
+        "database_url": database_url(tmp_path),
         "file_clone": True,
         "nats_credentials": tmp_path / "nats.token",
     }
     return ApiSettings(**defaults | fields)
+
+
+def database_url(tmp_path: Path) -> str:
+    """The database of an API whose folder this is; the fixture `each_database` gives another."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'forge.db'}"
 
 
 def token_of(who: str) -> str:

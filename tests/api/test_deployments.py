@@ -15,6 +15,8 @@ from forge_runtime import subject
 from forge_runtime.job import DeploymentPayload, decode_record
 from forge_runtime.run import decode_run
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 GITOPS = "c" * 40
 
 

@@ -35,6 +35,8 @@ from forge_runtime.run import RunRecord
 from forgec import ids
 from forgec.plan.model import Plan, ReleaseProject, ReleaseUnit
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 GITOPS = DeploymentData(gitops_commit_sha="c" * 40, changed=True)
 STEPS = ["_release/web/artifact:docs", "_release/web/artifact:site", "_release/web/release", "_release/web/deploy:dev"]
 

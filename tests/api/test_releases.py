@@ -10,6 +10,8 @@ from tests.api.release_story import DIGEST, artifact, body, reason, release, rel
 
 from forgec import ids
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 OTHER_DIGEST = "sha256:" + "e" * 64
 
 

@@ -8,6 +8,8 @@ from tests.api.harness import REPOSITORY, SHA, open_api, statuses
 
 from forge_api.service.outbox import drain
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 
 async def test_new_run_is_201_and_pending_with_its_discovery_rows(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:

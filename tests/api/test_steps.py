@@ -10,6 +10,8 @@ from forge_api.service import log
 from forge_api.service.outbox import drain
 from forge_api.service.projector import project_events
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 ERROR = {"code": "STEP_FAILED", "message": "no", "component": "elsewhere", "class": "user"}
 
 

@@ -5,6 +5,8 @@ SQLite as it must be set up to be one: write-ahead log (readers do not wait for 
 two tasks would read the same row and both write it.
 """
 
+import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -20,6 +22,12 @@ from forge_api.db.ended import Ended, session_that_tells
 from forge_api.problem import unavailable
 
 _WRITES: Final = "forge_writes"
+_MIGRATION_LOCK: Final = 0x666F726765_02
+"""Several APIs may start at once; see also query.py."""
+
+_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""An escape, and not an escaped backslash before the letters."""
+
 _PRAGMAS: Final = ("journal_mode=WAL", "busy_timeout=5000", "foreign_keys=ON", "synchronous=NORMAL")
 
 
@@ -28,7 +36,7 @@ class Database:
 
     def __init__(self, url: str, told: Callable[[Ended], None] = lambda _row: None) -> None:
         """`told` hears of runs and phases that a transaction ended."""
-        self._engine = create_async_engine(url)
+        self._engine = create_async_engine(url, json_serializer=_json)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
@@ -57,6 +65,8 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema up to date; nothing to do the second time."""
         async with self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+            if self._engine.dialect.name == "postgresql":  # SQLite lets in one writer anyway
+                await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await connection.run_sync(upgrade)
 
     async def ping(self) -> None:
@@ -73,6 +83,11 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", "forge_api.db:migrations")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _json(value: Any) -> str:
+    """A document as text. One that a repository or its build wrote may hold NUL, which PostgreSQL cannot store."""
+    return _NUL.sub(r"\1\\ufffd", json.dumps(value))
 
 
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:

@@ -196,12 +196,12 @@ class OutboxEntry(Base):
 
     id: Mapped[int] = mapped_column(SERIAL, primary_key=True, autoincrement=True)
     run_id: Mapped[str | None] = mapped_column(ForeignKey("run.id"))
-    deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id"), index=True)
     kind: Mapped[str]
     tries: Mapped[int]
     next_at: Mapped[datetime]
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    deployment_id: Mapped[str | None] = mapped_column(ForeignKey("deployment.id"), index=True)
 
 
 class IdempotencyKey(Base):

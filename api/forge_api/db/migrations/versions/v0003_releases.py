@@ -213,7 +213,7 @@ def _outbox() -> None:
     )
     with op.batch_alter_table("outbox", copy_from=old) as batch:
         batch.alter_column("run_id", existing_type=ID, nullable=True)
-        batch.add_column(sa.Column("deployment_id", ID, nullable=True), insert_after="run_id")
+        batch.add_column(sa.Column("deployment_id", ID, nullable=True))
         batch.create_foreign_key("fk_outbox_deployment_id", "deployment", ["deployment_id"], ["id"])
         batch.create_index("ix_outbox_deployment_id", ["deployment_id"])
         batch.drop_constraint(op.f("ck_outbox_kind"), type_="check")
