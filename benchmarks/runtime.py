@@ -14,6 +14,7 @@ from benchmarks.jobs.fairness import LARGE_RUN, NEW_RUN
 from benchmarks.jobs.others import others
 from benchmarks.jobs.ours import fair, floor, ours
 from benchmarks.jobs.worker import HELD, LASTING_S
+from benchmarks.projector import projector
 from benchmarks.table import Grid
 
 TURNS: Final = 3
@@ -28,6 +29,7 @@ _WRITES: Final = 500
 def runtime(folder: Path) -> Iterator[Grid]:
     yield _carrying(folder)
     yield _fairness(folder)
+    yield projector(folder / "projector")
     yield _recovery(folder)
 
 
