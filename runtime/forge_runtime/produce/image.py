@@ -66,12 +66,14 @@ class LayoutWalk:
     blobs: dict[str, Descriptor] = field(default_factory=dict)
     manifests: dict[str, Descriptor] = field(default_factory=dict)
     first: Manifest | None = None
+    followed: int = 0
 
     def follow(self, descriptor: Descriptor) -> None:
         """A manifest, and what it is made of; children come before what names them."""
         if descriptor.digest in self.manifests:
             return
-        if len(self.manifests) >= IMAGES_MAX:
+        self.followed += 1
+        if self.followed > IMAGES_MAX:
             raise BadImage(f"it is made of more than {IMAGES_MAX} manifests")
         data = self._read(descriptor)
         if descriptor.media_type in INDEXES:
