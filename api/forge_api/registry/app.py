@@ -9,6 +9,7 @@
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ from forge_runtime.oci.image import INDEX_TYPE, MANIFEST_BYTES_MAX
 BLOB_BYTES_MAX: Final = 8 * 1024**3
 PAGE_MAX: Final = 1000
 WRITE_BYTES: Final = 1024 * 1024
+
+_log = logging.getLogger(__name__)
 
 _PATH: Final = re.compile(
     r"/v2/(?P<name>.+)/(?:manifests/(?P<manifest>[^/]+)|blobs/uploads/(?P<upload>[^/]*)|blobs/(?P<blob>[^/]+)"
@@ -83,11 +86,14 @@ class Registry:
             response = refused.response()
         except ClientDisconnect:
             return
+        except OSError as error:
+            _log.error("the registry cannot use its directory: %s", error)
+            response = Refused(503, "UNAVAILABLE", "the registry cannot read or write now").response()
         response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
+        path: str = request.scope["path"]  # of a URL, line breaks would be left out
         if path == "/token":
             return self._access.give(request)
         found = _PATH.fullmatch(path)

@@ -12,11 +12,15 @@ Stalls       nothing happens until `gate` is set
 
 import asyncio
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+STALL_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,8 @@ class Lies:
 
 @dataclass(frozen=True, slots=True)
 class Stalls:
-    gate: asyncio.Event
+    came: threading.Event
+    may_go_on: threading.Event
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,8 +103,10 @@ class Faulty:
                 await self._app(scope, receive, _Cut(send))
             case Lies(headers=headers):
                 await self._app(scope, receive, _Lie(send, headers))
-            case Stalls(gate=gate):
-                await gate.wait()
+            case Stalls(came=came, may_go_on=may_go_on):
+                came.set()
+                while not may_go_on.is_set():  # set by another thread, which knows nothing of this one's loop
+                    await asyncio.sleep(STALL_S)
                 await self._app(scope, receive, send)
 
 

@@ -1,7 +1,9 @@
 """The client with a registry that misbehaves as networks and servers do: what can be had is had, and nothing twice."""
 
+import asyncio
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from tests.runtime.oci.clients import CHUNK_BYTES, PASSWORD, opened
 
 from forge_api.registry.access import Access
 from forge_api.registry.app import Registry, create_registry
-from forge_api.registry.faults import Answers, Cuts, Drops, Fault, Lies, Loses
+from forge_api.registry.faults import Answers, Cuts, Drops, Fault, Lies, Loses, Stalls
 from forge_api.registry.store import Store
 from forge_runtime.oci.image import Artifact, blob_of, json_blob
 from forge_runtime.oci.registry import DigestMismatch, RegistryAway, RegistryRefused
@@ -292,3 +294,21 @@ async def test_a_list_of_referrers_that_does_not_name_ours_is_kept_by_us(tmp_pat
             assert await it.client.resolve(index) is not None
             with pytest.raises(RegistryRefused, match="not one image"):
                 await it.client.get_manifest(index)
+
+
+async def test_a_push_that_is_cancelled_ends_at_once_and_another_finishes_it(tmp_path: Path) -> None:
+    came, may_go_on = threading.Event(), threading.Event()
+
+    with faulty(tmp_path, Fault(what=Stalls(came, may_go_on), method="PUT", path="/uploads/")) as host:
+        async with opened(host) as it:
+            pushing = asyncio.create_task(it.client.push(it.reference(), ARTIFACT))
+            assert await asyncio.to_thread(came.wait, 20)
+
+            pushing.cancel()
+
+            with pytest.raises(asyncio.CancelledError):
+                await pushing
+            assert await it.client.resolve(it.reference()) is None
+            may_go_on.set()
+            await it.client.push(it.reference(), ARTIFACT)
+            assert await it.client.get_manifest(it.reference()) == ARTIFACT.manifest()
