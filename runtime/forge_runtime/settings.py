@@ -57,26 +57,64 @@ class WorkerSettings:
     """Where a worker keeps things and how it runs steps. Everything that is not in the store lies below `data_dir`.
 
     `runner` is auto, host or earthly; `engine` local or argo (the host runner is refused on a cluster).
-    `allow_file_clone` lets jobs name repositories of this machine. `grace_s` is what running work gets when the
-    worker is told to stop. `objects` names the object store (see `blob.open_blob`). `metrics` is where metrics and health are served, if anywhere; each worker of a machine
-    needs an address of its own. `secrets_dir` holds the secrets of the provider "file".
+    `buildkit_hosts` are the build daemons, separated by commas. `allow_file_clone` lets jobs name repositories of this
+    machine; `prewarm` are repositories to have before the first job wants them. `grace_s` is what running work gets
+    when the worker is told to stop. `objects` names the object store (see `blob.open_blob`). `metrics` is where metrics
+    and health are served, if anywhere; each worker of a machine needs an address of its own. `secrets_dir` holds the
+    secrets of the provider "file", `git_credentials_dir` a folder of credentials for each git host.
     """
 
     data_dir: Path
     runner: RunnerSetting = "auto"
     engine: str = "local"
-    buildkit_host: str | None = None
+    buildkit_hosts: str = ""
     allow_file_clone: bool = False
+    prewarm: tuple[str, ...] = ()
     grace_s: float = 10.0
     objects: str = ""
     metrics: Address | None = None
     secrets_dir: Path | None = None
+    git_credentials_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSettings:
+    """What a worker of the pools artifacts and releases needs besides.
+
+    `api_url` and `api_token`: where releases are registered, and a file with the worker's own token there. `registry`
+    is where tracking and release images go, "host:port" or "host/prefix"; `registry_credentials` a config.json as
+    Docker's tools know it; `registry_mirrors` the text that says which registry another one answers for. `signing_key`
+    is a PEM file; without it nothing is signed. `gitops_url` and `gitops_branch` are where pointers are committed.
+    """
+
+    api_url: str
+    api_token: Path
+    registry: str
+    registry_credentials: Path | None = None
+    registry_mirrors: str = ""
+    signing_key: Path | None = None
+    gitops_url: str
+    gitops_branch: str = "main"
+
+
+def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
+    """From FORGE_API_URL, _API_TOKEN_FILE, _REGISTRY and _GITOPS_URL, and, optional, _REGISTRY_CREDENTIALS,
+    _REGISTRY_MIRRORS, _SIGNING_KEY and _GITOPS_BRANCH."""
+    return ReleaseSettings(
+        api_url=_required(environ, "FORGE_API_URL", "where releases are registered, for example https://forge.example"),
+        api_token=Path(_required(environ, "FORGE_API_TOKEN_FILE", "a file with the worker's token for the API")),
+        registry=_required(environ, "FORGE_REGISTRY", "where images go, for example registry.example/releases"),
+        registry_credentials=_path(environ, "FORGE_REGISTRY_CREDENTIALS"),
+        registry_mirrors=environ.get("FORGE_REGISTRY_MIRRORS", "").strip(),
+        signing_key=_path(environ, "FORGE_SIGNING_KEY"),
+        gitops_url=_required(environ, "FORGE_GITOPS_URL", "the repository of release pointers"),
+        gitops_branch=environ.get("FORGE_GITOPS_BRANCH", "").strip() or "main",
+    )
 
 
 def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
-    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOST, _ALLOW_FILE_CLONE (1), _GRACE_S, _OBJECTS,
-    _METRICS_ADDRESS (host:port) and _SECRETS_DIR, all optional."""
-    secrets_dir = environ.get("FORGE_SECRETS_DIR", "").strip()
+    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOSTS, _ALLOW_FILE_CLONE (1), _PREWARM, _GRACE_S, _OBJECTS,
+    _METRICS_ADDRESS (host:port), _SECRETS_DIR and _GIT_CREDENTIALS_DIR, all optional."""
     data_dir = Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute()
     runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
     if runner not in get_args(RunnerSetting):
@@ -85,18 +123,32 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         data_dir=data_dir,
         runner=cast("RunnerSetting", runner),
         engine=environ.get("FORGE_ENGINE", "").strip() or "local",
-        buildkit_host=environ.get("FORGE_BUILDKIT_HOST", "").strip() or None,
+        buildkit_hosts=environ.get("FORGE_BUILDKIT_HOSTS", "").strip(),
         allow_file_clone=environ.get("FORGE_ALLOW_FILE_CLONE", "") == "1",
+        prewarm=tuple(environ.get("FORGE_PREWARM", "").split()),
         grace_s=_seconds(environ, "FORGE_GRACE_S", 10.0),
         objects=objects_of(environ, data_dir),
         metrics=_address(environ, "FORGE_METRICS_ADDRESS"),
-        secrets_dir=Path(secrets_dir).absolute() if secrets_dir else None,
+        secrets_dir=_path(environ, "FORGE_SECRETS_DIR"),
+        git_credentials_dir=_path(environ, "FORGE_GIT_CREDENTIALS_DIR"),
     )
 
 
 def objects_of(environ: Mapping[str, str], data_dir: Path) -> str:
     """The object store, the same for API and workers: FORGE_OBJECTS, or a directory of this machine."""
     return environ.get("FORGE_OBJECTS", "").strip() or str(data_dir / "objects")
+
+
+def _required(environ: Mapping[str, str], name: str, what: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise BadSettings(f"{name} is not set: it names {what}")
+    return value
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name, "").strip()
+    return Path(text).absolute() if text else None
 
 
 def _address(environ: Mapping[str, str], name: str) -> Address | None:

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if endpoint is None:
             print(f"demo: the platform did not start; see {shown(home.logs)}", file=sys.stderr)
             return 75
-        return run_checkout(ApiClient(endpoint, home.api_token), home, sample, RunOptions())
+        return run_checkout(ApiClient(endpoint, home.api_token), home, sample, RunOptions(trigger="push"))
     except (ApiUnreachable, ApiRefused) as failure:
         print(f"demo: {failure}; see {shown(home.logs)}", file=sys.stderr)
         return 75

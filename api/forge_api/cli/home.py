@@ -2,23 +2,35 @@
 
 api.token               random, mode 0600: whoever can read it is the operator
 credentials/<user>      likewise, of each user of NATS: what he may do there is in forge_runtime/bus/permission.py
-endpoint.json           where API and NATS listen; there while the platform runs
+tokens/worker-release   likewise, of the workers: they register releases, and ask for automatic deployments
+registry.token          likewise, of the registry; registry.json is the same as Docker's tools read it
+endpoint.json           where API, NATS and the registry listen; there while the platform runs
 ports.json              the ports of last time, so that a restart keeps its addresses
 forge.db  nats/  objects/  engine/  cache/  work/  logs/
+registry/               release images and artifacts, as the registry of this machine keeps them
+gitops.git              the bare repository whose commits say which release is deployed where
 """
 
+import base64
 import json
 import os
 import secrets
 import socket
+import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from forge_api.auth.permission import Role
+from forgec.adapter.git import git_environment
+
 DIRECTORY_NAME: Final = ".forge-data"
 API_PORT_PREFERRED: Final = 8420
+GITOPS_BRANCH: Final = "main"
+REGISTRY_USER: Final = "forge"
+GIT_TIMEOUT_S: Final = 30.0
 
 
 class NoPlatform(Exception):
@@ -31,7 +43,15 @@ class Endpoint:
 
     api: str
     nats: str
+    registry: str
     pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    api: int
+    nats: int
+    registry: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,18 @@ class Home:
     def nats_credentials(self, user: str) -> Path:
         """A file of two lines: user and password."""
         return self.directory / "credentials" / user
+
+    @property
+    def worker_token(self) -> Path:
+        return self.directory / "tokens" / Role.WORKER_RELEASE
+
+    @property
+    def registry_token(self) -> Path:
+        return self.directory / "registry.token"
+
+    @property
+    def gitops(self) -> Path:
+        return self.directory / "gitops.git"
 
     @property
     def logs(self) -> Path:
@@ -66,13 +98,24 @@ class Home:
         return self.directory / "endpoint.json"
 
     def prepare(self) -> None:
-        """Make the directory (mode 0700, ignored by git) and its token, keeping what is there."""
+        """Make the directory (mode 0700, ignored by git), its tokens and repository, keeping what is there."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.directory / ".gitignore").write_text("*\n")
-        for name in ("nats", "objects", "engine", "cache", "work", "logs"):
+        for name in ("nats", "objects", "engine", "cache", "work", "logs", "tokens"):
             (self.directory / name).mkdir(exist_ok=True)
-        if not self.api_token.exists():
-            write_private(self.api_token, secrets.token_urlsafe(32) + "\n")
+        for token in (self.api_token, self.worker_token, self.registry_token):
+            if not token.exists():
+                write_private(token, secrets.token_urlsafe(32) + "\n")
+        if not self.gitops.exists():
+            command = ["git", "init", "--quiet", "--bare", "--initial-branch", GITOPS_BRANCH, str(self.gitops)]
+            subprocess.run(command, env=git_environment(), check=True, timeout=GIT_TIMEOUT_S)
+
+    def registry_credentials(self, registry: str) -> Path:
+        """A file as Docker's tools know it, for whoever asks `registry` (host and port)."""
+        path = self.directory / "registry.json"
+        known = base64.b64encode(f"{REGISTRY_USER}:{self.registry_token.read_text().strip()}".encode()).decode()
+        write_private(path, json.dumps({"auths": {registry: {"auth": known}}}))
+        return path
 
     def nats_passwords(self, users: Sequence[str]) -> dict[str, str]:
         """By user: 256 random bits, each in a file of its own. Kept, since dispatchers outlive a platform that dies."""
@@ -82,23 +125,27 @@ class Home:
                 write_private(self.nats_credentials(user), f"{user}\n{secrets.token_urlsafe(32)}\n")
         return {user: self.nats_credentials(user).read_text().splitlines()[1] for user in users}
 
-    def ports(self, patience_s: float) -> tuple[int, int]:
-        """The API's and NATS's port: those of last time where they are free, or become free in `patience_s`."""
+    def ports(self, patience_s: float) -> Ports:
+        """Free ports: those of last time if possible; they are waited for so long."""
         saved = _read_json(self.directory / "ports.json")
-        api = _free_port(saved.get("api", API_PORT_PREFERRED), patience_s)
-        nats = _free_port(saved.get("nats", 0), patience_s)
-        write_private(self.directory / "ports.json", json.dumps({"api": api, "nats": nats}))
-        return api, nats
+        preferred = {
+            "api": saved.get("api", API_PORT_PREFERRED),
+            "nats": saved.get("nats"),
+            "registry": saved.get("registry"),
+        }
+        ports = Ports(**{name: _free_port(port, patience_s) for name, port in preferred.items()})
+        write_private(self.directory / "ports.json", json.dumps(asdict(ports)))
+        return ports
 
     def announce(self, endpoint: Endpoint) -> None:
-        document = {"api": endpoint.api, "nats": endpoint.nats, "pid": endpoint.pid}
-        write_private(self.endpoint_file, json.dumps(document))
+        write_private(self.endpoint_file, json.dumps(asdict(endpoint)))
 
     def endpoint(self) -> Endpoint | None:
         """What a running platform announced; None if none runs here."""
         saved = _read_json(self.endpoint_file)
         try:
-            endpoint = Endpoint(api=str(saved["api"]), nats=str(saved["nats"]), pid=int(str(saved["pid"])))
+            api, nats, registry = (str(saved[name]) for name in ("api", "nats", "registry"))
+            endpoint = Endpoint(api=api, nats=nats, registry=registry, pid=int(str(saved["pid"])))
         except (KeyError, TypeError, ValueError):
             return None
         return endpoint if Path(f"/proc/{endpoint.pid}").exists() or not Path("/proc").exists() else None

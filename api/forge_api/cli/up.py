@@ -1,8 +1,11 @@
 """`forge up`: the whole platform in one process tree, kept alive.
 
 forge up ── nats-server      started in this order, each when the one before it answers, and the bus is provisioned;
-         ├─ api              a child that dies is started again, with backoff;
-         └─ worker-1..n      at the end they stop in the opposite order
+         ├─ registry         a child that dies is started again, with backoff;
+         ├─ api              at the end they stop in the opposite order
+         └─ worker-1..n
+
+Whatever registry a repository names, this machine's own answers for it: a laptop releases to nobody by accident.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +24,7 @@ from typing import Final
 
 import httpx2
 
-from forge_api.cli.home import Endpoint, Home, shown, write_private
+from forge_api.cli.home import GITOPS_BRANCH, Endpoint, Home, Ports, shown, write_private
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.permission import users
@@ -38,8 +42,8 @@ BACKOFF_S_MAX: Final = 10.0
 STABLE_S: Final = 30.0
 """A child that lived this long starts again at once: its death is news, not a loop."""
 
-POOLS: Final = ("discovery", "tasks")
-"""Of every worker here; the others need a cluster."""
+POOLS: Final = ("discovery", "tasks", "artifacts", "releases")
+"""Every worker here serves all of them."""
 
 Say = Callable[[str], None]
 
@@ -117,7 +121,10 @@ class _Child:
 
 async def up(home: Home, options: UpOptions, say: Say) -> None:
     """Run until SIGINT or SIGTERM; StartFailed if a part does not come up."""
-    home.prepare()
+    try:
+        home.prepare()
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StartFailed(f"{shown(home.directory)} cannot be prepared: {error}") from None
     with (home.directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,23 +142,25 @@ async def up(home: Home, options: UpOptions, say: Say) -> None:
 
 
 class _Platform:
-    def __init__(self, home: Home, ports: tuple[int, int], options: UpOptions, say: Say) -> None:
-        api_port, nats_port = ports
+    def __init__(self, home: Home, ports: Ports, options: UpOptions, say: Say) -> None:
         self._home = home
         self._say = say
         self._endpoint = Endpoint(
-            api=f"http://127.0.0.1:{api_port}", nats=f"nats://127.0.0.1:{nats_port}", pid=os.getpid()
+            api=f"http://127.0.0.1:{ports.api}",
+            nats=f"nats://127.0.0.1:{ports.nats}",
+            registry=f"http://127.0.0.1:{ports.registry}",
+            pid=os.getpid(),
         )
-        self._nats_port = nats_port
+        self._ports = ports
         workers = range(1, options.workers + 1) if options.metrics_port is not None else ()
-        self._metrics = [f"127.0.0.1:{api_port}", *map(options.metrics_address, workers)]
+        self._metrics = [f"127.0.0.1:{ports.api}", *map(options.metrics_address, workers)]
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "NATS_URL": self._endpoint.nats,
             "FORGE_DATA_DIR": str(home.directory),
             "FORGE_API_HOST": "127.0.0.1",
-            "FORGE_API_PORT": str(api_port),
+            "FORGE_API_PORT": str(ports.api),
             "FORGE_TOKEN_FILE": str(home.api_token),
             "FORGE_ENGINE": "local",
             "FORGE_RUNNER": options.runner,
@@ -159,6 +168,14 @@ class _Platform:
         }
         python = [sys.executable, "-m"]
         self._nats = self._child("nats-server", [_nats_server(), "-c", str(self._nats_config())], environment)
+        self._registry = self._child(
+            "registry",
+            [
+                *[*python, "forge_api.registry", "--directory", str(home.directory / "registry")],
+                *["--port", str(ports.registry), "--token-file", str(home.registry_token)],
+            ],
+            environment,
+        )
         self._api = self._child(
             "api",
             [*python, "forge_api"],
@@ -168,9 +185,17 @@ class _Platform:
                 "FORGE_DISPATCHER_CREDENTIALS": str(home.nats_credentials(subject.DISPATCHER)),
             },
         )
+        registry = f"127.0.0.1:{ports.registry}"
         worker_environment = {
             **environment,
             "NATS_CREDENTIALS": str(home.nats_credentials(subject.worker_user(POOLS))),
+            "FORGE_API_URL": self._endpoint.api,
+            "FORGE_API_TOKEN_FILE": str(home.worker_token),
+            "FORGE_REGISTRY": registry,
+            "FORGE_REGISTRY_CREDENTIALS": str(home.registry_credentials(registry)),
+            "FORGE_REGISTRY_MIRRORS": f"*={self._endpoint.registry}",
+            "FORGE_GITOPS_URL": home.gitops.as_uri(),
+            "FORGE_GITOPS_BRANCH": GITOPS_BRANCH,
         }
         self._workers = [
             self._child(
@@ -189,6 +214,7 @@ class _Platform:
         try:
             for child, ready in (
                 (self._nats, self._nats_answers),
+                (self._registry, self._registry_answers),
                 (self._api, self._api_is_ready),
                 *((worker, _at_once) for worker in self._workers),
             ):
@@ -208,7 +234,7 @@ class _Platform:
             self._say("stopping ...")
             self._home.endpoint_file.unlink(missing_ok=True)
             await asyncio.gather(*(worker.stop() for worker in self._workers if worker in started))
-            for child in (self._api, self._nats):
+            for child in (self._api, self._registry, self._nats):
                 if child in started:
                     await child.stop()
 
@@ -229,7 +255,7 @@ class _Platform:
 
     async def _nats_answers(self, child: _Child) -> None:
         async def probe() -> bool:
-            _, writer = await asyncio.open_connection("127.0.0.1", self._nats_port)
+            _, writer = await asyncio.open_connection("127.0.0.1", self._ports.nats)
             writer.close()
             return True
 
@@ -250,11 +276,17 @@ class _Platform:
         except (BusUnavailable, Misprovisioned) as failure:
             raise StartFailed(f"the bus cannot be provisioned: {failure}") from None
 
+    async def _registry_answers(self, child: _Child) -> None:
+        await self._until_status(child, f"{self._endpoint.registry}/v2/", 401)  # it asks who we are
+
     async def _api_is_ready(self, child: _Child) -> None:
-        async with httpx2.AsyncClient(base_url=self._endpoint.api, timeout=2.0, trust_env=False) as client:
+        await self._until_status(child, f"{self._endpoint.api}/readyz", 200)
+
+    async def _until_status(self, child: _Child, url: str, status: int) -> None:
+        async with httpx2.AsyncClient(timeout=2.0, trust_env=False) as client:
 
             async def probe() -> bool:
-                return (await client.get("/readyz")).status_code == 200
+                return (await client.get(url)).status_code == status
 
             await self._until(child, probe)
 
@@ -282,7 +314,7 @@ class _Platform:
         known = users([POOLS])
         passwords = Passwords(self._home.nats_passwords([user.name for user in known]))
         text = server_configuration(known, passwords, self._home.directory / "nats")
-        write_private(config, f'listen: "127.0.0.1:{self._nats_port}"\n{text}')
+        write_private(config, f'listen: "127.0.0.1:{self._ports.nats}"\n{text}')
         return config
 
 

@@ -23,18 +23,12 @@ from forge_runtime.bus.port import BusUnavailable, NotAllowed
 from forge_runtime.bus.provision import Misprovisioned, verify
 from forge_runtime.folder import remove_folder
 from forge_runtime.git.cache import GitCache
-from forge_runtime.job import JobType
 from forge_runtime.ledger import Ledger
 from forge_runtime.metrics import WorkerMetrics, exposition, new_registry
 from forge_runtime.otlp import exporting
 from forge_runtime.outage import ride_out
 from forge_runtime.process import kill_stale_groups
 from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
-from forge_runtime.secret.aws import AwsSecrets
-from forge_runtime.secret.directory import DirectorySecrets
-from forge_runtime.secret.environment import EnvironmentSecrets
-from forge_runtime.secret.port import SecretStore
-from forge_runtime.secret.resolve import Secrets
 from forge_runtime.settings import (
     BadSettings,
     BusSettings,
@@ -43,16 +37,13 @@ from forge_runtime.settings import (
     read_worker_settings,
 )
 from forge_runtime.span import JobSpans, Tracer
+from forge_runtime.tasks import end_tasks
 from forge_runtime.telemetry import configure_logging
 from forge_runtime.watch import watch_flags
-from forge_runtime.worker.ci import CiHandler
-from forge_runtime.worker.discovery import DiscoveryHandler
 from forge_runtime.worker.execution import Bench
-from forge_runtime.worker.handler import Handler
 from forge_runtime.worker.loop import Worker
 from forge_runtime.worker.probe import Vitals, probes
-
-POOLS: Final = {"discovery": JobType.DISCOVERY, "tasks": JobType.CI}
+from forge_runtime.worker.trade import POOLS, Tools, git_credentials, handlers_of
 
 PATIENCE_S: Final = 600.0
 """A result is worth waiting for the bus: another worker would do the same work again."""
@@ -107,7 +98,12 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
     await asyncio.to_thread(remove_folder, own / "scratch")
     registry = new_registry()
     metrics = WorkerMetrics(registry)
-    cache = GitCache(settings.data_dir / "git", allow_file=settings.allow_file_clone, meter=metrics)
+    cache = GitCache(
+        settings.data_dir / "git",
+        allow_file=settings.allow_file_clone,
+        meter=metrics,
+        credentials=git_credentials(settings),
+    )
     surroundings = RunnerSurroundings(
         engine=settings.engine, buildkit_hosts=settings.buildkit_hosts, groups=groups, gauge=metrics
     )
@@ -128,17 +124,17 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
             url = await cleanup.enter_async_context(probes(settings.metrics, vitals, partial(exposition, registry)))
             _log.info("metrics and health", extra={"url": url, "worker": arguments.name})
         await cleanup.enter_async_context(runner.serving())
+        tools = Tools(cache=cache, runner=runner, blob=blob, own=own)
+        handlers = await cleanup.enter_async_context(handlers_of(arguments.pools, tools, settings, os.environ))
+        maintaining = asyncio.create_task(cache.maintain(stop, settings.prewarm))
+        cleanup.push_async_callback(end_tasks, maintaining)
         bus = await connect(bus_settings, on_closed=on_closed)
         cleanup.push_async_callback(bus.close)
         vitals.connected = lambda: bus.connection.connected
-        queues = [subject.queue_of(POOLS[pool]) for pool in arguments.pools]
+        queues = subject.queues_of(arguments.pools)
         for queue in queues:
             await ride_out(partial(verify, bus, queue), limit_s=VERIFY_S)
         vitals.verified = True
-        handlers: dict[JobType, Handler] = {
-            JobType.DISCOVERY: DiscoveryHandler(cache),
-            JobType.CI: CiHandler(cache, runner, _secrets(settings)),
-        }
         bench = Bench(
             worker=arguments.name,
             bus=bus,
@@ -156,13 +152,6 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         await worker.serve(stop)
     _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
     return 75 if closed else 0
-
-
-def _secrets(settings: WorkerSettings) -> Secrets:
-    stores: dict[str, SecretStore] = {"aws": AwsSecrets(), "env": EnvironmentSecrets(os.environ)}
-    if settings.secrets_dir is not None:
-        stores["file"] = DirectorySecrets(settings.secrets_dir)
-    return Secrets(stores=stores)
 
 
 if __name__ == "__main__":
