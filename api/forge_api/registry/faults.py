@@ -105,7 +105,7 @@ class Faulty:
                 await self._app(scope, receive, _Lie(send, headers))
             case Stalls(came=came, may_go_on=may_go_on):
                 came.set()
-                while not may_go_on.is_set():  # set by another thread, which knows nothing of this one's loop
+                while not may_go_on.is_set():  # noqa: ASYNC110  # another thread sets it, not this one's loop
                     await asyncio.sleep(STALL_S)
                 await self._app(scope, receive, send)
 
