@@ -184,6 +184,9 @@ class Run:
 
     def build(self):
         on = {name for name, values in self.options.items() if values[-1] not in ("false", "0")}
+        if {"ci", "interactive"} <= on:
+            message = "unable to use --ci flag in combination with --interactive flag"
+            self.fail(1, "INVALID_PARAM", message)
         if "image" in on and "artifact" in on:
             self.fail(1, "INVALID_PARAM", "both image and artifact modes cannot be active at the same time")
         if not self.words:

@@ -46,6 +46,14 @@ class Endpoint:
         """host:port, for people and metrics."""
         return self.address.removeprefix("tcp://")
 
+    @property
+    def host(self) -> str:
+        return urlsplit(self.address).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.address).port or 0
+
 
 def parse_endpoints(text: str, *, tls: TlsFiles | None = None, leases_max: int = LEASES_MAX) -> tuple[Endpoint, ...]:
     """Addresses separated by commas or blanks, each once. Raises BadEndpoint, which quotes the address that is wrong.

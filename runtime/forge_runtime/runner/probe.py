@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -18,7 +17,8 @@ from grpc_health.v1 import health_pb2
 
 from forge_runtime.runner.affinity import Load
 from forge_runtime.runner.breaker import Probe
-from forge_runtime.runner.endpoint import Endpoint, TlsFiles
+from forge_runtime.runner.endpoint import Endpoint
+from forge_runtime.runner.relay import TlsRelay
 from forge_runtime.runner.wire import control_pb2
 
 PROBE_LIMIT_S: Final = 3.0
@@ -55,6 +55,7 @@ class DaemonProbe:
     limit_s: float = PROBE_LIMIT_S
     list_every_s: float = LIST_EVERY_S
     _channel: grpc.aio.Channel | None = None
+    _relay: TlsRelay | None = None
     _listed_at: float | None = None
     _load: Load | None = None
     _no_health: bool = field(default=False)
@@ -63,29 +64,32 @@ class DaemonProbe:
         """Never raises what the daemon or the way to it does."""
         try:
             async with asyncio.timeout(self.limit_s + 1):
-                seen = await self._look(self._connected())
+                seen = await self._look(await self._connected())
         except grpc.aio.AioRpcError as error:
-            seen = Seen(probe=Probe.FAILED, why=f"{error.code().name}: {(error.details() or '')[:300]}")
+            tls = self._relay.why if self._relay is not None else ""
+            seen = Seen(probe=Probe.FAILED, why=tls or f"{error.code().name}: {(error.details() or '')[:300]}")
         except TimeoutError:
             seen = Seen(probe=Probe.FAILED, why=f"no answer within {self.limit_s:g} s")
-        except OSError as error:
-            seen = Seen(probe=Probe.FAILED, why=f"{error.filename}: {error.strerror}")
         if seen.probe is Probe.FAILED:
             await self.close()
         return seen
 
     async def close(self) -> None:
-        channel, self._channel, self._listed_at, self._load = self._channel, None, None, None
+        channel, relay = self._channel, self._relay
+        self._channel = self._relay = self._listed_at = self._load = None
         if channel is not None:
             await channel.close(grace=None)
+        if relay is not None:
+            await relay.close()
 
-    def _connected(self) -> grpc.aio.Channel:
+    async def _connected(self) -> grpc.aio.Channel:
         if self._channel is None:
-            target, tls = self.endpoint.name, self.endpoint.tls
-            if tls is None:
-                self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-            else:
-                self._channel = grpc.aio.secure_channel(target, _credentials(tls), options=_OPTIONS)
+            target = self.endpoint.name
+            options = [*_OPTIONS, ("grpc.default_authority", target)]
+            if self.endpoint.tls is not None:
+                self._relay = TlsRelay(self.endpoint.host, self.endpoint.port, self.endpoint.tls)
+                target = await self._relay.open()
+            self._channel = grpc.aio.insecure_channel(target, options=options)
         return self._channel
 
     async def _look(self, channel: grpc.aio.Channel) -> Seen:
@@ -130,16 +134,6 @@ def _load(reply: Any) -> Load | None:
         running=max(0, record.parallelismCurrent),
         running_max=record.parallelismMax,
         waiting=max(0, record.parallelismWaiting),
-    )
-
-
-def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
-    """Read at each connection. Raises OSError."""
-    read = Path.read_bytes
-    return grpc.ssl_channel_credentials(
-        root_certificates=read(tls.ca) if tls.ca else None,
-        private_key=read(tls.key) if tls.key else None,
-        certificate_chain=read(tls.cert) if tls.cert else None,
     )
 
 

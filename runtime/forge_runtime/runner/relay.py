@@ -1,0 +1,105 @@
+"""TLS for the connection to a build daemon, beside gRPC: the daemon's bytes, decrypted, on a socket of ours.
+
+    gRPC channel -- unix socket (0700) --> relay -- TLS, our certificate --> daemon
+
+gRPC's own TLS insists on a server that chooses a protocol (ALPN). The build tool's daemon chooses none, as seen with
+its version of June 2026: "Cannot check peer: missing selected ALPN property". Python's TLS offers h2 and takes both.
+"""
+
+import asyncio
+import shutil
+import ssl
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from forge_runtime.runner.endpoint import TlsFiles
+from forge_runtime.tasks import end_tasks
+
+CONNECT_LIMIT_S: Final = 3.0
+
+_READ_BYTES: Final = 64 * 1024
+
+
+@dataclass(slots=True)
+class TlsRelay:
+    """`why` is what went wrong with the last connection. Files are read for each, since certificates are renewed."""
+
+    host: str
+    port: int
+    tls: TlsFiles
+    why: str = ""
+    _folder: Path | None = None
+    _server: asyncio.Server | None = None
+    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def open(self) -> str:
+        """Where gRPC connects to, without TLS."""
+        self._folder = Path(tempfile.mkdtemp(prefix="forge-tls-"))  # which nobody else may enter
+        socket = self._folder / "s"
+        self._server = await asyncio.start_unix_server(self._accepted, path=socket)
+        return f"unix:{socket}"
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        await end_tasks(*self._connections)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._carry(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                context = _context(self.tls)
+                far_reader, far_writer = await asyncio.open_connection(self.host, self.port, ssl=context)
+        except (OSError, TimeoutError) as error:  # of TLS too
+            self.why = _told(error)
+            writer.close()
+            return
+        self.why = ""
+        ways = [asyncio.create_task(_pump(reader, far_writer)), asyncio.create_task(_pump(far_reader, writer))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end_tasks(*ways)
+            far_writer.close()
+            writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(_READ_BYTES):
+            writer.write(data)
+            await writer.drain()
+
+
+def _context(tls: TlsFiles) -> ssl.SSLContext:
+    """Raises OSError, whose file is named where it is a file's fault."""
+    context = ssl.create_default_context(cafile=_present(tls.ca))
+    if tls.cert is not None:
+        context.load_cert_chain(tls.cert, _present(tls.key))
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def _present(path: Path | None) -> str | None:
+    if path is not None:
+        path.stat()  # whose error names the file, as that of OpenSSL does not
+    return None if path is None else str(path)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no connection within {CONNECT_LIMIT_S:g} s"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

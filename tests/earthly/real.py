@@ -1,0 +1,99 @@
+"""The real build CLI and daemons, where this machine has them.
+
+| variable | is |
+|---|---|
+| FORGE_TEST_EARTH | the CLI; else `earth` or `earthly` on PATH |
+| FORGE_TEST_BUILDKITD | a daemon's program; else `buildkitd` on PATH, else one that Go builds from `buildkitd/go.mod` |
+| FORGE_TEST_BUILDKIT_HOST | tcp://host:port of a daemon of the build tool's own that runs, for builds |
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.earthly.daemon import HOST, Authority
+from tests.go_tool import Unavailable, built
+from tests.judge import cases
+
+from forge_runtime.runner.cli import find_cli
+from forge_runtime.runner.endpoint import Endpoint
+
+SOURCE = Path(__file__).with_name("buildkitd")
+BUILD_LIMIT_S = cases(20, full=900)
+"""Compiling it takes two minutes on two cores, once; `make conformance` waits for that."""
+
+
+def real_cli() -> str:
+    found = os.environ.get("FORGE_TEST_EARTH") or find_cli(shutil.which)
+    if not found:
+        pytest.skip("the build CLI (earth, earthly) is not installed, and FORGE_TEST_EARTH names none")
+    return found
+
+
+def real_host() -> str:
+    host = os.environ.get("FORGE_TEST_BUILDKIT_HOST")
+    if not host:
+        pytest.skip("FORGE_TEST_BUILDKIT_HOST names no daemon of the build tool's own")
+    return host
+
+
+class RealDaemon:
+    """buildkitd with a stand-in for runc: it answers, lists its worker, and would fail to run a command."""
+
+    def __init__(self, program: Path, folder: Path, port: int, tls: Authority | None, client: bool) -> None:
+        files = tls.files(client=client) if tls else None
+        self.endpoint = Endpoint(address=f"tcp://{HOST}:{port}", tls=files)
+        runc = folder / "bin" / "runc"
+        runc.parent.mkdir(parents=True, exist_ok=True)
+        runc.write_text("#!/bin/sh\nexit 1\n")
+        runc.chmod(0o755)
+        self._command = [str(program), "--root", str(folder / "root"), "--addr", self.endpoint.address]
+        self._command += ["--oci-worker=true", "--oci-worker-net=host", "--oci-worker-snapshotter=native"]
+        self._command += [f"--oci-worker-binary={runc}", "--containerd-worker=false"]
+        if tls:
+            ca, cert, key = tls.server_files()
+            self._command += ["--tlscert", str(cert), "--tlskey", str(key)]
+            self._command += ["--tlscacert", str(ca)] if client else []
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + 30
+        while b"running server on" not in self._log.read_bytes():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < end, self._log.read_text()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def real_daemon(folder: Path, port: int, *, tls: Authority | None = None, client: bool = False) -> Iterator[RealDaemon]:
+    if os.geteuid() != 0:
+        pytest.skip("buildkitd wants to be root")
+    found = os.environ.get("FORGE_TEST_BUILDKITD") or shutil.which("buildkitd")
+    try:
+        program = Path(found) if found else built("buildkitd", SOURCE, _PACKAGES, limit_s=BUILD_LIMIT_S) / "buildkitd"
+    except Unavailable as reason:
+        pytest.skip(f"buildkitd is not installed and was not built: {reason}")
+    daemon = RealDaemon(program, folder, port, tls, client)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+_PACKAGES = {"buildkitd": "github.com/moby/buildkit/cmd/buildkitd"}
