@@ -1,8 +1,9 @@
 """What the text of a struct tells of its fields before anything is evaluated."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from forgec.syntax import ast
+from forgec.syntax.vertex import Vertex
 
 
 def field_names(expr: ast.Expr) -> Iterator[str]:
@@ -32,3 +33,17 @@ def is_open(body: ast.Expr) -> bool:
             case _:
                 return True
     return False
+
+
+def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Iterator[tuple[Vertex, ast.Label]]:
+    """The fields of a body that are not there because the body is not wanted, which is because they are not there."""
+    for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
+        match declaration:
+            case ast.Field(label=label) if label.name in absent:
+                yield vertex, label
+            case ast.Field(label=label, value=value):
+                child = vertex.table(label.name).get(label.name)
+                if child is not None:
+                    yield from looked_up_in_vain(child, value, child.absent.keys())
+            case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
+                yield from looked_up_in_vain(vertex, inner, absent)

@@ -15,9 +15,9 @@ from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
 from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, wrong, wrong_value
-from forgec.syntax.selection import given, indexed, regular_fields, selected, valueless, written
+from forgec.syntax.selection import check_key, given, indexed, regular_fields, selected, valueless, written
 from forgec.syntax.settling import Settling
-from forgec.syntax.value import ANY, PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
+from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 S = TypeVar("S")
@@ -288,12 +288,7 @@ class Expressions:
             return self.scalar(index, scope)
         except Unknown as unknown:
             if not unknown.final and isinstance(index, ast.Reference | ast.Selector):
-                found = self.resolve(index, scope)
-                known = isinstance(found, Vertex) and found.unknown is None and not found.is_ambiguous
-                basic = found.basic if isinstance(found, Vertex) else found
-                if known and (basic is ANY or not basic.kinds & (Kind.NUMBER | Kind.STRING)):
-                    message = f"{written(index)} is {basic}, which selects nothing"
-                    raise wrong(Code.WRONG_TYPE, message, index.span) from None
+                check_key(self.resolve(index, scope), index)
             raise
 
     def _operand(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:

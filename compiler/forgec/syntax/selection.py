@@ -10,7 +10,7 @@ from forgec.syntax import ast
 from forgec.syntax.closing import is_shut
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import Unknown, wrong
-from forgec.syntax.value import Kind, show
+from forgec.syntax.value import ANY, Basic, Kind, show
 from forgec.syntax.vertex import State, Vertex
 
 _WRITTEN_MAX: Final = 60
@@ -53,6 +53,15 @@ def indexed(vertex: Vertex, key: Exact, asked: ast.Index, is_covered: Covers) ->
         message = f"{written(base)} has {len(vertex.items)} items, no item {key}"
         raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
     return vertex.items[key]
+
+
+def check_key(found: Vertex | Basic, index: ast.Expr) -> None:
+    """What is no single value yet, and need be neither a number nor a string, selects nothing. Raises Unknown."""
+    if isinstance(found, Vertex) and (found.unknown is not None or found.is_ambiguous):
+        return
+    basic = found.basic if isinstance(found, Vertex) else found
+    if basic is ANY or not basic.kinds & (Kind.NUMBER | Kind.STRING):
+        raise wrong(Code.WRONG_TYPE, f"{written(index)} is {basic}, which selects nothing", index.span)
 
 
 def given(parent: Vertex, vertex: Vertex, name: str, span: Span) -> Vertex:

@@ -20,7 +20,7 @@ strings are limited.
 """
 
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
-from forgec.syntax.body import field_names, is_open
+from forgec.syntax.body import field_names, is_open, looked_up_in_vain
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
@@ -351,25 +351,12 @@ class _Evaluator:
                 is_unsettled = is_open(body) or vertex.original is not None
                 with self._expressions.settling.of(vertex, is_name=False) if is_unsettled else nullcontext():
                     found = scopes(self._expressions, comprehension, scope)
-                if not found:
-                    self._check_body(vertex, body, vertex.absent.keys() - absent)
+                for around, label in () if found else looked_up_in_vain(vertex, body, vertex.absent.keys() - absent):
+                    late = problem.added_late(around, label.name, label.span, around.absent[label.name])
+                    self._undecided(around, late)
                 if not found and not vertex.facts:
                     vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
                 return [replace(conjunct, expr=body, scope=each) for each in found]
-
-    def _check_body(self, vertex: Vertex, body: ast.Expr, absent: Set[str]) -> None:
-        """A field of a body that is not wanted because there is no such field might be there if it were."""
-        for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
-            match declaration:
-                case ast.Field(label=label) if label.name in absent:
-                    diagnostic = problem.added_late(vertex, label.name, label.span, vertex.absent[label.name])
-                    self._undecided(vertex, diagnostic)
-                case ast.Field(label=label, value=value):
-                    child = vertex.table(label.name).get(label.name)
-                    if child is not None:
-                        self._check_body(child, value, child.absent.keys())
-                case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
-                    self._check_body(vertex, inner, absent)
 
     def _add_fact(self, vertex: Vertex, conjunct: Conjunct) -> None:
         match conjunct.expr:
