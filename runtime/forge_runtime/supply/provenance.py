@@ -53,7 +53,7 @@ def provenance_statement(subjects: Sequence[Subject], build: Build) -> bytes:
     """Canonical JSON: the same facts give the same bytes. ValueError where nothing was made."""
     if not subjects:
         raise ValueError("a provenance statement is about something: no subjects were given")
-    source = _source_of(build.clone_url, build.ref)
+    source = _source_of(build)
     return canonical_json(
         {
             "_type": STATEMENT_TYPE,
@@ -92,9 +92,13 @@ def _digests(digest: str) -> dict[str, str]:
     return {algorithm: encoded}
 
 
-def _source_of(clone_url: str, ref: str | None) -> str:
-    """The address of the source as in-toto writes it; what stands before an `@` in it may be a password."""
-    parts = urlsplit(clone_url)
-    url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def _source_of(build: Build) -> str:
+    """The address of the source as in-toto writes it. What stands before an `@` in it may be a password, and a
+    directory of this machine says nothing elsewhere: there the repository's name stands for it."""
+    parts = urlsplit(build.clone_url)
+    if parts.scheme == "file":
+        url = f"file:{build.repository}"
+    else:
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     prefix = "" if parts.scheme.startswith("git") else "git+"
-    return f"{prefix}{url}@{ref}" if ref else f"{prefix}{url}"
+    return f"{prefix}{url}@{build.ref}" if build.ref else f"{prefix}{url}"

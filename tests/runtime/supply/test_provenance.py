@@ -76,7 +76,7 @@ def test_the_same_facts_are_the_same_bytes() -> None:
     [
         ("https://user:s3cr3t@github.com/acme/shop.git", "git+https://github.com/acme/shop.git@refs/heads/main"),
         ("ssh://git@github.com/acme/shop.git", "git+ssh://github.com/acme/shop.git@refs/heads/main"),
-        ("file:///srv/shop", "git+file:///srv/shop@refs/heads/main"),
+        ("file:///srv/shop", "git+file:acme/shop@refs/heads/main"),
     ],
 )
 def test_an_address_of_the_source_holds_nobodys_password(clone_url: str, source: str) -> None:
