@@ -1,7 +1,8 @@
 """`make demo`: the sample monorepo through the whole platform, on this machine, in a data directory of its own.
 
-The sample is copied and committed to a new repository, a platform is started for it, its commit is run and watched,
-and everything is stopped again; logs and database stay in `.forge-data/demo` until the next demo.
+The sample is copied and committed to a new repository, a platform is started for it, the push of its commit is played
+and watched, and everything is stopped again; logs, releases and deployments stay in `.forge-data/demo` until the next
+demo.
 """
 
 import argparse
@@ -53,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if endpoint is None:
             print(f"demo: the platform did not start; see {shown(home.logs)}", file=sys.stderr)
             return 75
-        return run_checkout(ApiClient(endpoint, home.api_token), home, sample, RunOptions(trigger="push"))
+        code = run_checkout(ApiClient(endpoint, home.api_token), home, sample, RunOptions(trigger="push"))
+        if code == 0:
+            print(_how_to_look(home), flush=True)
+        return code
     except (ApiUnreachable, ApiRefused) as failure:
         print(f"demo: {failure}; see {shown(home.logs)}", file=sys.stderr)
         return 75
@@ -61,6 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     finally:
         _stop(platform)
+
+
+def _how_to_look(home: Home) -> str:
+    data = shown(home.directory)
+    return f"""
+to look at them:
+  what is deployed    git --git-dir {data}/gitops.git show main
+  what was released   {data}/registry: each manifest by its digest, its one layer a tar of the resources
+  all of it, served   forge up --data-dir {data}, and then
+                        forge releases local/monorepo/quote
+                        skopeo inspect --raw --tls-verify=false --authfile {data}/registry.json docker://<image>"""
 
 
 def _copy_sample(target: Path, *, broken: bool) -> None:

@@ -12,7 +12,7 @@ from forge_api.cli.checkout import Trigger, read_checkout
 from forge_api.cli.client import ApiClient
 from forge_api.cli.follow import follow
 from forge_api.cli.home import Home, shown
-from forge_api.cli.view import RunView, clean, duration, failure_report
+from forge_api.cli.view import RunView, clean, duration, failure_report, release_report
 
 _EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 76}
 
@@ -94,7 +94,7 @@ def _watch(client: ApiClient, home: Home, run_id: str) -> int:
 
 
 def summary(run: RunView, home: Home) -> list[str]:
-    """The end of a run in a few lines: the failure first, then steps, time, and where the logs are."""
+    """The end of a run in a few lines: failure, releases, steps, time, and where the logs are."""
     lines = failure_report(run) if run.status == "failed" else []
     counts: dict[str, int] = {}
     for step in run.steps():
@@ -102,6 +102,7 @@ def summary(run: RunView, home: Home) -> list[str]:
     steps = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     return [
         *lines,
+        *release_report(run),
         f"{run.status} in {duration(run.elapsed_s)}: {steps}",
         f"logs: {shown(home.objects / 'pipeline-runs' / run.id / 'logs')}",
         f"      (while the platform runs also: forge logs {run.id[:13]})",

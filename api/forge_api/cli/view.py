@@ -21,7 +21,7 @@ _TITLES: Final = {DISCOVERY_PHASE: "discovery", RELEASE_PHASE: "release"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
-    """One step: `name` is `project/step`, `elapsed_s` its run time so far."""
+    """One step: `name` is `project/step`, of discovery the step alone; `elapsed_s` its run time so far."""
 
     id: str
     phase: str
@@ -60,6 +60,8 @@ class RunView:
     elapsed_s: float
     phases: tuple[PhaseView, ...]
     error: Mapping[str, Any] | None
+    releases: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def over(self) -> bool:
@@ -81,6 +83,8 @@ def view_run(run: Mapping[str, Any], now: datetime) -> RunView:
         elapsed_s=_elapsed(run.get("created_at"), run.get("completed_at"), now) or 0.0,
         phases=tuple(_view_phase(phase, now) for phase in phases),
         error=run.get("error"),
+        releases=tuple(run.get("releases") or ()),
+        warnings=tuple(run.get("warnings") or ()),
     )
 
 
@@ -123,6 +127,24 @@ def failure_report(run: RunView) -> list[str]:
     return lines
 
 
+def release_report(run: RunView) -> list[str]:
+    """What the run released, under which names, and which commit deploys it where."""
+    lines = []
+    for release in run.releases:
+        names = ", ".join(clean(str(alias)) for alias in release["aliases"])
+        partial = "  (partial: a publisher failed)" if release["partial"] else ""
+        lines.append(f"released {clean(release['project'])} as {names}{partial}")
+        lines.append(f"  image     {clean(release['oci_uri'])}")
+        lines.append(f"            {clean(release['oci_digest'])}")
+        for deployment in release["deployments"]:
+            commit = deployment.get("gitops_commit_sha")
+            how = f"commit {clean(commit)}" if commit else deployment["status"]
+            lines.append(f"  {clean(deployment['environment']):<8}  {how}")
+    for warning in run.warnings:
+        lines.append(f"warning: {clean(warning['project'])}/{clean(warning['step'])}: {clean(str(warning['message']))}")
+    return lines
+
+
 def clean(text: str) -> str:
     """One line without control and direction characters, so that no text can draw over a terminal."""
     return "".join(character if character.isprintable() else "�" for character in text.replace("\t", "    "))
@@ -134,7 +156,7 @@ def _view_phase(phase: Mapping[str, Any], now: datetime) -> PhaseView:
         StepView(
             id=step["id"],
             phase=name,
-            name=f"{task['project_name']}/{step['name']}" if name not in _TITLES.values() else step["name"],
+            name=f"{task['project_name']}/{step['name']}" if phase["name"] != DISCOVERY_PHASE else step["name"],
             status=step["status"],
             elapsed_s=_elapsed(step.get("started_at"), step.get("completed_at"), now),
             attempt=step.get("attempt") or 1,
