@@ -17,6 +17,7 @@ from tests.runtime.publish.things import impatient_http
 
 from forge_api.registry.app import create_registry
 from forge_api.registry.faults import Fault
+from forge_runtime.blob import DirectoryBlob
 from forge_runtime.envelope import Envelope
 from forge_runtime.git.cache import GitCache
 from forge_runtime.http import Http
@@ -100,10 +101,11 @@ class Stage:
         kind: str = "binary",
         to: Sequence[str] = ("hub", "downloads"),
         tag: str | None = None,
+        run: int = 1,
     ) -> Job:
-        """Of the origin's latest commit."""
-        run = RunRecord(
-            run_id=ids.new_run_id(1_700_000_000_000, bytes(10)),
+        """Of the origin's latest commit, in the n-th run of it."""
+        record = RunRecord(
+            run_id=ids.new_run_id(1_700_000_000_000 + run, bytes(10)),
             repository=REPOSITORY,
             clone_url=self.origin.as_uri(),
             commit_sha=git(self.origin, "rev-parse", "HEAD"),
@@ -119,7 +121,7 @@ class Stage:
         project = ReleaseProject(
             project="web", path="web", artifacts={name: artifact}, publishers=dict(self.publishers), deploy=False
         )
-        return Envelope(run, 0.0).artifact_job(project, name)
+        return Envelope(record, 0.0).artifact_job(project, name)
 
     def handler(self) -> ArtifactHandler:
         stand_ins = StandIns(mirrors=parse_mirrors(f"hub.example=http://{self.host}"), credentials=self.credentials)
@@ -130,6 +132,7 @@ class Stage:
             Outlets(
                 publishers=publishers(self.http, places),
                 secrets=Secrets(stores={"env": EnvironmentSecrets(self.secrets)}),
+                blob=DirectoryBlob(self.folder / "objects"),
                 builder="https://forge.example/workers",
                 version="1.0.0",
             ),

@@ -105,23 +105,54 @@ async def test_an_artifact_has_the_same_bill_of_materials_each_time(stage: Stage
     _, layers = await tracking_image(stage, data)
     assert data.sbom == Sbom(format="syft-json", digest=f"sha256:{hashlib.sha256(layers['sbom']).hexdigest()}")
     assert json.loads(layers["sbom"])["source"]["name"] == "site"
-    assert await stage.made(stage.job("site", kind="archive", to=("hub",))) == data
+    assert await stage.made(stage.job("site", kind="archive", to=("hub",), run=2)) == data
 
 
-async def test_a_job_that_comes_again_finds_everything_there_and_has_the_same_result(stage: Stage) -> None:
+async def test_another_run_finds_everything_there_and_has_the_same_result(stage: Stage) -> None:
     first = await stage.made(stage.job())
     stage.attempts.now += 1000.0
 
-    second = await stage.made(stage.job())
+    second = await stage.made(stage.job(run=2))
 
     assert second == first
     assert stage.github.uploads == 1
     assert stage.attempts.log.count("(was there already)") == 2
 
 
+UNSTEADY = EARTHFILE.replace("chmod +x tool", "date +%s%N >> tool; chmod +x tool")
+
+
+async def test_an_attempt_publishes_what_the_one_before_it_built(tmp_path: Path) -> None:
+    fault = Fault(what=Answers(status=503), method="PUT", path="/tracking/", times=5)
+    async with open_stage(tmp_path, [fault]) as stage:
+        stage.commit({"web/Earthfile": UNSTEADY})
+        first = await stage.make(stage.job(to=("downloads",)))
+
+        second = await stage.made(stage.job(to=("downloads",)))
+
+        assert error_of(first).code == "PUSH_FAILED"
+        assert "was built by an earlier attempt" in stage.attempts.log
+        assert stage.github.uploads == 1
+        assert [each.status for each in second.published_locations] == ["published"]
+        assert not [file for file in (tmp_path / "objects").rglob("*") if file.is_file()]
+
+
+async def test_what_was_staged_badly_is_built_again(tmp_path: Path) -> None:
+    fault = Fault(what=Answers(status=503), method="PUT", path="/tracking/", times=5)
+    async with open_stage(tmp_path, [fault]) as stage:
+        await stage.make(stage.job(to=("hub",)))
+        (staged,) = (tmp_path / "objects").rglob("file")
+        staged.write_bytes(b"#!another")
+
+        data = await stage.made(stage.job(to=("hub",)))
+
+        assert data.outputs["digest"] == DIGEST
+        assert "RUN" in stage.attempts.log
+
+
 async def test_a_directory_becomes_an_archive_that_is_the_same_each_time(stage: Stage) -> None:
     first = await stage.made(stage.job("site", kind="archive", to=("hub",)))
-    second = await stage.made(stage.job("site", kind="archive", to=("hub",)))
+    second = await stage.made(stage.job("site", kind="archive", to=("hub",), run=2))
 
     assert (first.outputs["format"], first.outputs["entries"]) == ("tar.gz", 2)
     assert second == first
@@ -164,7 +195,7 @@ async def test_a_second_run_publishes_what_the_first_could_not(stage: Stage) -> 
     first = await stage.made(stage.job())
     stage.github.token = SECRET
 
-    second = await stage.made(stage.job())
+    second = await stage.made(stage.job(run=2))
 
     assert [each.status for each in second.published_locations] == ["published", "published"]
     assert second.published_locations[0] == first.published_locations[0]
@@ -345,7 +376,7 @@ async def test_an_artifact_of_a_complete_release_is_not_built_again(stage: Stage
     await register(stage, first)
     asked = len(stage.github.asked)
 
-    again = await stage.made(stage.job())
+    again = await stage.made(stage.job(run=2))
 
     assert again == msgspec.structs.replace(first, sbom=None)
     assert "RUN" not in stage.attempts.log
@@ -356,7 +387,7 @@ async def test_an_artifact_of_a_partial_release_is_built_again(stage: Stage) -> 
     first = await stage.made(stage.job())
     await register(stage, first, failed=True)
 
-    again = await stage.made(stage.job())
+    again = await stage.made(stage.job(run=2))
 
     assert again == first
     assert "RUN" in stage.attempts.log

@@ -4,10 +4,11 @@
       └ no ─▶ secrets ─▶ checkout ─▶ producer ─▶ bill, provenance, signature ─▶ publishers ─▶ tracking image
 
 Publishers come one after another. One that fails leaves the others alone, and the job succeeds: its result says what
-is missing, and the release job makes a partial release of it. Everything may be repeated: a publisher finds what an
-earlier attempt put there, and so does the registry of tracking images.
+is missing, and the release job makes a partial release of it. Everything may be repeated: the next attempt takes what
+this one built, a publisher finds what was put there, and so does the registry of tracking images.
 """
 
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import msgspec
 from msgspec.json import decode
 from msgspec.structs import replace
 
+from forge_runtime.blob import Blob
 from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import GitError
 from forge_runtime.job import (
@@ -37,6 +39,7 @@ from forge_runtime.oci.reference import BadReference, parse_reference
 from forge_runtime.produce.earthly import EarthlyProducer, Production, TargetFailed
 from forge_runtime.produce.evidence import Evidence, Made, TrackedArtifact
 from forge_runtime.produce.product import ProducerFailed, Product, outputs_of
+from forge_runtime.produce.staging import Staging
 from forge_runtime.publish.credential import Credential, CredentialUnusable
 from forge_runtime.publish.port import Publication, PublishAway, Published, Publisher, PublishRefused
 from forge_runtime.release_client import INTERNAL, ReleaseApiAway, ReleaseClient, ReleasedArtifact, ReleaseRefused
@@ -58,15 +61,19 @@ TAIL_LINES: Final = 20
 """Of the log, in the record of a target that failed."""
 
 
+_log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlets:
-    """Where artifacts go: publishers by their type, and the secrets that they need.
+    """Where artifacts go: publishers by their type, the secrets that they need, and `blob` for what is on its way.
 
     `builder` is an address that names who runs these workers, `version` that of the platform: provenance says both.
     """
 
     publishers: Mapping[str, Publisher]
     secrets: Secrets
+    blob: Blob
     builder: str
     version: str
 
@@ -150,6 +157,7 @@ class ArtifactHandler:
         with making.context.trace.span("track"):
             tracked = await self._evidence.track(made, documents, locations)
         await making.context.log.write(f"tracked as {tracked.uri}, {tracked.digest}")
+        await making.staging(self._outlets.blob).forget()
         return making.data(product, locations, tracked)
 
     async def _credentials(self, making: "_Making") -> Mapping[str, Credential]:
@@ -166,20 +174,32 @@ class ArtifactHandler:
         return found
 
     async def _produced(self, making: "_Making") -> Product:
-        job, payload, context = making.job, making.payload, making.context
+        context, artifact = making.context, making.payload.artifact
+        staging = making.staging(self._outlets.blob)
+        product = await staging.found(making.folder("staged")) if context.attempt > 1 else None
+        if product is not None:
+            await context.log.write(f"{artifact.type} {artifact.name} was built by an earlier attempt")
+        else:
+            product = await self._built(making)
+            await staging.keep(product)
+        facts = ", ".join(f"{name} {value}" for name, value in outputs_of(product).items())
+        await context.log.write(f"{artifact.type} {artifact.name}: {facts}")
+        return product
+
+    async def _built(self, making: "_Making") -> Product:
+        job, context = making.job, making.context
         product: Product | None = None
         try:
             async with AsyncExitStack() as cleanup:
                 checkout = self._cache.checkout(job.clone_url, job.commit_sha, context.scratch / "workspace")
                 with context.trace.span("git checkout"):
                     workspace = await cleanup.enter_async_context(checkout)
-                with context.trace.span("produce", **{"forge.artifact": payload.artifact.name}):
+                with context.trace.span("produce", **{"forge.artifact": making.payload.artifact.name}):
                     product = await self._producer.produce(making.production(workspace), context.log.write)
-        except GitError:
+        except GitError as error:
             if product is None:
-                raise  # else what stands in the way of the checkout's removal, which is the cache's to tell
-        facts = ", ".join(f"{name} {value}" for name, value in outputs_of(product).items())
-        await context.log.write(f"{payload.artifact.type} {payload.artifact.name}: {facts}")
+                raise
+            _log.warning("checkout not removed", extra={"why": str(error)})  # the artifact stands
         return product
 
     async def _published(
@@ -221,6 +241,11 @@ class _Making:
         folder = self.context.scratch / name
         folder.mkdir()
         return folder
+
+    def staging(self, blob: Blob) -> Staging:
+        payload = self.payload
+        place = f"artifact-staging/{payload.release_id}/{payload.project}/{payload.artifact.name}/{self.job.run_id}"
+        return Staging(blob, place)
 
     def production(self, workspace: Path) -> Production:
         job, payload = self.job, self.payload
