@@ -8,6 +8,7 @@
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests.earthly.daemon import HOST, Authority
 from tests.go_tool import Unavailable, built
-from tests.judge import cases
+from tests.judge import Judged, cases, version_of
 
-from forge_runtime.runner.cli import find_cli
+from forge_runtime.runner.cli import find_cli, parse_version
 from forge_runtime.runner.endpoint import Endpoint
 
 SOURCE = Path(__file__).with_name("buildkitd")
@@ -29,17 +29,21 @@ BUILD_LIMIT_S = cases(20, full=900)
 """Compiling it takes two minutes on two cores, once; `make conformance` waits for that."""
 
 
-def real_cli() -> str:
+def real_cli(judged: Judged) -> str:
     found = os.environ.get("FORGE_TEST_EARTH") or find_cli(shutil.which)
     if not found:
-        pytest.skip("the build CLI (earth, earthly) is not installed, and FORGE_TEST_EARTH names none")
+        judged.absent("earth", "neither earth nor earthly is on PATH, and FORGE_TEST_EARTH names none")
+    version = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    cli = parse_version(found, version)
+    assert cli is not None, version
+    judged(cli.name, version.split()[2].removeprefix("v"), "calls of the build CLI", 1)
     return found
 
 
-def real_host() -> str:
+def real_host(judged: Judged) -> str:
     host = os.environ.get("FORGE_TEST_BUILDKIT_HOST")
     if not host:
-        pytest.skip("FORGE_TEST_BUILDKIT_HOST names no daemon of the build tool's own")
+        judged.absent("the build tool's daemon", "FORGE_TEST_BUILDKIT_HOST names none that runs")
     return host
 
 
@@ -80,14 +84,18 @@ class RealDaemon:
 
 
 @contextmanager
-def real_daemon(folder: Path, port: int, *, tls: Authority | None = None, client: bool = False) -> Iterator[RealDaemon]:
+def real_daemon(
+    judged: Judged, folder: Path, port: int, *, tls: Authority | None = None, client: bool = False
+) -> Iterator[RealDaemon]:
     if os.geteuid() != 0:
-        pytest.skip("buildkitd wants to be root")
+        judged.absent("buildkitd", "it wants to be root")
     found = os.environ.get("FORGE_TEST_BUILDKITD") or shutil.which("buildkitd")
     try:
         program = Path(found) if found else built("buildkitd", SOURCE, _PACKAGES, limit_s=BUILD_LIMIT_S) / "buildkitd"
     except Unavailable as reason:
-        pytest.skip(f"buildkitd is not installed and was not built: {reason}")
+        judged.absent("buildkitd", str(reason))
+    version = version_of(str(program), "--version") if found else _MODULE.findall((SOURCE / "go.mod").read_text())[0]
+    judged("buildkitd", version, "daemons probed", 1)
     daemon = RealDaemon(program, folder, port, tls, client)
     daemon.start()
     try:
@@ -96,4 +104,5 @@ def real_daemon(folder: Path, port: int, *, tls: Authority | None = None, client
         daemon.stop()
 
 
+_MODULE = re.compile(r"^require github.com/moby/buildkit v(\S+)", re.MULTILINE)
 _PACKAGES = {"buildkitd": "github.com/moby/buildkit/cmd/buildkitd"}

@@ -14,6 +14,7 @@ import pytest
 from tests.earthly.daemon import HOST
 from tests.earthly.fakes import FakeCli
 from tests.earthly.real import real_cli, real_host
+from tests.judge import Judged
 from tests.runtime.runner.step import Healthy
 
 from forge_runtime.job import JobState
@@ -47,6 +48,7 @@ class Called:
 
     program: str
     folder: Path
+    judged: Judged
     fake: FakeCli | None = None
     count: int = 0
     lines: list[str] = field(default_factory=list)
@@ -129,17 +131,17 @@ class Called:
 
 
 @pytest.fixture(params=["fake", "real"])
-def called(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Called:
+def called(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judged: Judged) -> Called:
     monkeypatch.setattr(earthly_command, "CONNECT_LIMIT_S", 1)
     project = tmp_path / "workspace" / "libs" / "x"
     (project / "dir").mkdir(parents=True)
     (project / "Earthfile").write_text(EARTHFILE)
     (project / "dir" / "file").write_text("text")
     if request.param == "real":
-        return Called(real_cli(), tmp_path)
+        return Called(real_cli(judged), tmp_path, judged)
     fake = FakeCli(tmp_path / "cli")
     fake.behave(daemon="dialled")
-    return Called(str(fake.program), tmp_path, fake)
+    return Called(str(fake.program), tmp_path, judged, fake)
 
 
 def test_its_version_is_understood(called: Called) -> None:
@@ -204,7 +206,7 @@ def test_the_repositorys_env_file_is_read_in_spite_of_the_flag_and_not_with_our_
 
 def host_of(called: Called, **script: object) -> str:
     if called.fake is None:
-        return real_host()
+        return real_host(called.judged)
     called.fake.behave(**script)
     return "tcp://builder:8372"
 

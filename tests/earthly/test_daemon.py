@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.earthly.daemon import HOST, Authority, fake_daemon
 from tests.earthly.real import real_daemon
+from tests.judge import Judged
 
 from forge_runtime.runner.breaker import Probe
 from forge_runtime.runner.endpoint import Endpoint
@@ -19,7 +20,7 @@ Opened = Callable[..., AbstractContextManager[Any]]
 
 
 @pytest.fixture(params=["fake", "real"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+def opened(request: pytest.FixtureRequest, tmp_path: Path, judged: Judged) -> Opened:
     """Starts a daemon; see `fake_daemon` and `real_daemon`."""
 
     @contextmanager
@@ -30,7 +31,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
         else:
             with socket.create_server((HOST, 0)) as free:
                 port = free.getsockname()[1]
-            with real_daemon(tmp_path / "daemon", port, **tls) as daemon:
+            with real_daemon(judged, tmp_path / "daemon", port, **tls) as daemon:
                 yield daemon
 
     return start

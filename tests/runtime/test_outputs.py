@@ -3,27 +3,21 @@
 import asyncio
 import io
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from tests.runtime import samples
-from tests.runtime.repository import forge_files, make_repository
-from tests.runtime.workshop import Workshop
+from tests.runtime.machines import Machines, plan_of, step
 
 from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.dispatcher import Exit
 from forge_runtime.envelope import Envelope, earlier_of
-from forge_runtime.git.cache import GitCache
-from forge_runtime.job import CiData, CiPayload, EarlierStep, Job, JobType, StepPayload
-from forge_runtime.runner.host import HostRunner
-from forge_runtime.secret.resolve import Secrets
-from forge_runtime.worker.ci import CiHandler
+from forge_runtime.job import CiData, CiPayload, EarlierStep, Job, StepPayload
 from forge_runtime.worker.outputs import FILES_MAX, Outputs, OutputsRefused
-from forgec.plan.model import GroupPlan, PhasePlan, Plan, PlanStep, Task, Unit, Wave
+from forgec.plan.model import Task
 
 EARTHFILE = """VERSION 0.8
 FROM alpine:3.20
@@ -45,47 +39,13 @@ newest:
 """
 
 
-def step(target: str) -> PlanStep:
-    return PlanStep(name=target, action="earthly", target=f"+{target}", timeout_s=30.0)
-
-
-def plan_of(*phases: tuple[str, ...]) -> Plan:
-    """One group for each phase of the project `web`; a phase is its steps."""
-    groups = []
-    for number, targets in enumerate(phases, 1):
-        task = Task(project="web", path="web", waves=(Wave(priority=0, steps=tuple(map(step, targets))),))
-        unit = Unit(id=f"g{number:02}-p{number}-s001", tasks=(task,))
-        groups.append(GroupPlan(number=number, phases=(PhasePlan(name=f"p{number}", units=(unit,)),)))
-    return Plan(groups=tuple(groups), release=())
-
-
-class TwoMachines(Workshop):
-    """Each has its own git cache and scratch area; they share the bus and the object store."""
-
-    async def begin(self, plan: Plan, files: Mapping[str, str]) -> None:
-        url, sha = make_repository(self.folder / "origin", {**forge_files(EARTHFILE), **files})
-        self.run = msgspec.structs.replace(self.run, clone_url=url, commit_sha=sha)
-        await samples.store_run(self.bus, self.run)
-        await self.plans(plan)
-
-    async def carry(self, group: int, machine: str) -> Exit:
-        """One group of the plan, on one machine alone."""
-        folder = self.folder / machine
-        blob = DirectoryBlob(self.folder / "blob")
-        handler = CiHandler(GitCache(folder / "git", allow_file=True), HostRunner(), Secrets(stores={}), blob)
-        bench = self.bench(machine, {JobType.CI: handler})
-        object.__setattr__(bench, "scratch", folder / "scratch")
-        async with self.worker(bench):
-            return await self.dispatch(unit=self.plan.groups[group].unit_ids[0])
-
-
 @pytest.fixture
-async def machines(tmp_path: Path) -> TwoMachines:
-    return TwoMachines(MemoryBus(), tmp_path)
+async def machines(tmp_path: Path) -> Machines:
+    return Machines(MemoryBus(), tmp_path)
 
 
-async def test_a_later_phase_finds_them_on_another_worker(machines: TwoMachines) -> None:
-    await machines.begin(plan_of(("make",), ("use",)), {})
+async def test_a_later_phase_finds_them_on_another_worker(machines: Machines) -> None:
+    await machines.begin(plan_of(("make",), ("use",)), EARTHFILE)
 
     made = await machines.carry(0, "one")
     used = await machines.carry(1, "two")
@@ -99,16 +59,16 @@ async def test_a_later_phase_finds_them_on_another_worker(machines: TwoMachines)
     assert outputs.key.startswith(f"artifact-staging/{machines.run.run_id}/web/p1/make-")
 
 
-async def test_the_later_of_two_phases_wins_and_targets_that_a_step_builds_count(machines: TwoMachines) -> None:
-    await machines.begin(plan_of(("both",), ("again",), ("newest",)), {})
+async def test_the_later_of_two_phases_wins_and_targets_that_a_step_builds_count(machines: Machines) -> None:
+    await machines.begin(plan_of(("both",), ("again",), ("newest",)), EARTHFILE)
 
     exits = [await machines.carry(group, machine) for group, machine in enumerate(("one", "two", "one"))]
 
     assert exits == [Exit.SUCCEEDED] * 3
 
 
-async def test_an_archive_that_is_not_what_was_stored_is_not_used(machines: TwoMachines) -> None:
-    await machines.begin(plan_of(("make",), ("use",)), {})
+async def test_an_archive_that_is_not_what_was_stored_is_not_used(machines: Machines) -> None:
+    await machines.begin(plan_of(("make",), ("use",)), EARTHFILE)
     await machines.carry(0, "one")
     (archive,) = (machines.folder / "blob" / "artifact-staging").rglob("*.tar.gz")
     data = archive.read_bytes()
@@ -150,9 +110,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("local", "words"), REFUSED.values(), ids=REFUSED)
-async def test_places_that_are_not_a_steps_own_are_refused(machines: TwoMachines, local: str, words: str) -> None:
+async def test_places_that_are_not_a_steps_own_are_refused(machines: Machines, local: str, words: str) -> None:
     text = f"VERSION 0.8\nmake:\n    RUN echo x > x\n    SAVE ARTIFACT x {local}\n"
-    await machines.begin(plan_of(("make",)), {"web/Earthfile": text})
+    await machines.begin(plan_of(("make",)), text)
 
     await machines.carry(0, "one")
 
