@@ -12,6 +12,7 @@ import asyncio
 import base64
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,6 +33,11 @@ LIFETIME_S: Final = 60.0
 
 LIFETIME_S_MAX: Final = 3600.0
 CHALLENGE_CHARS_MAX: Final = 8192
+TOKENS_MAX: Final = 1000
+"""One for each repository and kind of access; a worker that runs for months forgets those that expired."""
+
+SECRETS_MAX: Final = 256
+"""Those shown last are masked: what a server sends back, it was shown in the same exchange."""
 CLIENT_ID: Final = "catalyst-forge"
 
 
@@ -58,18 +64,20 @@ class _TokenReply(Struct, frozen=True):
 
 
 class Authorization:
-    """Of all registries that one client speaks to. What becomes known that is secret is hidden in `mask`."""
+    """Of all registries that one client speaks to."""
 
-    def __init__(
-        self, http: Http, credentials: Credentials, mask: Mask, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, http: Http, credentials: Credentials, clock: Callable[[], float] = time.monotonic) -> None:
         self._http = http
         self._credentials = credentials
-        self._mask = mask
+        self._secrets: deque[str] = deque(maxlen=SECRETS_MAX)
         self._clock = clock
         self._wanted: dict[str, _Bearer | None] = {}
         self._tokens: dict[tuple[str, str], _Token] = {}
         self._lock = asyncio.Lock()
+
+    def masked(self, text: str) -> str:
+        """Without any secret that was shown lately."""
+        return Mask(self._secrets).text(text)
 
     async def headers(self, registry: str, scope: str) -> Mapping[str, str]:
         """What this registry is known to want; nothing where it has not asked. Raises as `challenged` does."""
@@ -81,8 +89,7 @@ class Authorization:
                 return self._basic(registry)
             token = self._tokens.get((registry, scope))
             if token is None or token.until <= self._clock():
-                token = await self._fetch(registry, bearer, scope.split())
-                self._tokens[registry, scope] = token
+                token = self._keep(registry, scope, await self._fetch(registry, bearer, scope.split()))
             return {"Authorization": f"Bearer {token.value}"}
 
     async def challenged(self, registry: str, scope: str, challenge: str, shown: Mapping[str, str]) -> None:
@@ -96,7 +103,7 @@ class Authorization:
                 bearer = self._bearer(registry, schemes["bearer"])
                 scopes = dict.fromkeys(scope.split() + schemes["bearer"].get("scope", "").split())
                 self._wanted[registry] = bearer
-                self._tokens[registry, scope] = await self._fetch(registry, bearer, scopes)
+                self._keep(registry, scope, await self._fetch(registry, bearer, scopes))
             elif "basic" in schemes:
                 if shown:
                     raise Unauthorised(f"{registry} does not accept the user and the password that it was given")
@@ -104,6 +111,15 @@ class Authorization:
                 self._basic(registry)
             else:
                 raise Unauthorised(f"{registry} wants to know who asks in a way that is not known here")
+
+    def _keep(self, registry: str, scope: str, token: _Token) -> _Token:
+        if len(self._tokens) >= TOKENS_MAX:
+            self._tokens = {key: kept for key, kept in self._tokens.items() if kept.until > self._clock()}
+        self._tokens[registry, scope] = token
+        return token
+
+    def _hide(self, *secrets: str | None) -> None:
+        self._secrets.extend(secret for secret in secrets if secret and secret not in self._secrets)
 
     def _basic(self, registry: str) -> Mapping[str, str]:
         credential = self._credential(registry)
@@ -113,13 +129,13 @@ class Authorization:
 
     def _basic_value(self, credential: Credential) -> str:
         encoded = base64.b64encode(f"{credential.user}:{credential.password}".encode()).decode()
-        self._mask.hide([encoded])
+        self._hide(encoded)
         return f"Basic {encoded}"
 
     def _credential(self, registry: str) -> Credential | None:
         credential = self._credentials.of(registry)
         if credential is not None:
-            self._mask.hide(secret for secret in (credential.password, credential.refresh_token) if secret)
+            self._hide(credential.password, credential.refresh_token)
         return credential
 
     def _bearer(self, registry: str, parameters: Mapping[str, str]) -> _Bearer:
@@ -160,7 +176,7 @@ class Authorization:
         value = answer.token or answer.access_token
         if not _TOKEN.fullmatch(value):
             raise Unauthorised(f"what the token server of {registry} answers is no token")
-        self._mask.hide([value])
+        self._hide(value)
         lifetime_s = min(max(0.0, answer.expires_in), LIFETIME_S_MAX)
         return _Token(value, self._clock() + 0.9 * lifetime_s)
 

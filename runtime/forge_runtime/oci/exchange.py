@@ -31,7 +31,6 @@ from forge_runtime.http import (
     Request,
     is_loopback,
 )
-from forge_runtime.mask import Mask
 from forge_runtime.oci.authorization import Authorization, Unauthorised
 from forge_runtime.oci.credentials import BadCredentials, Credentials
 from forge_runtime.oci.mirrors import Mirrors
@@ -87,8 +86,7 @@ class Exchange:
     def __init__(self, http: Http, credentials: Credentials, mirrors: Mirrors) -> None:
         self.http = http
         self._mirrors = mirrors
-        self._mask = Mask()
-        self._authorization = Authorization(http, credentials, self._mask)
+        self._authorization = Authorization(http, credentials)
 
     def url(self, reference: Reference, rest: str) -> str:
         """`rest` comes after the repository's path."""
@@ -153,9 +151,11 @@ class Exchange:
         except HttpRefused as refused:
             failure = self._refused(reference, refused)
         except (Unauthorised, BadCredentials) as unauthorised:
-            failure = RegistryRefused(self._mask.text(f"{reference}: {unauthorised}"), 401, ("UNAUTHORIZED",))
+            failure = RegistryRefused(
+                self._authorization.masked(f"{reference}: {unauthorised}"), 401, ("UNAUTHORIZED",)
+            )
         except HttpAway as away:
-            failure = RegistryAway(self._mask.text(f"{reference}: {away}"))
+            failure = RegistryAway(self._authorization.masked(f"{reference}: {away}"))
         # Raised here and not in the handlers: what was said before they masked it is not kept in the chain.
         raise failure
 
@@ -163,14 +163,15 @@ class Exchange:
         codes = _codes(refused.body)
         # Where a blob is missing, some registries call the manifest's own digest invalid as well.
         kind = DigestMismatch if "DIGEST_INVALID" in codes and BLOB_UNKNOWN not in codes else RegistryRefused
-        return kind(self._mask.text(f"{reference}: {refused}"), refused.status, codes)
+        return kind(self._authorization.masked(f"{reference}: {refused}"), refused.status, codes)
 
     def _log_warning(self, reference: Reference, reply: Reply) -> None:
         """Warnings are for people (distribution specification): they change nothing."""
         if text := reply.headers.get("warning"):
             printable = "".join(character if character.isprintable() else "?" for character in text[:WORDS_CHARS_MAX])
             _log.warning(
-                "the registry warns", extra={"registry": reference.registry, "warning": self._mask.text(printable)}
+                "the registry warns",
+                extra={"registry": reference.registry, "warning": self._authorization.masked(printable)},
             )
 
 

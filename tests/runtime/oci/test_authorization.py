@@ -14,8 +14,7 @@ from starlette.types import Receive, Scope, Send
 from tests.registry_server import serving
 
 from forge_runtime.http import Http
-from forge_runtime.mask import Mask
-from forge_runtime.oci.authorization import Authorization, Unauthorised, parse_challenge
+from forge_runtime.oci.authorization import SECRETS_MAX, Authorization, Unauthorised, parse_challenge
 from forge_runtime.oci.credentials import Credential, Credentials, GivenCredentials
 
 SCOPE = "repository:acme/shop:pull,push"
@@ -66,7 +65,7 @@ async def http() -> AsyncIterator[Http]:
 
 def authorization(http: Http, server: TokenServer, credential: Credential | None, clock: Clock) -> Authorization:
     credentials: Credentials = GivenCredentials({server.host: credential} if credential else {})
-    return Authorization(http, credentials, Mask(), clock)
+    return Authorization(http, credentials, clock)
 
 
 ADA = Credential(user="ada", password="s3cr3t")
@@ -114,6 +113,19 @@ async def test_a_token_is_renewed_shortly_before_it_expires(http: Http, server: 
     assert await known.headers(server.host, SCOPE) == {"Authorization": "Bearer t2"}
     clock.now += 60
     assert await known.headers(server.host, SCOPE) == {"Authorization": "Bearer t3"}, "60 s, where none is said"
+
+
+async def test_what_was_shown_lately_is_masked_and_what_is_kept_has_a_limit(http: Http, server: TokenServer) -> None:
+    server.replies = [{"token": f"token-{number}", "expires_in": 0} for number in range(2 * SECRETS_MAX)]
+    known = authorization(http, server, ADA, Clock())
+    await known.challenged(server.host, SCOPE, server.challenge, {})
+    for _ in range(SECRETS_MAX + 5):
+        shown = await known.headers(server.host, SCOPE)
+
+    said = known.masked(f"you said {shown['Authorization']}, and {ADA.password}, and Basic YWRhOnMzY3IzdA==")
+
+    assert said == "you said Bearer ***, and ***, and Basic ***"
+    assert known.masked("token-0") == "token-0", "long forgotten"
 
 
 async def test_a_refresh_token_goes_into_the_body_of_a_post(http: Http, server: TokenServer) -> None:
@@ -175,7 +187,7 @@ async def test_what_is_no_token_is_not_shown_to_the_registry(http: Http, server:
 
 @pytest.mark.parametrize("realm", ["http://127.0.0.1:1/token", "https://localhost/token", "http://[::1]:80/"])
 async def test_a_registry_elsewhere_cannot_send_us_to_this_machine(http: Http, realm: str) -> None:
-    known = Authorization(http, GivenCredentials(), Mask())
+    known = Authorization(http, GivenCredentials())
 
     with pytest.raises(Unauthorised, match="a server on this machine"):
         await known.challenged("registry.example", SCOPE, f'Bearer realm="{realm}"', {})
@@ -183,7 +195,7 @@ async def test_a_registry_elsewhere_cannot_send_us_to_this_machine(http: Http, r
 
 @pytest.mark.parametrize("realm", ["", "file:///etc/passwd", "/token", "http://[", "http:"])
 async def test_a_registry_must_name_an_address_for_its_tokens(http: Http, realm: str) -> None:
-    known = Authorization(http, GivenCredentials(), Mask())
+    known = Authorization(http, GivenCredentials())
 
     with pytest.raises(Unauthorised, match="names no address"):
         await known.challenged("registry.example", SCOPE, f'Bearer realm="{realm}"', {})
@@ -191,7 +203,7 @@ async def test_a_registry_must_name_an_address_for_its_tokens(http: Http, realm:
 
 @pytest.mark.parametrize("realm", ["http://auth.example/token", "ftp://auth.example/token"])
 async def test_credentials_go_to_no_server_without_tls(http: Http, realm: str) -> None:
-    known = Authorization(http, GivenCredentials({"registry.example": ADA}), Mask())
+    known = Authorization(http, GivenCredentials({"registry.example": ADA}))
 
     with pytest.raises(Unauthorised, match="neither https nor on this machine"):
         await known.challenged("registry.example", SCOPE, f'Bearer realm="{realm}"', {})
@@ -211,12 +223,12 @@ async def test_a_password_is_shown_where_basic_is_wanted_and_not_twice(http: Htt
 @pytest.mark.parametrize("challenge", ["", "Negotiate", 'Digest realm="x"', "\x00"])
 async def test_other_ways_of_asking_are_not_answered(http: Http, challenge: str) -> None:
     with pytest.raises(Unauthorised, match="a way that is not known"):
-        await Authorization(http, GivenCredentials(), Mask()).challenged("registry.example", SCOPE, challenge, {})
+        await Authorization(http, GivenCredentials()).challenged("registry.example", SCOPE, challenge, {})
 
 
 async def test_a_password_that_is_wanted_and_not_there_is_told_of(http: Http) -> None:
     with pytest.raises(Unauthorised, match="none are configured"):
-        await Authorization(http, GivenCredentials(), Mask()).challenged("registry.example", SCOPE, "Basic", {})
+        await Authorization(http, GivenCredentials()).challenged("registry.example", SCOPE, "Basic", {})
 
 
 def test_challenges_are_told_apart() -> None:
