@@ -45,11 +45,18 @@ def _project() -> Any:
     return ProjectConfig
 
 
+def _history() -> Any:
+    from forgec.estimate.history import History
+
+    return History
+
+
 _SCHEMAS: Final = {
     "discovery": _Described("1.0", "discovery document (forgec discover)", _discovery),
     "plan": _Described("1.0", "plan (forgec compile --emit plan)", _plan),
     "repo": _Described("1.0", ".forge/repo.cue, as data", _repo),
     "project": _Described("1.0", "<project>/.forge/project.cue, as data", _project),
+    "history": _Described("1.0", "measured durations (forgec estimate --history)", _history),
 }
 NAMES: Final = tuple(_SCHEMAS)
 

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from forgec import schema
+from forgec.estimate.history import read_history
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 REWRITE = os.environ.get("FORGE_GOLDEN") == "write"
@@ -40,6 +41,15 @@ def test_golden_documents_and_plans_are_valid(folder: Path) -> None:
         document = json.loads((folder / f"{name}.json").read_text("utf-8"))
         errors = list(Draft202012Validator(schema.json_schema(name)).iter_errors(document))
         assert not errors
+
+
+def test_the_history_that_the_documentation_shows_is_valid() -> None:
+    page = (GOLDEN.parent / "docs" / "graph-and-estimate.md").read_text("utf-8")
+    (shown,) = [each.partition("```")[0] for each in page.split("```json\n")[1:] if '"durations"' in each]
+
+    read_history("durations.json", shown.encode())
+
+    assert not list(Draft202012Validator(schema.json_schema("history")).iter_errors(json.loads(shown)))
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,9 @@ def lower_plan(plan: Plan, options: ManifestOptions, places: Places = NO_PLACES)
 def lower_dynamic(options: ManifestOptions) -> argo.Workflow:
     """The dynamic form; ForgeError where the options do not fit Argo or Kubernetes.
 
-    Its nodes are not known yet: whoever makes the plan calls `check_nodes` before it hands out the units.
+    Its nodes are not known yet: whoever makes the plan calls `check_nodes` before it hands out the units. The platform
+    submits it without linting it: only the options, which are checked here, differ from run to run, and a test lints it
+    for every version of Argo.
     """
     workflow = dynamic_workflow(options)
     return _accepted(workflow, [*_check_options(options), *check_workflow(workflow, workflow)])

@@ -34,10 +34,12 @@ def check_nodes(workflow_name: str, plan: Plan, *, dynamic: bool, places: Places
     It points at the phases of both, whose names are what the document gives to the nodes' names.
     """
     entries = dynamic_entries(plan) if dynamic else static_entries(plan)
+    by_step = any(unit.by_step for _, _, unit in plan.units())
+    others = "another run id, which changes" if by_step else "another run id or shard size: both change"
     found = []
     for other, name in _collisions(node_names(workflow_name, entries)):
         message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
-        advice = "start the run again, or compile with another run id or shard size: both change the names"
+        advice = f"start the run again, or compile with {others} the names"
         span, first = _phase_place(name, plan, places), _phase_place(other, plan, places)
         related = (Related(first, "the other node"),) if first and first != span else ()
         found.append(Diagnostic(Code.NODE_COLLISION, message, span, related, help=advice))

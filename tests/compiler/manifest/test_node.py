@@ -9,7 +9,7 @@ from forgec.discovery.model import to_json
 from forgec.manifest.entry import Entry, dynamic_entries, static_entries
 from forgec.manifest.node import check_nodes, fnv32a, node_id, node_names
 from forgec.plan.build import build_plan
-from forgec.plan.model import GroupPlan, PhasePlan, Plan, Unit
+from forgec.plan.model import GroupPlan, PhasePlan, Plan, PlanStep, Task, Unit, Wave
 from forgec.source import Source
 
 NAME = "forge-0190c6d2-5a58-7c1b-9d6b-8e0b1c7f4a52"
@@ -88,6 +88,21 @@ def test_two_nodes_of_one_id_are_refused_by_their_names(dynamic: bool, first: st
     assert f'group-01(0:{first})"' in problems[0].message
     assert f'group-01(1:{second})"' in problems[0].message
     assert check_nodes(NAME, plan, dynamic=not dynamic) == []
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+def test_the_advice_names_the_shard_size_where_there_are_shards(by_step: bool) -> None:
+    step = PlanStep(name="x", action="earthly", target="+x", timeout_s=60, args=(), secrets=())
+    task = Task(project="web", path="web", waves=(Wave(priority=0, steps=(step,)),))
+    units = tuple(
+        Unit(id=unit_id, tasks=(task,), by_step=by_step) for unit_id in ("g01-a13e04-s001", "g01-b1dafd-s002")
+    )
+    plan = Plan(groups=(GroupPlan(number=1, phases=(PhasePlan(name="test", units=units),)),), release=())
+
+    problem, *_ = check_nodes(NAME, plan, dynamic=False)
+
+    assert problem.help is not None
+    assert ("shard size" in problem.help) is not by_step
 
 
 def test_a_collision_is_told_at_the_phase_of_the_node() -> None:

@@ -350,12 +350,12 @@ def test_nesting_and_size_are_bounded() -> None:
 )
 def test_hostile_repetition_takes_linear_time(unit: str) -> None:
     text = "t:\n RUN " + unit * (250_000 // len(unit))
-    began = time.monotonic()
+    began = time.process_time()
 
     with contextlib.suppress(ForgeError):
         parse(text)
 
-    assert time.monotonic() - began < 20, "quadratic time would be minutes"
+    assert time.process_time() - began < 20, "quadratic time would be minutes"
 
 
 def test_windows_line_ends_change_nothing() -> None:
