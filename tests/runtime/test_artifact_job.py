@@ -15,13 +15,13 @@ from tests.runtime.artifact_stage import EARTHFILE, REPOSITORY, SECRET, Stage, o
 
 from forge_api.registry.faults import Answers, Fault
 from forge_runtime.job import ArtifactData, ErrorRecord, JobState, ReleaseTrigger, Sbom
-from forge_runtime.oci.image import Manifest
+from forge_runtime.oci.image import Blob, Manifest
 from forge_runtime.oci.reference import Reference, parse_reference
 from forge_runtime.oci.tracking import LAYER_ANNOTATION
 from forge_runtime.release_client import HttpReleaseClient, NewRelease, Published, ReleasedArtifact
 from forge_runtime.supply.provenance import STATEMENT_MEDIA_TYPE
 from forge_runtime.supply.sbom import find_syft
-from forge_runtime.supply.sign import KeySigner, SigningFailed, verify_envelope
+from forge_runtime.supply.sign import KeySigner, SigningFailed, signature_reference, verify_envelope, verify_image
 from forge_runtime.worker.handler import Outcome
 
 TOOL = b"#!/bin/sh\necho hello\n"
@@ -94,6 +94,10 @@ async def test_the_tracking_image_says_what_it_is_and_how_it_was_made(stage: Sta
     assert verify_envelope(layers["signature"], STATEMENT_MEDIA_TYPE, stage.signer.verifier) == layers["attestation"]
     referrers = await stage.registry.referrers(tracked(data))
     assert len(referrers) == len(manifest.layers) - 1
+    signatures = await stage.registry.get_manifest(signature_reference(tracked(data)))
+    assert signatures is not None
+    payload = await stage.registry.get_blob(tracked(data), signatures.layers[0])
+    verify_image(tracked(data), Blob(descriptor=signatures.layers[0], content=payload), stage.signer.verifier)
 
 
 @pytest.mark.skipif(find_syft() is None, reason="syft is not installed")

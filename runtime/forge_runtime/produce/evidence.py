@@ -1,6 +1,7 @@
 """What is known of an artifact besides itself: what is in it, how it was made, who signs that, and where it went.
 
     examine    bill of materials (missing: a warning), provenance, signature       before it is published
+    attach     beside an image, where that was published
     track      all of it in a tracking image                                        after
 
 A signature that cannot be made stops the artifact before anybody gets it.
@@ -15,6 +16,8 @@ from typing import Any, Final
 import msgspec
 
 from forge_runtime.job import PublishedLocation, Sbom
+from forge_runtime.oci.exchange import RegistryRefused
+from forge_runtime.oci.image import Blob
 from forge_runtime.oci.reference import Reference
 from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.oci.tracking import (
@@ -22,6 +25,7 @@ from forge_runtime.oci.tracking import (
     Document,
     Tracked,
     Tracking,
+    push_referrers,
     push_tracking,
     tracking_reference,
 )
@@ -35,7 +39,14 @@ from forge_runtime.supply.provenance import (
     provenance_statement,
 )
 from forge_runtime.supply.sbom import MEDIA_TYPES, Format, Kind, NoBill, Scanned, scan
-from forge_runtime.supply.sign import ENVELOPE_MEDIA_TYPE, Signer, sign_envelope
+from forge_runtime.supply.sign import (
+    ENVELOPE_MEDIA_TYPE,
+    SIGNATURES_MAX,
+    Signer,
+    sign_envelope,
+    sign_image,
+    signature_reference,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -104,6 +115,8 @@ class Evidence:
             documents=documents,
         )
         tracked = await push_tracking(self.client, reference, tracking)
+        if self.signer is not None:
+            await sign_there(self.client, tracked.pinned, self.signer)
         return TrackedArtifact(uri=str(reference), digest=tracked.digest, sbom=_sbom(tracked))
 
     async def outputs(self, uri: Reference) -> Mapping[str, Any]:
@@ -117,6 +130,32 @@ class Evidence:
         metadata = msgspec.json.decode(await self.client.get_blob(uri, manifest.config))
         found = metadata.get("outputs") if isinstance(metadata, dict) else None
         return found if isinstance(found, dict) else {}
+
+
+async def attach(
+    client: RegistryClient, image: Reference, documents: tuple[Document, ...], signer: Signer | None
+) -> None:
+    """Documents and a signature for an image that is in a registry, named by its digest; of each kind one.
+
+    Raises SigningFailed, RegistryRefused and RegistryAway.
+    """
+    subject = await client.resolve(image)
+    if subject is None:
+        raise RegistryRefused(f"{image}: what was pushed there is not there", 404)
+    there = {each.artifact_type for each in await client.referrers(image)}
+    missing = tuple(document for document in documents if document.media_type not in there)
+    await push_referrers(client, image, subject, missing)
+    if signer is not None:
+        await sign_there(client, image, signer)
+
+
+async def sign_there(client: RegistryClient, image: Reference, signer: Signer) -> None:
+    """Add our signature to those that an image has, as cosign 2 finds them. Raises as `attach` does."""
+    place = signature_reference(image)
+    found = await client.get_manifest(place)
+    layers = found.layers[:SIGNATURES_MAX] if found is not None else ()
+    others = [Blob(descriptor=layer, content=await client.get_blob(place, layer)) for layer in layers]
+    await client.push(place, sign_image(image, signer, tuple(others)))
 
 
 def _metadata(made: Made, locations: tuple[PublishedLocation, ...]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ A binary or an archive goes there as an artifact of one layer, which is the file
     registry/namespace/project              where the artifact is called like its project
     registry/namespace/project_artifact     else: no project's name holds `_`, so no two artifacts meet
 
+Bill of materials, provenance and signature of an image lie beside it, where tools ask what refers to it.
+
 Without `tags` it gets one: the release's tag, or `sha-<commit>` on a branch. A tag moves to what was built last; what
 must not move names the digest.
 """
@@ -19,6 +21,7 @@ from forge_runtime.http import Http
 from forge_runtime.oci.image import Artifact, Blob, Descriptor, file_blob
 from forge_runtime.oci.reference import Reference, repository_of
 from forge_runtime.oci.registry import RegistryClient
+from forge_runtime.produce.evidence import attach
 from forge_runtime.produce.image import LayoutWalk, blob_path, top_of
 from forge_runtime.produce.product import Archive, Binary, Container
 from forge_runtime.publish.port import Publication, Published, PublishRefused
@@ -50,6 +53,7 @@ class DockerPublisher:
                 unchanged = await _all_there(client, references, digest)
                 if not unchanged:
                     await _push_image(client, references, product)
+                await attach(client, references[0].at(digest), publication.documents, publication.signer)
             else:
                 artifact = await asyncio.to_thread(_artifact, product)
                 digest = artifact.descriptor().digest

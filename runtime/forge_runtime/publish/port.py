@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from forge_runtime.oci.tracking import Document
 from forge_runtime.produce.product import Product
 from forge_runtime.publish.credential import Credential
+from forge_runtime.supply.sign import Signer
 
 
 class PublishRefused(Exception):
@@ -27,7 +29,8 @@ class Publication:
 
     `settings` is what the repository says of this publisher (`registry`, `bucket`), `fields` what the artifact says to
     it (`tags`, `asset_name`). `git_tag` is the tag that was pushed, whole; None where a branch was. `scratch` is an
-    empty directory for what has to be unpacked on the way.
+    empty directory for what has to be unpacked on the way. `documents` and a signature by `signer` go where a place has
+    room for them beside the artifact.
     """
 
     product: Product
@@ -40,6 +43,8 @@ class Publication:
     fields: Mapping[str, Any]
     scratch: Path
     credential: Credential | None = field(default=None, repr=False)
+    documents: tuple[Document, ...] = ()
+    signer: Signer | None = None
 
     @property
     def version(self) -> str:

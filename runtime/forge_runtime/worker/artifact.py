@@ -8,6 +8,7 @@ is missing, and the release job makes a partial release of it. Everything may be
 this one built, a publisher finds what was put there, and so does the registry of tracking images.
 """
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -36,6 +37,7 @@ from forge_runtime.mask import Mask
 from forge_runtime.oci.exchange import RegistryAway, RegistryRefused
 from forge_runtime.oci.image import BadImage
 from forge_runtime.oci.reference import BadReference, parse_reference
+from forge_runtime.oci.tracking import Document
 from forge_runtime.produce.earthly import EarthlyProducer, Production, TargetFailed
 from forge_runtime.produce.evidence import Evidence, Made, TrackedArtifact
 from forge_runtime.produce.product import ProducerFailed, Product, outputs_of
@@ -47,7 +49,7 @@ from forge_runtime.runner.port import StepRunner
 from forge_runtime.secret.port import SecretRefused, SecretStoreAway
 from forge_runtime.secret.resolve import PUBLISHER_SCOPE, Secrets
 from forge_runtime.supply.provenance import Build
-from forge_runtime.supply.sign import SigningFailed
+from forge_runtime.supply.sign import Signer, SigningFailed
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure
 
 PUBLISHED: Final = "published"
@@ -153,7 +155,8 @@ class ArtifactHandler:
         made = making.made(product, self._outlets)
         with making.context.trace.span("examine"):
             documents = await self._evidence.examine(made, making.folder("examine"), making.context.log.write)
-        locations = await self._published(making, product, credentials)
+        publication = making.publication(product, documents, self._evidence.signer)
+        locations = await self._published(making, publication, credentials)
         with making.context.trace.span("track"):
             tracked = await self._evidence.track(made, documents, locations)
         await making.context.log.write(f"tracked as {tracked.uri}, {tracked.digest}")
@@ -203,13 +206,19 @@ class ArtifactHandler:
         return product
 
     async def _published(
-        self, making: "_Making", product: Product, credentials: Mapping[str, Credential]
+        self, making: "_Making", publication: Publication, credentials: Mapping[str, Credential]
     ) -> tuple[PublishedLocation, ...]:
         locations = []
         for name, fields in making.payload.artifact.publishers.items():
-            publication = making.publication(name, fields, product, credentials.get(name))
+            one = dataclasses.replace(
+                publication,
+                settings=making.payload.publishers.get(name, {}),
+                fields=fields,
+                scratch=making.folder(f"publish-{name}"),
+                credential=credentials.get(name),
+            )
             with making.context.trace.span("publish", **{"forge.publisher": name}) as span:
-                location = await self._publish(making, name, publication)
+                location = await self._publish(making, name, one)
                 if location.error is not None:
                     span.error = location.error.message
             locations.append(location)
@@ -286,9 +295,8 @@ class _Making:
         )
         return Made(product=product, build=build, project=payload.project)
 
-    def publication(
-        self, name: str, fields: Mapping[str, Any], product: Product, credential: Credential | None
-    ) -> Publication:
+    def publication(self, product: Product, documents: tuple[Document, ...], signer: Signer | None) -> Publication:
+        """What all publishers are told."""
         job, payload = self.job, self.payload
         return Publication(
             product=product,
@@ -297,10 +305,11 @@ class _Making:
             repository=job.repository,
             commit_sha=job.commit_sha,
             git_tag=job.git.tag,
-            settings=payload.publishers.get(name, {}),
-            fields=fields,
-            scratch=self.folder(f"publish-{name}"),
-            credential=credential,
+            settings={},
+            fields={},
+            scratch=self.context.scratch,
+            documents=documents,
+            signer=signer,
         )
 
     async def published(self, name: str, published: Published) -> PublishedLocation:

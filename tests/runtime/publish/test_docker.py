@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.runtime.produce.hostile import tar_of
 from tests.runtime.publish.registries import own_registry
 from tests.runtime.publish.things import SECRET, archive_of, binary_of, image_layout, publication_of
@@ -10,14 +11,17 @@ from tests.runtime.publish.things import SECRET, archive_of, binary_of, image_la
 from forge_runtime.http import Http
 from forge_runtime.oci.credentials import Credential as Shown
 from forge_runtime.oci.credentials import GivenCredentials
+from forge_runtime.oci.image import Blob
 from forge_runtime.oci.mirrors import parse_mirrors
 from forge_runtime.oci.reference import parse_reference
 from forge_runtime.oci.registry import RegistryClient
+from forge_runtime.oci.tracking import Document
 from forge_runtime.produce.product import Product
 from forge_runtime.publish.credential import Credential
 from forge_runtime.publish.docker import DockerPublisher
 from forge_runtime.publish.port import Published, PublishRefused
 from forge_runtime.publish.registry import StandIns
+from forge_runtime.supply.sign import KeySigner, signature_reference, verify_image
 
 LAYERS = {"one": b"first layer", "two": b"second layer"}
 
@@ -108,6 +112,26 @@ async def test_an_archive_says_how_it_is_packed(http: Http, registry: str, tmp_p
     assert manifest is not None
     assert manifest.type == "application/vnd.forge.archive.v1"
     assert manifest.layers[0].media_type == "application/gzip"
+
+
+async def test_bill_provenance_and_signature_lie_beside_an_image_once(
+    http: Http, registry: str, tmp_path: Path
+) -> None:
+    image = image_layout(tmp_path / "image", LAYERS)
+    documents = (Document(kind="sbom", media_type="application/vnd.syft+json", data=b"{}"),)
+    ours, another = (KeySigner(ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
+
+    for signer in (ours, ours, another):
+        published = await publish(http, registry, image, tmp_path, documents=documents, signer=signer)
+
+    client, pinned = RegistryClient(http), parse_reference(published.uri).at(image.digest)
+    assert [each.artifact_type for each in await client.referrers(pinned)] == ["application/vnd.syft+json"]
+    signatures = await client.get_manifest(signature_reference(pinned))
+    assert signatures is not None
+    blobs = [Blob(descriptor=layer, content=await client.get_blob(pinned, layer)) for layer in signatures.layers]
+    assert len(blobs) == 2
+    verify_image(pinned, blobs[0], ours.verifier)
+    verify_image(pinned, blobs[1], another.verifier)
 
 
 async def test_the_publishers_own_login_is_shown(http: Http, tmp_path: Path) -> None:
