@@ -169,9 +169,8 @@ class Connection:
 
     async def ask(self, operation: str, subject: str, data: bytes, head: bytes = b"") -> Arrival:
         """The answer to one request, with errors in the port's words as from `limit`; BusUnavailable after 5 s."""
+        await self.require_connected(operation)
         try:
-            if not self.client.is_connected and not await self.wait_connected(OPERATION_LIMIT_S):
-                raise nats.errors.TimeoutError
             return await self.client.ask(subject, data, OPERATION_LIMIT_S, head)
         except Refused as refused:
             raise self.not_allowed(operation, str(refused)) from None
@@ -179,6 +178,20 @@ class Connection:
             raise ValueError(f"{operation}: {_reason(error)}") from error
         except nats.errors.Error as error:
             raise BusUnavailable(f"{operation}: {self.explain(error)}") from error
+
+    def send(self, operation: str, subject: str, data: bytes, head: bytes = b"") -> None:
+        """What has no answer, or none of its own."""
+        try:
+            self.client.send(subject, data, head=head)
+        except nats.errors.BadSubjectError as error:
+            raise ValueError(f"{operation}: {_reason(error)}") from error
+        except nats.errors.Error as error:
+            raise BusUnavailable(f"{operation}: {self.explain(error)}") from error
+
+    async def require_connected(self, operation: str) -> None:
+        """BusUnavailable after 5 s without a connection."""
+        if not self.client.is_connected and not await self.wait_connected(OPERATION_LIMIT_S):
+            raise BusUnavailable(f"{operation}: {self.explain(nats.errors.TimeoutError())}")
 
     async def store(self, operation: str, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Publish to a stream; the sequence under which it is stored. StoreRefused, TooLarge."""

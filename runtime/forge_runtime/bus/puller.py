@@ -85,20 +85,14 @@ class PulledMessage:
             return None
 
     async def progress(self) -> None:
-        self._say(f"progress on {self.subject}", b"+WPI")
+        self._connection.send(f"progress on {self.subject}", self._message.reply, b"+WPI")
 
     async def ack(self) -> None:
         await self._connection.ask(f"ack {self.subject}", self._message.reply, b"+ACK")
 
     async def retry(self, delay_s: float) -> None:
         delay = f'-NAK {{"delay":{int(delay_s * _NANOSECONDS)}}}' if delay_s > 0 else "-NAK"
-        self._say(f"hand back {self.subject}", delay.encode())
-
-    def _say(self, operation: str, word: bytes) -> None:
-        try:
-            self._connection.client.send(self._message.reply, word)
-        except nats.errors.Error as error:
-            raise BusUnavailable(f"{operation}: {self._connection.explain(error)}") from error
+        self._connection.send(f"hand back {self.subject}", self._message.reply, delay.encode())
 
 
 class Puller:
