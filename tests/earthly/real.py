@@ -25,8 +25,8 @@ from forge_runtime.runner.cli import find_cli, parse_version
 from forge_runtime.runner.endpoint import Endpoint
 
 SOURCE = Path(__file__).with_name("buildkitd")
-BUILD_LIMIT_S = cases(20, full=900)
-"""Compiling it takes two minutes on two cores, once; `make conformance` waits for that."""
+BUILD_LIMIT_S = cases(1, full=900)
+"""Compiling it takes minutes, once; `make conformance` waits for that, and the usual run takes what is there."""
 
 
 def real_cli(judged: Judged) -> str:

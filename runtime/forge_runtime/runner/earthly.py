@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -59,13 +59,9 @@ class EarthlyRunner:
         return self.pool.serving() if self.pool is not None else nullcontext()
 
     async def run(self, request: StepRequest, output: LineSink) -> StepOutcome:
+        """The time limit is the CLI's: waiting for a daemon does not count."""
         try:
-            async with asyncio.timeout(request.timeout_s):
-                outcome = await self._run(request, output)
-        except TimeoutError:
-            error = timed_out(request.target, request.project_path, request.timeout_s)
-            await output(error.message)
-            return StepOutcome(status=JobState.FAILED, error=error)
+            outcome = await self._run(request, output)
         except StepFailure as failure:
             outcome = StepOutcome(status=JobState.FAILED, exit_code=failure.exit_code, error=failure.error)
         except (NoDaemon, CliBroken) as reason:
@@ -78,25 +74,28 @@ class EarthlyRunner:
         check_request(request)
         cli = await self._probe.cli(base_environment(request.scratch), request.scratch)
         async with self._images_ready(request):
-            end, used = await self._attempt(cli, request, output, number=1, apart=None)
-            if end.runner_lost and used is not None and self.pool is not None and self.pool.usable(apart=used):
-                why = end.outcome.error.message if end.outcome.error is not None else ""
-                await output(request.mask.text(f"{why}; trying once more on another daemon than {used}"))
-                await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))  # noqa: S311 - spreads load, guards nothing
-                end, _ = await self._attempt(cli, request, output, number=2, apart=used)
-        return end.outcome
+            first = await self._attempt(cli, request, output, request.scratch / "attempt-1")
+            if not (first.end.runner_lost and self.pool is not None and self.pool.usable(apart=first.daemon)):
+                return first.end.outcome
+            why = first.end.outcome.error.message if first.end.outcome.error is not None else ""
+            await output(request.mask.text(f"{why}; trying once more on another daemon than {first.daemon}"))
+            await asyncio.sleep(random.uniform(0, RETRY_PAUSE_S))  # noqa: S311 - spreads load, guards nothing
+            rest = replace(request, timeout_s=max(1.0, request.timeout_s - first.took_s))
+            second = await self._attempt(cli, rest, output, request.scratch / "attempt-2", apart=first.daemon)
+        return second.end.outcome
 
     async def _attempt(
-        self, cli: Cli, request: StepRequest, output: LineSink, *, number: int, apart: str | None
-    ) -> tuple[CliEnd, str | None]:
-        """How the CLI ended, and the daemon it had."""
+        self, cli: Cli, request: StepRequest, output: LineSink, folder: Path, *, apart: str | None = None
+    ) -> "_Attempt":
         async with self._lease(request, apart) as lease:
             endpoint = lease.endpoint if lease is not None else None
             site = CliSite(cli=cli, endpoint=endpoint, telemetry=self.telemetry, docker_config=self.docker_config)
-            end = await self._call(site, request, output, request.scratch / f"attempt-{number}")
+            began = time.monotonic()
+            end = await self._call(site, request, output, folder)
             if lease is not None:
                 lease.lost = end.runner_lost
-        return end, endpoint.name if endpoint is not None else None
+        daemon = endpoint.name if endpoint is not None else None
+        return _Attempt(end=end, daemon=daemon, took_s=time.monotonic() - began)
 
     @asynccontextmanager
     async def _lease(self, request: StepRequest, apart: str | None) -> AsyncIterator[Lease | None]:
@@ -110,16 +109,13 @@ class EarthlyRunner:
         watch = OutputWatch(output)
         try:
             call = invocation(site, request, folder)
-            started = time.monotonic()
-            # The step's own limit ends it sooner; this one is for the group that does not end.
-            limit_s = request.timeout_s + 60
-            end = await run_process(call.program, timeout_s=limit_s, output=watch.take, groups=self.groups)
+            end = await run_process(call.program, timeout_s=request.timeout_s, output=watch.take, groups=self.groups)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             message = f"{self.cli} cannot be started: {where}{error.strerror}"
             return CliEnd(outcome=StepOutcome(status=JobState.FAILED, error=unavailable(message)))
         if end.exit_code is None:
-            error_record = timed_out(request.target, request.project_path, time.monotonic() - started)
+            error_record = timed_out(request.target, request.project_path, request.timeout_s)
             return CliEnd(outcome=StepOutcome(status=JobState.FAILED, error=error_record))
         ended = cli_end(request, end.exit_code, read_failure(call.manifest), watch)
         if end.exit_code == 0:
@@ -153,6 +149,15 @@ class EarthlyRunner:
             except ImageUnavailable as reason:
                 raise _image_failure(reason) from None
             yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """How the CLI ended, on which daemon, and after how long."""
+
+    end: CliEnd
+    daemon: str | None
+    took_s: float
 
 
 async def _save(request: StepRequest, artifacts: Path, folder: Path) -> None:

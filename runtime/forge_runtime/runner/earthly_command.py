@@ -14,8 +14,8 @@ in, its configuration below HOME, Docker's credentials, an SSH agent, and some f
 | other variables | the environment is made anew |
 
 The variable is needed since the CLI looks for `--env-file-path` with a parser that knows no `--secret` and no
-`--platform`: where one of them is on the command line it gives up, and loads `.env` after all (seen with 0.8.16 and
-0.8.18).
+`--platform`: where one of them is on the command line it gives up, and loads `.env` after all (seen with a build of
+August 2026, after 0.8.18; the source of 0.8.16 reads the same).
 """
 
 import json

@@ -26,7 +26,7 @@ from forge_runtime.tasks import end_tasks
 
 PROBE_EVERY_S: Final = 2.0
 
-WAIT_S: Final = 60.0
+WAIT_S: Final = 30.0
 """For a daemon that may be used. A step that finds none goes back to the queue, and to another worker perhaps."""
 
 _log = logging.getLogger(__name__)
