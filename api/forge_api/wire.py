@@ -6,9 +6,9 @@ hold no control characters: PostgreSQL cannot store NUL, and nobody can read the
 
 import re
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from forge_runtime.status import ChildStatus, RunStatus
 
@@ -125,6 +125,32 @@ class PutStepStatus(Request):
     worker: ShortText | None = None
     exit_code: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
     logs_s3_key: LogKey | None = None
+    error: StepError | None = None
+
+
+class ResultReference(Request):
+    """A document in the object store, and what it must be."""
+
+    key: LogKey
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    size: Annotated[int, Field(ge=0, le=INTEGER_MAX)]
+
+
+class PutDiscovery(Request):
+    """The discovery document of the run's commit, or where it lies."""
+
+    output: dict[str, Any] | None = None
+    result_ref: ResultReference | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.output is None) == (self.result_ref is None):
+            raise ValueError("either output or result_ref is needed, and not both")
+        return self
+
+
+class PutRunStatus(Request):
+    status: Literal["succeeded", "success", "failed", "cancelled"]
     error: StepError | None = None
 
 

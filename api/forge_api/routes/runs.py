@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from forge_api.auth.permission import Permission
 from forge_api.db.query import RunFilter
 from forge_api.routes.request import Id, IdempotencyKey, Limit, Offset, OnPlatform, errors, permitted
-from forge_api.service import job, run
+from forge_api.service import job, report, run
 from forge_api.service.audit import Actor
 from forge_api.service.repository import fold
 from forge_api.wire import (
@@ -16,6 +16,8 @@ from forge_api.wire import (
     CommitSha,
     CreateRun,
     JobList,
+    PutDiscovery,
+    PutRunStatus,
     Repository,
     RunPage,
     RunSummary,
@@ -27,6 +29,7 @@ from forge_runtime.status import RunStatus
 router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=errors(403))
 
 Reader = Annotated[Actor, permitted(Permission.RUN_READ)]
+Writer = Annotated[Actor, permitted(Permission.EXECUTION_WRITE)]
 
 
 @router.post(
@@ -86,3 +89,15 @@ async def cancel_run(
 @router.get("/{run_id}/jobs", responses=errors(404))
 async def list_jobs(platform: OnPlatform, _: Reader, run_id: Id) -> JobList:
     return await job.list_jobs(platform, run_id)
+
+
+@router.put("/{run_id}/discovery", responses=errors(404, 409))
+async def put_discovery(platform: OnPlatform, caller: Writer, run_id: Id, body: PutDiscovery) -> RunView:
+    await report.put_discovery(platform, caller, run_id, body)
+    return await run.get_run(platform, run_id, discovery=False)
+
+
+@router.put("/{run_id}/status", responses=errors(404, 409))
+async def put_run_status(platform: OnPlatform, caller: Writer, run_id: Id, body: PutRunStatus) -> RunView:
+    await report.put_status(platform, caller, run_id, body)
+    return await run.get_run(platform, run_id, discovery=False)
