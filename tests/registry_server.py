@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from tests.leash import on_leash
 
-START_LIMIT_S = 10.0
+START_LIMIT_S = 30.0
 
 
 @contextmanager
@@ -43,7 +43,14 @@ def serving(app: ASGIApp, tls: ssl.SSLContext | None = None) -> Iterator[str]:
 @contextmanager
 def process(command: Sequence[str | Path], port: int, log: Path) -> Iterator[str]:
     """Another registry, on its port of this machine, until the block is left."""
-    with log.open("wb") as output:
+    with leashed(command, port, log):
+        yield f"127.0.0.1:{port}"
+
+
+@contextmanager
+def leashed(command: Sequence[str | Path], port: int, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """The same, to be killed if that is wanted."""
+    with log.open("ab") as output:
         running = subprocess.Popen(
             on_leash(command), stdout=output, stderr=output, env={"PATH": os.environ["PATH"], "HOME": str(log.parent)}
         )
@@ -53,7 +60,7 @@ def process(command: Sequence[str | Path], port: int, log: Path) -> Iterator[str
             assert running.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
-        yield f"127.0.0.1:{port}"
+        yield running
     finally:
         running.terminate()
         try:

@@ -3,21 +3,26 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.nats_server import free_port
-from tests.registry_server import process
+from tests.registry_server import leashed, process
 from tests.runtime.oci.clients import PASSWORD, opened
 
 from forge_runtime.oci.image import Artifact, blob_of
-from forge_runtime.oci.registry import RegistryRefused
+from forge_runtime.oci.registry import RegistryAway, RegistryRefused
 
 ARTIFACT = Artifact(
     artifact_type="application/vnd.example.v1", layers=(blob_of("application/octet-stream", os.urandom(50_000)),)
 )
+
+
+def artifact(number: int) -> Artifact:
+    return Artifact(artifact_type="application/vnd.example.v1", layers=(blob_of("text/plain", b"%d" % number * 3000),))
 
 
 @pytest.fixture
@@ -56,6 +61,30 @@ async def test_what_was_pushed_is_there_after_a_restart(tmp_path: Path, token: P
     log = (tmp_path / "log").read_text()
     assert PASSWORD not in log
     assert "Traceback" not in log
+
+
+async def test_what_the_registry_said_it_has_it_still_has_after_it_was_killed(tmp_path: Path, token: Path) -> None:
+    port, taken, killed = free_port(), [], 0
+    for start in range(4):
+        with leashed(command(tmp_path / "images", port, token), port, tmp_path / "log") as server:
+            async with opened(f"127.0.0.1:{port}") as it:
+                for found in taken:
+                    assert await it.client.get_manifest(it.reference(str(found))) == artifact(found).manifest()
+                    for blob in artifact(found).blobs:
+                        assert await it.client.get_blob(it.reference(), blob.descriptor) == blob.content
+                killer = threading.Timer(0.15 * (start + 1), server.kill)
+                killer.start()
+                try:
+                    for number in range(len(taken), 1000):
+                        await it.client.push(it.reference(str(number)), artifact(number))
+                        taken.append(number)
+                except RegistryAway:
+                    killed += 1
+                finally:
+                    killer.cancel()
+
+    assert killed == 4
+    assert len(taken) > 0
 
 
 def test_a_token_that_others_may_read_or_that_is_short_or_missing_is_refused(tmp_path: Path, token: Path) -> None:

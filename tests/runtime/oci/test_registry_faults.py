@@ -5,13 +5,16 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from tests.judge import cases
 from tests.registry_server import serving
 from tests.runtime.oci.clients import CHUNK_BYTES, PASSWORD, opened
 
@@ -312,3 +315,54 @@ async def test_a_push_that_is_cancelled_ends_at_once_and_another_finishes_it(tmp
             may_go_on.set()
             await it.client.push(it.reference(), ARTIFACT)
             assert await it.client.get_manifest(it.reference()) == ARTIFACT.manifest()
+
+
+faults_drawn = st.lists(
+    st.builds(
+        Fault,
+        what=st.sampled_from(
+            [
+                Answers(status=429),
+                Answers(status=503),
+                Answers(status=404, body=b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}'),
+                Drops(),
+                Loses(),
+                Cuts(),
+                Lies(),
+                Lies(headers={"Docker-Content-Digest": "sha256:" + "0" * 64}),
+                Lies(headers={"Location": ""}),
+                Lies(headers={"Range": ""}),
+            ]
+        ),
+        method=st.sampled_from(["HEAD", "GET", "POST", "PATCH", "PUT", "[A-Z]+"]),
+        path=st.sampled_from(["", "/manifests/", "/blobs/", "/uploads/", "/referrers/"]),
+        times=st.integers(1, 3),
+    ),
+    max_size=5,
+)
+
+
+@settings(max_examples=cases(12, full=200), deadline=None)
+@given(faults=faults_drawn)
+async def test_whatever_goes_wrong_a_push_is_whole_or_fails_by_name_and_the_next_makes_it_whole(
+    tmp_path_factory: pytest.TempPathFactory, faults: list[Fault]
+) -> None:
+    folder = tmp_path_factory.mktemp("faults")
+    word = Artifact(artifact_type="a/b", layers=(SMALL,), subject=ARTIFACT.descriptor())
+    with faulty(folder, *faults) as host:
+        async with opened(host) as it:
+            with suppress(RegistryAway, RegistryRefused):
+                await it.client.push(it.reference(), ARTIFACT)
+                await it.client.push(it.reference(None), word)
+            for fault in faults:
+                fault.times = 0  # all is well again
+
+            found = await it.client.get_manifest(it.reference())
+            assert found in (None, ARTIFACT.manifest()), "never a part of it"
+            await it.client.push(it.reference(), ARTIFACT)
+            await it.client.push(it.reference(None), word)
+
+            for blob in ARTIFACT.blobs:
+                assert await it.client.get_blob(it.reference(), blob.descriptor) == blob.content
+            referrers = await it.client.referrers(it.reference().at(ARTIFACT.descriptor().digest))
+            assert [one.digest for one in referrers] == [word.descriptor().digest]
