@@ -109,6 +109,7 @@ class _Release:
                 PublisherPlaces(stand_ins=StandIns(mirrors=self._mirrors, credentials=self._registry_credentials)),
             ),
             secrets=secrets,
+            blob=tools.blob,
             builder=release.api_url,
             version=version("catalyst-forge"),
         )
