@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from benchmarks import compiler, discovery, dispatcher, gitops, runtime
+from benchmarks import compiler, discovery, dispatcher, git_cache, gitops, runtime
 from benchmarks.measure import ROUNDS
 from benchmarks.table import Grid, Table
 
@@ -20,6 +20,7 @@ TABLES: Final[dict[str, Callable[[Path], Iterable[Table | Grid]]]] = {
     "step": compiler.step_granularity,
     "growth": compiler.growth,
     "discovery": discovery.discovery,
+    "git_cache": git_cache.git_cache,
     "gitops": gitops.gitops,
     "dispatcher": dispatcher.dispatcher,
     "runtime": runtime.runtime,

@@ -153,7 +153,8 @@ class GitCache:
         except GitFailed as failed:
             if failed.disk_is_full:
                 raise await self._unwritten(str(failed), full=True) from failed
-            raise
+            doing = "fetch" if failed.command == "fetch" else "check out"
+            raise GitError(f"cannot {doing} {url}: {failed}") from failed
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise await self._unwritten(str(error), full=full) from None
@@ -178,10 +179,13 @@ class GitCache:
         return result
 
     async def _fetched(self, entry: Entry, url: CloneUrl, commit_sha: str | None) -> None:
-        scratch = self._shelf.root / "building"
         limits = self._limits
-        connected = connect(url, self._credentials, scratch=scratch, stall_s=limits.stall_s, bytes_max=limits.bytes_max)
-        async with connected as connection:
+        async with (
+            self._shelf.building(entry) as scratch,
+            connect(
+                url, self._credentials, scratch=scratch, stall_s=limits.stall_s, bytes_max=limits.bytes_max
+            ) as connection,
+        ):
             try:
                 await self._fetcher.bring(entry, connection, commit_sha)
             except GitError as error:

@@ -138,7 +138,7 @@ _DAMAGE: Final = re.compile(
     r"|not a git repository: |not a git repository \(|unable to (read|unpack) |could not read [0-9a-f]{40}"
     r"|(index|multi-pack-index|commit-graph)( file)? .*(too small|too short|size|corrupt|match)|non-monotonic index"
     r"|inflate: data stream error|is not a GIT packfile|missing (blob|tree|commit)|failed to (read|unpack tree) object"
-    r"|unable to resolve reference|bad (ref|reference|config|pack header)\b|unknown object type"
+    r"|unable to resolve reference|bad (ref|reference|config)\b|unknown object type"
     r"|Unable to create '.*\.lock': File exists"
     r")"
 )

@@ -39,6 +39,9 @@ COMMAND_TIMEOUT_S: Final = 60.0
 WARM_REF: Final = "refs/forge/warm/HEAD"
 """What a repository was pre-warmed with: the server's default branch at that time."""
 
+PACKS_PER_INDEX: Final = 50
+"""Every fetch leaves a pack, and a repository that is never idle is never maintained: one index over all serves."""
+
 _FLAGS: Final = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
 
 
@@ -111,10 +114,13 @@ class Fetcher:
             tip = (fresh / name).read_text("ascii").strip()
             async with self.shelf.exclusive(entry.lock) as held:
                 try:
-                    await asyncio.to_thread(_move_packs, fresh, repository)
+                    packs = await asyncio.to_thread(_move_packs, fresh, repository)
                 except FileNotFoundError as error:
                     raise GitFailed("fetch", 1, (str(error),), damaged=True) from None
                 await git(repository, "update-ref", name, tip, timeout_s=COMMAND_TIMEOUT_S, held=(held,))
+                if packs and packs % PACKS_PER_INDEX == 0:
+                    write = ("multi-pack-index", "write", "--no-progress")
+                    await git(repository, *write, timeout_s=COMMAND_TIMEOUT_S, held=(held,))
 
     async def _fetch(self, fresh: Path, connection: Connection, commit_sha: str | None) -> None:
         if commit_sha is None:
@@ -192,8 +198,9 @@ async def _is_of_another_kind(repository: Path, commit_sha: str) -> bool:
     return kinds in (["tree"], ["blob"])
 
 
-def _move_packs(fresh: Path, repository: Path) -> None:
-    """What git looks for comes last: a pack is there once its index is."""
+def _move_packs(fresh: Path, repository: Path) -> int:
+    """How many packs there are now, 0 if none came. A pack is there for git once its index is, so that comes last."""
     files = sorted((fresh / "objects" / "pack").glob("pack-*"), key=lambda path: (path.suffix == ".idx", path.name))
     for file in files:
         file.rename(repository / "objects" / "pack" / file.name)
+    return len(list((repository / "objects" / "pack").glob("*.idx"))) if files else 0

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 from tests.git_repository import commit_all, git, new_repository
 
+from forge_runtime.git import fetch
 from forge_runtime.git.cache import GitCache
 from forge_runtime.git.command import CommitNotFound, GitError, ObjectRefused, UrlRefused
 
@@ -155,6 +156,18 @@ def test_failing_job_leaves_no_worktree(cache: GitCache, origin: Path, tmp_path:
 
     assert not (tmp_path / "work").exists()
     assert not list((run(found(cache, f"file://{origin}", sha)) / "worktrees").glob("*"))
+
+
+def test_many_fetches_get_one_index_over_their_packs(
+    cache: GitCache, origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "PACKS_PER_INDEX", 4)
+    for number in range(4):
+        repository = run(found(cache, f"file://{origin}", commit(origin, f"{number}\n")))
+
+    assert len(list((repository / "objects" / "pack").glob("*.pack"))) == 4
+    assert (repository / "objects" / "pack" / "multi-pack-index").exists()
+    git(repository, "fsck")
 
 
 def test_spellings_of_one_repository_share_an_entry(cache: GitCache, origin: Path) -> None:

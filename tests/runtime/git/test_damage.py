@@ -292,6 +292,7 @@ async def test_cache_that_cannot_be_written_is_an_error_of_the_infrastructure(or
         ("remote: fatal: packfile ./objects/pack/pack-1.pack cannot be accessed", False),
         ("fatal: unable to access 'https://localhost/': Could not resolve host: localhost", False),
         ("fatal: early EOF", False),
+        ("fatal: protocol error: bad pack header", False),
         ("error: unable to create file x: No space left on device", False),
         ("fatal: couldn't find remote ref refs/heads/x", False),
     ],
