@@ -3,8 +3,9 @@
 FORGE_DATA_DIR (.forge-data), FORGE_API_HOST (127.0.0.1), FORGE_API_PORT (8420), FORGE_TOKEN_FILE (api.token in the
 data directory), FORGE_TOKENS_DIR (tokens in the data directory), FORGE_ENVIRONMENTS_FILE (JSON; else dev, staging,
 production), FORGE_DATABASE_URL (SQLite in the data directory), FORGE_ALLOW_FILE_CLONE (1: file:// repositories),
-FORGE_ENGINE (local), NATS_URL, NATS_CREDENTIALS (path of a file), FORGE_DISPATCHER_CREDENTIALS (likewise, for the
-dispatchers that the engine starts), OTEL_EXPORTER_OTLP_ENDPOINT (spans go there).
+FORGE_OBJECTS (s3://bucket or a directory; objects in the data directory), FORGE_ENGINE (local), NATS_URL,
+NATS_CREDENTIALS (path of a file), FORGE_DISPATCHER_CREDENTIALS (likewise, for the dispatchers that the engine starts),
+OTEL_EXPORTER_OTLP_ENDPOINT (spans go there).
 """
 
 import logging
@@ -24,13 +25,13 @@ from fastapi import FastAPI
 from forge_api.app import create_app
 from forge_api.service.platform import Ports
 from forge_api.settings import ApiSettings, SettingsInvalid, read_settings
-from forge_runtime.blob import DirectoryBlob
+from forge_runtime.blob import BadObjectStore, Blob, open_blob
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import Bus
 from forge_runtime.bus.provision import verify_everything
 from forge_runtime.engine.local import LocalEngine
 from forge_runtime.otlp import exporting
-from forge_runtime.settings import BusSettings
+from forge_runtime.settings import BusSettings, objects_of
 from forge_runtime.span import Tracer
 from forge_runtime.subject import API
 from forge_runtime.telemetry import configure_logging
@@ -96,13 +97,20 @@ def _local_app(settings: ApiSettings, tracer: Tracer) -> FastAPI:
     ports = Ports(
         connect=connect_bus,
         engine=engine,
-        blob=DirectoryBlob(settings.data_dir / "objects"),
+        blob=_objects(settings),
         now=lambda: datetime.now(UTC),
         random=secrets.token_bytes,
         running=running,
         tracer=tracer,
     )
     return create_app(settings, ports)
+
+
+def _objects(settings: ApiSettings) -> Blob:
+    try:
+        return open_blob(objects_of(os.environ, settings.data_dir))
+    except BadObjectStore as error:
+        raise SettingsInvalid(f"FORGE_OBJECTS: {error}") from None
 
 
 def _end(reason: str) -> None:

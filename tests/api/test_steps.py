@@ -9,6 +9,7 @@ from tests.api.harness import Api, Story, open_api, sample_plan, statuses
 from forge_api.service import log
 from forge_api.service.outbox import drain
 from forge_api.service.projector import project_events
+from forge_runtime.log_store import log_key, part_key
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -221,6 +222,25 @@ async def test_long_log_is_read_on_from_where_the_reply_ends(tmp_path: Path, mon
 
         assert (first.text, rest.text) == ("1234", "56")
         assert "X-Log-Next-Offset" not in rest.headers
+
+
+async def test_log_of_a_running_step_is_what_its_worker_stored_so_far(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run = await planned(api)
+        step = step_of(run, "check/web/lint")
+        await put(api, step, status="running", attempt=2)
+        nothing = await api.client.get(f"/v1/steps/{step}/log")
+        key = log_key(run["id"], "check", "web", "lint", 2)
+        for number, part in enumerate((b"one\n", b"two\n")):
+            await api.blob.put(part_key(key, number), part, cls="log")
+
+        text = await api.client.get(f"/v1/steps/{step}/log")
+        rest = await api.client.get(f"/v1/steps/{step}/log?offset=4")
+        address = await api.client.get(f"/v1/steps/{step}/logs")
+
+        assert (text.text, rest.text) == ("one\ntwo\n", "two\n")
+        assert (nothing.status_code, address.status_code) == (404, 404)
+        assert "running" in nothing.json()["error"]["message"]
 
 
 async def test_jobs_are_listed_with_their_place_and_lease(tmp_path: Path) -> None:

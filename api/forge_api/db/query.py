@@ -233,6 +233,17 @@ async def step(session: AsyncSession, step_id: str) -> Step | None:
     return found
 
 
+async def place_of_step(session: AsyncSession, step_id: str) -> tuple[Step, Task, Phase] | None:
+    query = (
+        select(Step, Task, Phase)
+        .join(Task, Step.task_id == Task.id)
+        .join(Phase, Task.phase_id == Phase.id)
+        .where(Step.id == step_id)
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1], row[2])
+
+
 async def due_entries(session: AsyncSession, now: datetime, limit: int) -> Sequence[OutboxEntry]:
     """Outbox entries whose time has come, in the order they were written."""
     query = (

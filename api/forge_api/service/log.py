@@ -9,6 +9,8 @@ from forge_api.problem import not_found, unavailable
 from forge_api.service.platform import Platform
 from forge_api.wire import LogAddress
 from forge_runtime.blob import BlobUnavailable
+from forge_runtime.log_store import log_key, read_log
+from forge_runtime.status import ChildStatus
 
 URL_S: Final = 3600
 TEXT_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -24,7 +26,7 @@ class LogText:
 
 
 async def log_address(platform: Platform, step_id: str) -> LogAddress:
-    key = await _key(platform, step_id)
+    key, _ = await _key(platform, step_id)
     try:
         url = await platform.ports.blob.url(key, URL_S)
     except BlobUnavailable:
@@ -33,22 +35,27 @@ async def log_address(platform: Platform, step_id: str) -> LogAddress:
 
 
 async def log_text(platform: Platform, step_id: str, offset: int) -> LogText:
-    key = await _key(platform, step_id)
+    """Of a running step what is stored so far."""
+    key, over = await _key(platform, step_id, running=True)
     try:
-        data = await platform.ports.blob.get(key, start=offset, length_max=TEXT_BYTES_MAX + 1)
+        data = await read_log(platform.ports.blob, key, start=offset, length_max=TEXT_BYTES_MAX + 1)
     except BlobUnavailable:
         raise unavailable("the object store") from None
     if data is None:
-        raise not_found(f"log of step {step_id} any more; logs are kept 90 days")
+        raise not_found(f"log of step {step_id} " + ("any more; logs are kept 90 days" if over else "yet (running)"))
     more = len(data) > TEXT_BYTES_MAX
     return LogText(data[:TEXT_BYTES_MAX], offset + TEXT_BYTES_MAX if more else None)
 
 
-async def _key(platform: Platform, step_id: str) -> str:
+async def _key(platform: Platform, step_id: str, *, running: bool = False) -> tuple[str, bool]:
+    """Where the log lies, and True once it is whole. One of a `running` step is where its worker stores it."""
     async with platform.database.read() as session:
-        step = await query.step(session, step_id)
-    if step is None:
+        found = await query.place_of_step(session, step_id)
+    if found is None:
         raise not_found(f"step {step_id}")
-    if step.logs_s3_key is None:
-        raise not_found(f"log of step {step_id} yet ({step.status})")
-    return step.logs_s3_key
+    step, task, phase = found
+    if step.logs_s3_key is not None:
+        return step.logs_s3_key, True
+    if running and step.status == ChildStatus.RUNNING:
+        return log_key(phase.run_id, phase.name, task.project_name, step.name, max(step.attempt, 1)), False
+    raise not_found(f"log of step {step_id} yet ({step.status})")
