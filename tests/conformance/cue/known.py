@@ -10,6 +10,7 @@ from forgec.diagnostic import Code, Diagnostic
 
 KNOWN: Final = {
     (Code.UNSUPPORTED, ""): "a construct outside the dialect is named, and left to --cue-engine=cue",
+    (Code.SYNTAX, 'a value is expected, found "*"'): "a mark of a mark, **1, says nothing more",
     (Code.SYNTAX, "is not a number"): "0X_1, 1._5 and 00.5 are no numbers in CUE's specification",
     (Code.BAD_VALUE, "only numbers of 64 bits are parsed"): "strconv.ParseFloat knows the numbers that JSON has",
     (Code.BAD_VALUE, "has a case that the built-in evaluator does not know"): "Python and Go disagree on the letter",
