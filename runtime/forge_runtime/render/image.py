@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from forge_runtime.job import ArtifactData
 from forge_runtime.oci.image import LAYER_TAR_GZIP_TYPE, Artifact, Packed, blob_of, json_blob, tar_gzip
-from forge_runtime.oci.reference import Reference, repository_of
+from forge_runtime.oci.reference import Reference
+from forge_runtime.oci.tracking import named_below
 from forge_runtime.render.files import RenderedFile
 from forgec.plan.digest import digest_of
 
@@ -39,8 +40,7 @@ class ReleaseImages:
 
     def name(self, repository: str, project: str) -> Reference:
         """`[registry]/[owner]/[name]/[project]`, in lower case. Raises BadReference."""
-        host, slash, path = self.registry.rstrip("/").partition("/")
-        return Reference(registry=host, repository=repository_of(*([path] if slash else []), repository, project))
+        return named_below(self.registry, repository, project)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
