@@ -19,7 +19,7 @@ from msgspec import Struct
 from forge_runtime.http import FileSlice, Http, Request
 from forge_runtime.produce.product import Archive, Binary
 from forge_runtime.publish.asking import Asking, Refused, decoded
-from forge_runtime.publish.port import Publication, Published, PublishRefused
+from forge_runtime.publish.port import Publication, PublishAway, Published, PublishRefused
 
 API_URL: Final = "https://api.github.com"
 API_VERSION: Final = "2022-11-28"
@@ -193,7 +193,12 @@ class _Upload:
         if body is not None:
             headers["Content-Type"] = "application/json" if isinstance(body, bytes) else "application/octet-stream"
         request = Request(method=method, url=url, headers=headers, secret_headers=self._secret, body=body)
-        return await self._asking.send(request, ok=ok, size_bytes=size_bytes)
+        try:
+            return await self._asking.send(request, ok=ok, size_bytes=size_bytes)
+        except Refused as refused:
+            if refused.status == 403 and b"rate limit" in refused.body.lower():
+                raise PublishAway(str(refused)) from None  # GitHub says this with 403 as well as with 429
+            raise
 
     def _published(self, release: _Release, asset: _Asset, *, unchanged: bool) -> Published:
         metadata = {

@@ -27,6 +27,7 @@ class Github:
         self.without_digests = False
         self.lost_answers = 0
         self.upload_host: str | None = None
+        self.busy = False
         repository = "/repos/{owner}/{repo}"
         self.app = Starlette(
             routes=[
@@ -48,6 +49,8 @@ class Github:
 
     def _let_in(self, request: Request) -> Response | None:
         self.asked.append(f"{request.method} {request.url.path}")
+        if self.busy:
+            return JSONResponse({"message": "You have exceeded a secondary rate limit."}, 403)
         if request.headers.get("authorization") == f"Bearer {self.token}":
             return None
         return JSONResponse({"message": f"Bad credentials {request.headers.get('authorization')}"}, 401)

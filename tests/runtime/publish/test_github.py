@@ -11,7 +11,7 @@ from tests.runtime.publish.things import COMMIT, SECRET, binary_of, image_layout
 from forge_runtime.http import Http
 from forge_runtime.publish.credential import Credential
 from forge_runtime.publish.github import GithubPublisher
-from forge_runtime.publish.port import Publication, Published, PublishRefused
+from forge_runtime.publish.port import Publication, PublishAway, Published, PublishRefused
 
 SETTINGS = {"repository": "acme/tools"}
 
@@ -153,6 +153,13 @@ async def test_a_token_that_is_not_believed_is_refused_without_being_shown(
 
     with pytest.raises(PublishRefused, match="401"):
         await publish(http, url, publication)
+
+
+async def test_a_rate_limit_passes(http: Http, url: str, github: Github, tmp_path: Path) -> None:
+    github.busy = True
+
+    with pytest.raises(PublishAway, match="rate limit"):
+        await publish(http, url, publication_of(binary_of(tmp_path / "tidy"), tmp_path, settings=SETTINGS))
 
 
 async def test_the_token_goes_to_no_other_host(http: Http, url: str, github: Github, tmp_path: Path) -> None:
