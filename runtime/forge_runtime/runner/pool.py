@@ -66,11 +66,6 @@ class _Member:
     load: Load | None = None
     leases: int = 0
     why: str = "not looked at yet"
-    drained: bool = False
-
-    @property
-    def usable(self) -> bool:
-        return self.breaker.closed and not self.drained
 
     @property
     def candidate(self) -> Candidate:
@@ -128,16 +123,9 @@ class RunnerPool:
         member.breaker = self._moved(member, breaker.lost(member.breaker, time.monotonic()) if lease.lost else None)
         await self._give_back(member)
 
-    async def drain(self, name: str) -> None:
-        """Give the daemon no more steps; those that it has go on."""
-        member = self._members[name]
-        member.drained, member.why = True, "drained"
-        self._gauge.runner_up(name, False)
-        await self._tell()
-
     def usable(self, *, apart: str | None = None) -> bool:
         """Whether a daemon other than `apart` may be used now."""
-        return any(member.usable for name, member in self._members.items() if name != apart)
+        return any(member.breaker.closed for name, member in self._members.items() if name != apart)
 
     async def _take(self, key: str, apart: str | None, wait_s: float) -> _Member:
         if not self._serving:
@@ -154,11 +142,11 @@ class RunnerPool:
             raise NoDaemon(f"no build daemon could be had within {wait_s:g} s: {states}") from None
 
     def _chosen(self, key: str, apart: str | None) -> str | None:
-        members = [member for name, member in self._members.items() if member.usable and name != apart]
+        members = [member for name, member in self._members.items() if member.breaker.closed and name != apart]
         return choose(key, [member.candidate for member in members])
 
     def _state(self, member: _Member) -> str:
-        if not member.usable:
+        if not member.breaker.closed:
             return f"not usable ({member.why})"
         return f"in use by {member.leases} of at most {member.endpoint.leases_max} steps of this worker"
 
@@ -190,7 +178,7 @@ class RunnerPool:
             member.why = "a step lost it"
         if after.closed != before.closed:
             name = member.endpoint.name
-            self._gauge.runner_up(name, after.closed and not member.drained)
+            self._gauge.runner_up(name, after.closed)
             if after.closed:
                 _log.info("build daemon usable", extra={"runner": name})
             else:

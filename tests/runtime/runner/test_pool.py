@@ -57,6 +57,14 @@ def endpoints(*names: str, leases_max: int = 4) -> list[Endpoint]:
     return [Endpoint(address=f"tcp://{name}", leases_max=leases_max) for name in names]
 
 
+async def drain(pool: RunnerPool, signals: Signals, name: str) -> None:
+    """The daemon says that it shuts down."""
+    watcher = pool._members[name].watcher
+    assert isinstance(watcher, Told)
+    watcher.seen = Seen(probe=Probe.DRAINING, why="NOT_SERVING")
+    await signals.reached(**{name: False})
+
+
 async def looked_again(pool: RunnerPool, name: str) -> None:
     """The daemon was probed, and what came of it was drawn."""
     watcher = pool._members[name].watcher
@@ -116,10 +124,10 @@ async def test_whoever_finds_all_full_waits_until_a_lease_is_given_back() -> Non
 
 async def test_a_wait_that_lasts_too_long_tells_how_each_daemon_is() -> None:
     async with AsyncExitStack() as stack:
-        pool, _ = await opened(stack, "a", "b", leases_max=1)
-        await pool.drain("b")
+        pool, signals = await opened(stack, "a", "b", leases_max=1)
+        await drain(pool, signals, "b")
         async with pool.lease("key"):
-            with pytest.raises(NoDaemon, match=r"a is in use by 1 of at most 1 .*; b is not usable \(drained\)"):
+            with pytest.raises(NoDaemon, match=r"a is in use by 1 of at most 1 .*; b is not usable \(NOT_SERVING\)"):
                 async with pool.lease("key", wait_s=0.05):
                     pass
 
@@ -159,7 +167,7 @@ async def test_a_drained_daemon_keeps_its_steps_and_gets_no_more() -> None:
     async with AsyncExitStack() as stack:
         pool, signals = await opened(stack, "a", "b")
         async with pool.lease("key") as lease:
-            await pool.drain(lease.endpoint.name)
+            await drain(pool, signals, lease.endpoint.name)
             async with pool.lease("key") as second:
                 assert second.endpoint != lease.endpoint
         await looked_again(pool, lease.endpoint.name)
