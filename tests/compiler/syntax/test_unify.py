@@ -113,6 +113,22 @@ def test_lists_numbers_and_bounds(text: str, expected: object) -> None:
     assert data(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x: {a: 1, if true {b: 2}, c: 3}", ["a", "b", "c"]),
+        ("x: {if true {b: 2}, a: 1, {c: 3}, d: 4}", ["b", "a", "c", "d"]),
+        ('x: {for k in ["p"] {"\\(k)": 1}, if true {b: 2}, ("z"): 0, a: 1}', ["b", "a", "p", "z"]),
+        ("x: {a: 1, e, c: 3}\ne: {if true {b: 2}, d: 1}", ["a", "c", "b", "d"]),
+    ],
+)
+def test_a_loop_goes_through_fields_as_they_are_written(text: str, expected: list[str]) -> None:
+    evaluated = data(f"{text}\nm: [for k, v in x {{k}}]")
+
+    assert isinstance(evaluated, dict)
+    assert evaluated["m"] == expected
+
+
 def test_files_of_a_package_are_one_value() -> None:
     assert data("package p\na: b\nlet l = 1\nc: l", "package p\nb: 2\nlet l = 3\nd: l") == {
         "a": 2,
@@ -189,8 +205,9 @@ def test_a_wrong_definition_is_told_once_however_often_it_is_used() -> None:
         "a: " + ">=" * 3000 + "1",
         "b: c: 1\na: b" + ".c" * 3000,
         "a: " + " & ".join(f"({' | '.join(f'{{x{j}_{i}: 1}}' for i in range(4))})" for j in range(6)),
+        'import "list"\nm: [(*m | list.MinItems(1)), list.Repeat(m, 2)]',
     ],
-    ids=["lists of lists", "sums", "selectors", "depth", "bounds", "path", "alternatives"],
+    ids=["lists of lists", "sums", "selectors", "depth", "bounds", "path", "alternatives", "repetition of itself"],
 )
 def test_what_grows_without_end_is_stopped(text: str) -> None:
     with pytest.raises(ForgeError) as caught:
