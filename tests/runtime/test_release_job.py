@@ -1,5 +1,6 @@
 """The handler of release jobs, with a real repository, the real registry and the real API."""
 
+import asyncio
 import io
 import json
 import tarfile
@@ -255,6 +256,18 @@ async def test_job_that_comes_again_gives_the_same_release_and_deployments(tmp_p
         again = await stage.released(job)
 
         assert again == first
+
+
+async def test_two_runs_of_one_commit_at_once_are_one_release(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        elsewhere = msgspec.structs.replace(FILES, uri="s3://files/elsewhere/")
+        jobs = [await stage.job(HUB, files) for files in (FILES, elsewhere)]
+
+        one, other = await asyncio.gather(*(stage.released(job) for job in jobs))
+
+        assert one == other
+        tags = (jobs[0].commit_sha, *one.aliases)
+        assert {await stage.digest(tag) for tag in tags} == {one.oci_digest}
 
 
 async def test_release_without_deployments_asks_for_none(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from forge_runtime.job import (
 )
 from forge_runtime.oci.exchange import RegistryAway, RegistryRefused
 from forge_runtime.oci.image import Artifact, BadImage
-from forge_runtime.oci.reference import BadReference, Reference
+from forge_runtime.oci.reference import BadReference, Reference, parse_reference
 from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.release_client import (
     INTERNAL,
@@ -120,7 +120,7 @@ class ReleaseHandler:
                 return _partial(await refused(error, context, PARTIAL), broken)
         with context.trace.span("register"):
             registered = await self._releases.register(new)
-        await self._tag(job, payload, registered, context)
+        await self._tag(job, registered, context)
         if registered.partial:
             message = f"release {registered.release_number} is partial and is not deployed: {_said(broken)}"
             return _partial(await _failed(PARTIAL, "user", message, context), broken)
@@ -157,9 +157,9 @@ class ReleaseHandler:
             signature: Artifact = sign_image(image, self._signer)
             await self._registry.push(signature_reference(image), signature)
 
-    async def _tag(self, job: Job, payload: ReleasePayload, registered: RegisteredRelease, context: JobContext) -> None:
-        """The commit and the aliases as tags of the image that is the release's, whichever run made it."""
-        image = self._images.name(job.repository, payload.project).at(registered.oci_digest)
+    async def _tag(self, job: Job, registered: RegisteredRelease, context: JobContext) -> None:
+        """The commit and the aliases as tags of the image that is the release's, whichever run made it, and where."""
+        image = parse_reference(registered.oci_uri).at(registered.oci_digest)
         for alias in (job.commit_sha, *registered.aliases):
             try:
                 image.tagged(alias)
