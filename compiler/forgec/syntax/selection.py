@@ -56,11 +56,11 @@ def indexed(vertex: Vertex, key: Exact, asked: ast.Index, is_covered: Covers) ->
 
 
 def check_key(found: Vertex | Basic, index: ast.Expr) -> None:
-    """What is no single value yet, and need be neither a number nor a string, selects nothing. Raises Unknown."""
+    """What is no single value yet, and need be neither a whole number nor a string, selects nothing. Raises Unknown."""
     if isinstance(found, Vertex) and (found.unknown is not None or found.is_ambiguous):
         return
     basic = found.basic if isinstance(found, Vertex) else found
-    if basic is ANY or not basic.kinds & (Kind.NUMBER | Kind.STRING):
+    if basic is ANY or not basic.kinds & (Kind.INT | Kind.STRING):
         raise wrong(Code.WRONG_TYPE, f"{written(index)} is {basic}, which selects nothing", index.span)
 
 

@@ -118,7 +118,7 @@ def test_lists_numbers_and_bounds(text: str, expected: object) -> None:
     [
         ("x: {a: 1, if true {b: 2}, c: 3}", ["a", "b", "c"]),
         ("x: {if true {b: 2}, a: 1, {c: 3}, d: 4}", ["b", "a", "c", "d"]),
-        ('x: {for k in ["p"] {"\\(k)": 1}, if true {b: 2}, ("z"): 0, a: 1}', ["b", "a", "p", "z"]),
+        ('x: {for k in ["p"] {"\\(k)": 1}, if true {b: 2}, ("z"): 0, a: 1}', ["b", "a", "z", "p"]),
         ("x: {a: 1, e, c: 3}\ne: {if true {b: 2}, d: 1}", ["a", "c", "b", "d"]),
     ],
 )
