@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.runtime import samples
 from tests.runtime.repository import PROJECT_CUE, forge_files, make_repository
+from tests.runtime.spans import KeptSpans
 
 from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.memory import MemoryBus
@@ -50,6 +51,7 @@ class Bench:
         self.documents = MemoryDocuments()
         self.stores: dict[str, SecretStore] = {}
         self.log = ""
+        self.spans = KeptSpans()
 
     def ci_job(self, timeout_s: float = 30.0, secrets: tuple[dict[str, Any], ...] = ()) -> Job:
         step = PlanStep(name="unit", action="earthly", target="+unit", timeout_s=timeout_s, secrets=secrets)
@@ -83,7 +85,7 @@ class Bench:
             results=StoredResults(Ledger(MemoryBus(), 0.0), blob, self.run.run_id),
             log=log,
             clock=lambda: 0.0,
-            trace=Trace(parse_traceparent(self.run.traceparent)),
+            trace=Trace(parse_traceparent(self.run.traceparent), self.spans),
         )
         await log.finish()
         self.log = (await blob.get("log") or b"").decode()
@@ -146,6 +148,17 @@ async def test_a_steps_secret_reaches_the_command_that_asks_for_it_and_nothing_e
     assert "+unit | the token is ***" in bench.log
     assert not files_with(b"n0t-t0ld", tmp_path / "blob") + files_with(b"n0t-t0ld", tmp_path / "scratch")
     assert "n0t-t0ld" not in str(outcome)
+
+
+async def test_a_steps_secret_is_hidden_in_what_its_span_says_of_its_failure(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, forge_files(HEADER + "    RUN --secret TOKEN exit $TOKEN\n"))
+    # A value that the place of every error holds: by itself no other part of a secret gets into one.
+    bench.stores["env"] = EnvironmentSecrets({"FORGE_SECRET_CI_TOKEN": "Earthfile"})
+    await bench.ci(secrets=({"provider": "env", "secretName": "token", "name": "TOKEN"},))
+
+    (span,) = bench.spans.named("step")
+    assert span.error is not None
+    assert span.error == "STEP_FAILED: web/***:4:5: RUN exit $TOKEN exited with 2"
 
 
 @pytest.mark.parametrize(

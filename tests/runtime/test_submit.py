@@ -4,14 +4,17 @@ import asyncio
 from pathlib import Path
 
 from msgspec.structs import replace
-from tests.runtime.workshop import Workshop, until
+from tests.runtime import samples
+from tests.runtime.workshop import WAIT_LIMIT_S, PlannedDiscovery, Workshop, until
 
 from forge_runtime import subject
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords, MemoryServer
 from forge_runtime.bus.port import Entry, Queued
-from forge_runtime.job import JobRecord, JobState, decode_record, encode, new_error
+from forge_runtime.envelope import Envelope
+from forge_runtime.job import JobRecord, JobState, JobType, decode_record, encode, new_error
 from forge_runtime.lease import Holder, Refused, cancel, claim
-from forge_runtime.submit import Submitter
+from forge_runtime.submit import SUBMISSIONS_MAX, Submitter
+from forge_runtime.tasks import end_tasks
 from forge_runtime.watch import watch_run
 
 STEPS = {"web": [{"unit": "echo ran >> $OUT/runs"}]}
@@ -85,6 +88,34 @@ async def test_a_message_that_knows_an_older_record_does_not_mislead_its_worker(
         record = await shop.reach("web/unit", JobState.SUCCEEDED)
 
     assert record.starts == 2, "the start of the one who died counts"
+
+
+async def test_a_queue_that_is_full_holds_up_no_job_of_another_queue(tmp_path: Path) -> None:
+    shop = Workshop(MemoryBus(), tmp_path)
+    await shop.prepare({f"p{number}": [{"unit": "true"}] for number in range(SUBMISSIONS_MAX + 4)})
+    queue, others = subject.queue_of(JobType.CI), samples.new_run_id()
+    for number in range(queue.messages_max):
+        await shop.bus.publish_job(subject.job_subject(JobType.CI, others, str(number)), b"")
+    discovery = Envelope(shop.run, shop.ledger.clock()).discovery_job()
+    bench = shop.bench(handlers={JobType.DISCOVERY: PlannedDiscovery(shop.plan, shop.digest)})
+
+    async with watch_run(shop.bus, shop.run.run_id) as watch:
+        submitter = Submitter(shop.ledger, watch)
+        stuck = [asyncio.create_task(submitter.bring_to_end(job)) for job in shop.jobs().values()]
+        await until(lambda: _all_have_records(shop))
+        async with shop.worker(bench), asyncio.timeout(WAIT_LIMIT_S):
+            record = await submitter.bring_to_end(discovery)
+        waiting = [task.done() for task in stuck]
+        await end_tasks(*stuck)
+
+    assert record.state is JobState.SUCCEEDED
+    assert not any(waiting)
+
+
+async def _all_have_records(shop: Workshop) -> bool | None:
+    """Of those whose turn it was: the others wait for a turn."""
+    known = [state for state in (await shop.states()).values() if state is not None]
+    return len(known) >= SUBMISSIONS_MAX or None
 
 
 def _cancelled(record: JobRecord) -> JobRecord:

@@ -12,6 +12,7 @@ from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.bus.provision import provision
 from forge_runtime.dead_letter import Reason
 from forge_runtime.job import Job, JobState, JobType, encode, new_error
@@ -83,6 +84,25 @@ async def test_job_whose_message_is_gone_runs_all_the_same(open_workshop: OpenWo
 
         async with shop.worker():
             await shop.reach("web/unit", JobState.SUCCEEDED)
+
+
+async def test_a_full_queue_keeps_a_sweep_from_nothing_else(tmp_path: Path) -> None:
+    shop = Workshop(MemoryBus(), tmp_path)
+    lost = {f"lost-{number}": [{"unit": PASS}] for number in range(5)}
+    await shop.prepare({**lost, "late": [{"unit": PASS}]})
+    for name in lost:
+        await shop.submit(f"{name}/unit", schedule_to_start_s=1e6)
+    await shop.submit("late/unit", schedule_to_start_s=0.0)
+    queue, others = subject.queue_of(JobType.CI), samples.new_run_id()
+    await shop.bus.purge(queue, subject.run_subjects(queue, shop.run.run_id))
+    for number in range(queue.messages_max):
+        await shop.bus.publish_job(subject.job_subject(JobType.CI, others, str(number)), b"")
+
+    await _later(shop, QUIET_S).sweep(shop.run.run_id)
+
+    states = await shop.states()
+    assert states.pop("late/unit") is JobState.EXPIRED
+    assert set(states.values()) == {JobState.QUEUED}
 
 
 async def test_job_whose_message_the_queue_takes_for_done_runs_all_the_same(

@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import time
+from pathlib import Path
 
 import pytest
 from msgspec import Raw, Struct
@@ -14,9 +15,10 @@ from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import lease, subject
 from forge_runtime.bus.jetstream import JetStreamBus
-from forge_runtime.bus.memory import MemoryBus
+from forge_runtime.bus.memory import MemoryBus, MemoryRecords, MemoryServer
+from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.dead_letter import Cause, Reason
-from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, encode
+from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, decode_record, encode
 from forge_runtime.lane import Lane
 from forge_runtime.lease import Holder
 from forge_runtime.run import CancelReason
@@ -231,6 +233,38 @@ async def test_draining_worker_hands_back_what_does_not_end_in_time(open_worksho
 
     assert handed_back is not None
     assert (handed_back.state, handed_back.starts) == (JobState.QUEUED, 0)
+    assert (record.worker, record.starts) == ("worker-2", 1)
+
+
+class LosesAnAnswer(MemoryRecords):
+    """A bucket that takes the first record that goes back to its queue, and whose answer is lost."""
+
+    lost = False
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        written = await super().update(key, value, revision)
+        if not self.lost and decode_record(value).state is JobState.QUEUED:
+            self.lost = True
+            raise BusUnavailable("the answer was lost")
+        return written
+
+
+async def test_job_whose_hand_back_was_not_answered_is_another_workers_at_once(tmp_path: Path) -> None:
+    server = MemoryServer()
+    bus = MemoryBus(server)
+    records = LosesAnAnswer(server.buckets[subject.JOBS_BUCKET], lambda: None)
+    bus.jobs = records  # type: ignore[misc]  # a connection's own view of the bucket
+    shop = Workshop(bus, tmp_path)
+    await shop.prepare({"web": [{"unit": "until [ -e $OUT/go ]; do sleep 0.05; done"}]})
+    await shop.submit("web/unit", lease_s=1000.0)
+    async with shop.worker(grace_s=0.1):
+        await shop.reach("web/unit", JobState.LEASED)
+    (tmp_path / "go").touch()
+
+    async with shop.worker(shop.bench("worker-2")):
+        record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert records.lost
     assert (record.worker, record.starts) == ("worker-2", 1)
 
 
