@@ -36,6 +36,9 @@ TRIES_MAX: Final = 5
 _GONE: Final = frozenset({404, 416})
 """The registry does not know the session any more, or is elsewhere in it."""
 
+_NO_CHUNKS: Final = frozenset({400, 405})
+"""What else registries say that take no chunks (some of Google's do not): then all of it goes in one request."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
@@ -49,18 +52,23 @@ class Upload:
         """Return when the registry has it. Raises RegistryRefused, DigestMismatch and RegistryAway."""
         if await self.has(blob):
             return
-        failures = 0
+        failures, chunk_bytes = 0, self.chunk_bytes
         while True:
             try:
                 session = await self._begin(blob, mount_from)
                 if session is not None:
-                    await _Session(self, blob, session.url, max(self.chunk_bytes, session.chunk_bytes_min)).send()
+                    await _Session(self, blob, session.url, max(chunk_bytes, session.chunk_bytes_min)).send()
                 return
-            except (RegistryAway, RegistryRefused) as error:
+            except RegistryAway:
                 failures += 1
-                lost = isinstance(error, RegistryAway) or error.status in _GONE
-                if not lost or failures >= TRIES_MAX:
+                if failures >= TRIES_MAX:
                     raise
+            except RegistryRefused as refused:
+                failures += 1
+                in_chunks = blob.descriptor.size > chunk_bytes
+                if failures >= TRIES_MAX or refused.status not in (_GONE | _NO_CHUNKS if in_chunks else _GONE):
+                    raise
+                chunk_bytes = max(chunk_bytes, blob.descriptor.size)
             await self.exchange.pause(failures)
             if await self.has(blob):  # the last answer was lost, not the blob
                 return

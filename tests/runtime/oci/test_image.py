@@ -10,8 +10,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.judge import cases
 
 from forge_runtime.oci.image import (
     EMPTY,
@@ -38,6 +39,7 @@ contents = st.dictionaries(names, st.binary(max_size=300), max_size=8).filter(
 )
 
 
+@settings(max_examples=cases(30, full=300), deadline=None)
 @given(contents, st.randoms(use_true_random=False))
 def test_equal_files_in_any_order_are_equal_bytes_and_are_unpacked_as_they_were(
     files: dict[str, bytes], random: Random

@@ -122,16 +122,27 @@ async def test_a_session_that_is_gone_is_begun_anew(tmp_path: Path) -> None:
             assert await it.client.get_blob(it.reference(), LARGE.descriptor) == LARGE.content
 
 
-async def test_a_registry_that_forgets_every_session_is_not_asked_for_ever(tmp_path: Path) -> None:
-    gone = Answers(status=404, body=b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}')
+@pytest.mark.parametrize("status", [400, 404, 405, 416])
+async def test_a_registry_that_takes_no_chunks_gets_all_of_it_at_once(tmp_path: Path, status: int) -> None:
+    with faulty(tmp_path, Fault(what=Answers(status=status), method="PATCH", path="/uploads/", times=None)) as host:
+        async with opened(host) as it:
+            await it.client.put_blob(it.reference(), LARGE)
 
-    with faulty(tmp_path, Fault(what=gone, method="PATCH", path="/uploads/", times=None)) as host:
+            assert it.count("PATCH") == 1
+            assert await it.client.get_blob(it.reference(), LARGE.descriptor) == LARGE.content
+
+
+@pytest.mark.parametrize(("status", "tries"), [(404, 5), (416, 5), (403, 1), (413, 1), (400, 1)])
+async def test_a_registry_that_takes_nothing_is_not_asked_for_ever(tmp_path: Path, status: int, tries: int) -> None:
+    refusing = Answers(status=status, body=b'{"errors":[{"code":"DENIED"}]}')
+
+    with faulty(tmp_path, Fault(what=refusing, method="PUT", path="/uploads/", times=None)) as host:
         async with opened(host) as it:
             with pytest.raises(RegistryRefused) as refused:
-                await it.client.put_blob(it.reference(), LARGE)
+                await it.client.put_blob(it.reference(), SMALL)
 
-            assert (refused.value.status, refused.value.codes) == (404, ("BLOB_UPLOAD_UNKNOWN",))
-            assert it.count("PATCH") == 5
+            assert (refused.value.status, refused.value.codes) == (status, ("DENIED",))
+            assert it.count("PUT") == tries
 
 
 async def test_what_comes_in_half_is_asked_for_again(tmp_path: Path) -> None:
@@ -342,7 +353,7 @@ faults_drawn = st.lists(
 )
 
 
-@settings(max_examples=cases(12, full=200), deadline=None)
+@settings(max_examples=cases(8, full=200), deadline=None)
 @given(faults=faults_drawn)
 async def test_whatever_goes_wrong_a_push_is_whole_or_fails_by_name_and_the_next_makes_it_whole(
     tmp_path_factory: pytest.TempPathFactory, faults: list[Fault]
