@@ -482,3 +482,14 @@ def test_an_image_is_refused_before_anything_runs(step: Step) -> None:
     assert (outcome.error.code, outcome.error.error_class) == ("CONFIG_INVALID", "config")
     assert "no image is built" in outcome.error.message
     assert not step.printed
+
+
+def test_a_daemon_that_a_command_starts_ends_with_the_command(step: Step) -> None:
+    script = "setsid sh -c 'echo $$ > pid; exec sleep 300' & while ! test -s pid; do :; done; cat pid"
+    step.write("Earthfile", f"VERSION 0.8\nserve:\n  RUN {script}\n")
+
+    outcome = step.run("+serve")
+
+    assert outcome.status is JobState.SUCCEEDED
+    status = Path(f"/proc/{int(step.printed[0])}/status")
+    assert not status.exists() or "State:\tZ" in status.read_text()  # nobody has asked yet how it ended
