@@ -172,7 +172,11 @@ class BusClient(Client):
 
     async def _hear_answers(self) -> None:
         self._answers = f"{self.new_inbox()}."
-        await self.listen(f"{self._answers}*", self._take_answer)
+        try:
+            await self.listen(f"{self._answers}*", self._take_answer)
+        except BaseException:
+            self._answers = ""
+            raise
 
     def _take_answer(self, answer: Arrival) -> None:
         question = self._questions.get(answer.subject)

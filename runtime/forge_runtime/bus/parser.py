@@ -4,12 +4,15 @@ nats-py's parser tries an expression for each kind of line, moves the rest of it
 header apart, whoever wants it. Of a job's cost at the worker that was a sixth.
 """
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
+
+_log = logging.getLogger(__name__)
 
 _END = b"\r\n"
 _MSG, _HMSG = b"MSG ", b"HMSG "
@@ -44,25 +47,26 @@ class Arrival(NamedTuple):
 
 
 Hear = Callable[[Arrival], None]
-"""Takes a message where it is read: it must not wait, and must not raise."""
+"""Takes a message where it is read: it must not wait. What it raises is logged."""
 
 
 class BusParser(Parser):
     """`hearers`: by number of the subscription, those who take their messages at once. The rest goes nats-py's way."""
 
     def __init__(self, client: Client, hearers: dict[int, Hear]) -> None:
-        super().__init__(client)
         self._client = client
         self._hearers = hearers
         self._resets = 0
         self._rest = b""
         self._wanted = 0
+        """How much there must be before it is worth looking again."""
+        super().__init__(client)
 
     def reset(self) -> None:
         super().reset()
         self._rest = b""
         self._wanted = 0
-        self._resets = getattr(self, "_resets", 0) + 1
+        self._resets += 1
 
     async def parse(self, data: bytes = b"") -> None:
         if self._rest:
@@ -96,7 +100,10 @@ class BusParser(Parser):
                     stats = self._client.stats
                     stats["in_msgs"] += 1
                     stats["in_bytes"] += size
-                    hear(Arrival(words[1].decode(), reply.decode(), payload, head))
+                    try:
+                        hear(Arrival(words[1].decode(), reply.decode(), payload, head))
+                    except Exception:  # or nobody on this connection would hear anything any more
+                        _log.exception("hearing a message on %s", words[1].decode())
             else:
                 line, begin = data[begin : end + 2], end + 2
                 await super().parse(line)

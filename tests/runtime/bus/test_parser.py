@@ -36,6 +36,24 @@ def test_messages_of_others_are_left_to_the_library_in_their_order() -> None:
     assert asyncio.run(_heard([data])) == [own]
 
 
+def test_one_who_raises_does_not_end_what_others_hear(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Arrival] = []
+
+    def hear(arrival: Arrival) -> None:
+        heard.append(arrival)
+        raise RuntimeError("of a bug")
+
+    async def parse() -> None:
+        client = BusClient()
+        client._hearers[HEARD] = hear
+        await client._ps.parse(2 * _line(Arrival("own", "", b"1", None), HEARD))
+
+    asyncio.run(parse())
+
+    assert len(heard) == 2
+    assert "of a bug" in caplog.text
+
+
 @pytest.mark.parametrize("line", [b"MSG subject three 4\r\n", b"MSG subject\r\n", b"WHAT is this\r\n", b"x" * 5000])
 def test_what_is_no_protocol_is_an_error(line: bytes) -> None:
     with pytest.raises(ProtocolError):
