@@ -26,6 +26,8 @@ from forge_runtime.process import kill_stale_groups
 LEASE_S = 1.5
 """Instead of 30 s, here and as the queue's ack wait: a dead worker's job comes back after it."""
 
+GRACE_S = 20.0
+
 TASKS = subject.queue_of(JobType.CI)
 ROOT = Path(__file__).parents[2]
 
@@ -39,8 +41,8 @@ class Site:
         self.shop = shop
         self.processes: list[asyncio.subprocess.Process] = []
 
-    async def worker(self, name: str) -> asyncio.subprocess.Process:
-        return await self._start("-m", "tests.runtime.worker_process", str(self.shop.folder), name)
+    async def worker(self, name: str, grace_s: float = 0.0) -> asyncio.subprocess.Process:
+        return await self._start("-m", "tests.runtime.worker_process", str(self.shop.folder), name, str(grace_s))
 
     async def dispatcher(self) -> asyncio.subprocess.Process:
         run = f"forge-{self.shop.run.run_id}"
@@ -181,13 +183,58 @@ async def test_every_job_ends_once_under_kills(nats_server: NatsServer, tmp_path
         assert set(writes.values()) == {1}
 
 
+async def test_a_rolling_restart_of_all_workers_under_load_loses_and_repeats_nothing(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    projects = {f"p{number:02d}": [{"unit": f"echo {number} >> $OUT/runs; sleep 0.3"}] for number in range(90)}
+    async with opened(nats_server, tmp_path / "site", projects) as site:
+        workers = [await site.worker(f"old-{number}", GRACE_S) for number in range(3)]
+        dispatcher = await site.dispatcher()
+        await until(lambda: _ended_at_least(site, 6))
+        for number, old in enumerate(workers):
+            workers[number] = await site.worker(f"new-{number}", GRACE_S)
+            old.terminate()
+            assert await old.wait() == 0
+        left = 90 - await _ended(site)
+
+        assert await dispatcher.wait() == Exit.SUCCEEDED
+        records = [await site.shop.record(name) for name in site.shop.jobs()]
+        assert left > 0, "the last worker went when there was nothing to do any more"
+        assert sorted(site.shop.lines("runs"), key=int) == [str(number) for number in range(90)]
+        assert {(record.state, record.starts) for record in records if record} == {(JobState.SUCCEEDED, 1)}
+        assert {await site.terminal_writes(name) for name in site.shop.jobs()} == {1}
+
+
+async def test_what_outlasts_the_grace_time_is_handed_back_and_done_by_another(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    script = "echo $ATTEMPT >> $OUT/runs; until [ -e $OUT/go ]; do sleep 0.05; done"
+    async with opened(nats_server, tmp_path / "site", {"web": [{"unit": script}]}) as site:
+        old = await site.worker("old", grace_s=0.2)
+        await until(lambda: _lines(site, "runs", 1))
+        old.terminate()
+        assert await old.wait() == 0
+        (site.shop.folder / "go").touch()
+        await site.worker("new")
+        dispatcher = await site.dispatcher()
+
+        assert await dispatcher.wait() == Exit.SUCCEEDED
+        record = await site.shop.record("web/unit")
+        assert record is not None
+        assert (record.worker, record.starts) == ("new", 1), "a hand-back costs no start"
+        assert await site.terminal_writes("web/unit") == 1
+
+
 async def _lines(site: Site, name: str, number: int) -> bool | None:
     return len(site.shop.lines(name)) >= number or None
 
 
 async def _ended_at_least(site: Site, number: int) -> bool | None:
     try:
-        states = (await site.shop.states()).values()
+        return await _ended(site) >= number or None
     except BusUnavailable:  # it is being killed as well
         return None
-    return sum(state is JobState.SUCCEEDED for state in states) >= number or None
+
+
+async def _ended(site: Site) -> int:
+    return sum(state is JobState.SUCCEEDED for state in (await site.shop.states()).values())
