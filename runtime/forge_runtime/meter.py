@@ -35,6 +35,15 @@ class CacheResult(enum.StrEnum):
     CLONE = "clone"
 
 
+class PushResult(enum.StrEnum):
+    """What came of a push to the GitOps repository; `race` is tried again, and so is `failed` for a while."""
+
+    PUSHED = "pushed"
+    RACE = "race"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
 class Meter(Protocol):
     """Told by a worker what no record says."""
 
@@ -58,6 +67,10 @@ class Meter(Protocol):
         """Whether a build daemon may be given steps, each time that changes."""
         ...
 
+    def pointers_pushed(self, result: PushResult, /) -> None:
+        """A push to the GitOps repository, of however many pointers."""
+        ...
+
 
 class Unmetered:
     """A Meter of which nobody reads anything."""
@@ -75,4 +88,7 @@ class Unmetered:
         return None
 
     def runner_up(self, _runner: str, _up: bool) -> None:
+        return None
+
+    def pointers_pushed(self, _result: PushResult) -> None:
         return None

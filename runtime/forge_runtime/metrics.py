@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from forge_runtime.job import JobRecord, JobState
-from forge_runtime.meter import CacheResult, SlotState
+from forge_runtime.meter import CacheResult, PushResult, SlotState
 
 DURATION_BUCKETS_S: Final = (1, 2.5, 5, 10, 30, 60, 120, 300, 600, 900, 1200, 1800, 2700, 3600, 7200)
 """From a lint of a second to the longest limits. Those of the job types (10, 15, 30, 45 min) are bounds of buckets, so
@@ -89,6 +89,12 @@ class WorkerMetrics(JobMetrics):
         self._runners = Gauge(
             "forge_earthly_runner_up", "Whether a build daemon may be given steps.", ("runner",), registry=registry
         )
+        self._pushes = Counter(
+            "forge_gitops_push_attempts_total",
+            "Pushes to the GitOps repository, by what came of them.",
+            ("result",),
+            registry=registry,
+        )
 
     def changed(self, before: JobRecord, after: JobRecord, now: float) -> None:
         super().changed(before, after, now)
@@ -109,6 +115,9 @@ class WorkerMetrics(JobMetrics):
 
     def runner_up(self, runner: str, up: bool) -> None:
         self._runners.labels(runner).set(up)
+
+    def pointers_pushed(self, result: PushResult) -> None:
+        self._pushes.labels(result).inc()
 
 
 def exposition(registry: CollectorRegistry) -> tuple[bytes, str]:

@@ -17,7 +17,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from forge_runtime.gitops.plumbing import BranchMissing, Clone, Commit, Damaged,
 from forge_runtime.gitops.pointer import Found, Pointer, moment, read_pointer
 from forge_runtime.gitops.rejection import Cause, Rejection, read_rejection
 from forge_runtime.job import utc_text
+from forge_runtime.meter import Meter, PushResult, Unmetered
 from forge_runtime.retry import backoff_s
 
 TRIES_MAX: Final = 10
@@ -125,14 +126,14 @@ class PointerWriter:
         *,
         allow_file: bool = False,
         credentials: Credentials | None = None,
-        clock: Callable[[], float] = time.time,
+        meter: Meter | None = None,
     ) -> None:
         try:
             self._url = CloneUrl(repository.clone_url, protocols=protocols(files=allow_file))
         except UrlRefused as error:
             raise GitOpsMisconfigured(str(error)) from None
         self._clone = Clone(root / "gitops.git", self._url, repository.branch, repository.author, credentials)
-        self._clock = clock
+        self._meter = meter or Unmetered()
         self._turn = asyncio.Lock()
         self._waiting: list[_Entry] = []
         self._is_open = False
@@ -216,6 +217,10 @@ class PointerWriter:
             await self._clone.push(list(commits.values())[-1])
         except GitFailed as failed:
             raise self._why(read_rejection(failed.output), commits) from None
+        except GitError:
+            self._meter.pointers_pushed(PushResult.FAILED)
+            raise
+        self._meter.pointers_pushed(PushResult.PUSHED)
         for entry, commit_sha in commits.items():
             entry.give(commit_sha, changed=True)
         self._pushes += 1
@@ -227,6 +232,7 @@ class PointerWriter:
         if rejection.cause in (Cause.RACE, Cause.POLICY):
             for entry in commits:
                 entry.made = False
+        self._meter.pointers_pushed(_RESULTS[rejection.cause])
         match rejection.cause:
             case Cause.RACE:
                 return _Lost(rejection.words)
@@ -264,7 +270,7 @@ class PointerWriter:
             entries[0].refuse(GitOpsDenied(f"{self._where}: {obstructed}, where the pointer belongs"))
             return {}
         found = {path: read_pointer(data) for path, data in files.items()}
-        now = self._clock()
+        now = time.time()
         wanted: dict[_Entry, Commit] = {}
         for entry in entries:
             pointer = entry.update.pointer
@@ -302,6 +308,14 @@ class PointerWriter:
     @property
     def _where(self) -> str:
         return f"branch {self._clone.branch} of {self._url}"
+
+
+_RESULTS: Final = {
+    Cause.RACE: PushResult.RACE,
+    Cause.POLICY: PushResult.DENIED,
+    Cause.ACCESS: PushResult.DENIED,
+    Cause.BROKEN: PushResult.FAILED,
+}
 
 
 class _Lost(Exception):

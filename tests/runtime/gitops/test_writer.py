@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from forge_runtime.gitops.writer import (
     PointerWriter,
     Written,
 )
+from forge_runtime.meter import PushResult, Unmetered
 
 
 @pytest.fixture
@@ -122,6 +124,24 @@ echo '{"x" * 20}' >&2
 
     assert written.changed
     assert commits(origin)[:2] == ["Deploy web to dev: release 1", "other"]
+
+
+async def test_pushes_are_counted_by_what_came_of_them(origin: Path) -> None:
+    counted: Counter[PushResult] = Counter()
+
+    class Counting(Unmetered):
+        def pointers_pushed(self, result: PushResult) -> None:
+            counted[result] += 1
+
+    repository = GitOpsRepository(clone_url=origin.as_uri())
+    counting = PointerWriter(repository, origin.parent / "writer", allow_file=True, meter=Counting())
+    await counting.put(update(1))
+    await counting.put(update(1))
+    install_hook(origin, "update", "exit 1")
+    with pytest.raises(GitOpsDenied):
+        await counting.put(update(2))
+
+    assert counted == {PushResult.PUSHED: 1, PushResult.DENIED: 1}
 
 
 async def test_push_that_arrived_unheard_counts_as_ours(origin: Path, tmp_path: Path) -> None:
