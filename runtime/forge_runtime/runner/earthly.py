@@ -75,7 +75,7 @@ class EarthlyRunner:
         cli = await self._probe.cli(base_environment(request.scratch), request.scratch)
         async with self._images_ready(request):
             first = await self._attempt(cli, request, output, request.scratch / "attempt-1")
-            if not (first.end.runner_lost and self.pool is not None and self.pool.usable(apart=first.daemon)):
+            if not (first.end.elsewhere and self.pool is not None and self.pool.usable(apart=first.daemon)):
                 return first.end.outcome
             why = first.end.outcome.error.message if first.end.outcome.error is not None else ""
             await output(request.mask.text(f"{why}; trying once more on another daemon than {first.daemon}"))
@@ -93,7 +93,7 @@ class EarthlyRunner:
             began = time.monotonic()
             end = await self._call(site, request, output, folder)
             if lease is not None:
-                lease.lost = end.runner_lost
+                lease.lost = end.daemon_lost
         daemon = endpoint.name if endpoint is not None else None
         return _Attempt(end=end, daemon=daemon, took_s=time.monotonic() - began)
 

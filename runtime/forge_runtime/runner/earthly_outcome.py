@@ -34,10 +34,12 @@ _BAR: Final = " | "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CliEnd:
-    """`runner_lost`: the daemon is to blame, so another one may do better."""
+    """`elsewhere`: another daemon may do better. `daemon_lost`: it is to blame for certain, by the CLI's exit code or
+    the kind of failure, and not by words alone, which might quote the repository's."""
 
     outcome: StepOutcome
-    runner_lost: bool = False
+    elsewhere: bool = False
+    daemon_lost: bool = False
 
 
 @dataclass(slots=True)
@@ -71,15 +73,16 @@ def cli_end(request: StepRequest, exit_code: int, failed: Failed | None, watch: 
     if exit_code == 0:
         return CliEnd(outcome=StepOutcome(status=JobState.SUCCEEDED, exit_code=0))
     if exit_code < 0:
-        return _lost(f"the build CLI was killed by signal {-exit_code}", ours=True)
+        error = unavailable(f"the build CLI was killed by signal {-exit_code}")  # by something on this machine
+        return CliEnd(outcome=_failure(error))
     if exit_code in _LOST:
-        return _lost(_LOST[exit_code] + _told(failed))
+        return _lost(_LOST[exit_code] + _told(failed), certain=exit_code != _CANCELLED)
     if exit_code in _CONFIG:
         return _refused(request, _CONFIG[exit_code])
     if failed is not None and failed.kind in _KINDS:
         return _KINDS[failed.kind](request, failed)
     if words := _infrastructure_words(failed, watch):
-        return _lost(f"the build daemon was lost: {words}")
+        return _lost(f"the build daemon was lost: {words}", certain=False)
     if failed is None and any(_LIMITED in line for line in watch.own_words()):
         return _registry_limits(request, Failed(kind="RATE_LIMITED", message=""))
     return _step_failed(request, failed, watch, exit_code)
@@ -89,9 +92,8 @@ def unavailable(message: str) -> ErrorRecord:
     return step_error("RUNNER_UNAVAILABLE", "infra", message)
 
 
-def _lost(message: str, *, ours: bool = False) -> CliEnd:
-    """`ours`: something on this machine, for which no daemon is to blame."""
-    return CliEnd(outcome=_failure(unavailable(message)), runner_lost=not ours)
+def _lost(message: str, *, certain: bool) -> CliEnd:
+    return CliEnd(outcome=_failure(unavailable(message)), elsewhere=True, daemon_lost=certain)
 
 
 def _refused(request: StepRequest, why: str, failed: Failed | None = None) -> CliEnd:
@@ -157,7 +159,7 @@ def _needs_privileges(request: StepRequest, failed: Failed) -> CliEnd:
 
 
 def _daemon_gone(_request: StepRequest, failed: Failed) -> CliEnd:
-    return _lost("the build daemon was lost" + _told(failed))
+    return _lost("the build daemon was lost" + _told(failed), certain=True)
 
 
 def _failure(error: ErrorRecord) -> StepOutcome:
@@ -198,8 +200,10 @@ _PRIVILEGES: Final = (
     "the Earthfile asks for privileges (RUN --privileged, WITH DOCKER), which this platform does not give"
 )
 
+_CANCELLED: Final = 2
+
 _LOST: Final = {
-    2: "the build was cancelled, and not by this platform",
+    _CANCELLED: "the build was cancelled, and not by this platform",
     6: "the build daemon did not answer",
     7: "the build daemon broke off",
 }

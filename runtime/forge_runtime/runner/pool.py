@@ -160,7 +160,11 @@ class RunnerPool:
 
     async def _watch(self, member: _Member) -> None:
         while True:
-            seen = await member.watcher.look()
+            try:
+                seen = await member.watcher.look()
+            except Exception:  # a mistake of ours must not leave the daemon as it was last seen, for ever
+                _log.exception("probe failed", extra={"runner": member.endpoint.name})
+                seen = Seen(probe=Probe.FAILED, why="the probe itself failed")
             member.load = seen.load
             changed = breaker.probed(member.breaker, seen.probe, time.monotonic())
             if seen.probe is not Probe.HEALTHY:

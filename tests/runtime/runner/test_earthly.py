@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.runtime.runner.step import DAEMON, EarthlyStep
+from tests.runtime.runner.step import DAEMON, EarthlyStep, Healthy
 
 from forge_runtime.job import JobState
-from forge_runtime.runner.port import StepOutcome
+from forge_runtime.runner.earthly import EarthlyRunner
+from forge_runtime.runner.endpoint import parse_endpoints
+from forge_runtime.runner.pool import RunnerPool
+from forge_runtime.runner.port import StepOutcome, StepRequest
 
 FAILING = {"command": "RUN exit 3", "exit": 3, "line": 5}
 
@@ -310,6 +313,52 @@ def test_the_second_daemon_may_do_better(earthly: EarthlyStep) -> None:
 
     assert outcome.status is JobState.SUCCEEDED
     assert any("trying once more on another daemon" in line for line in earthly.lines)
+
+
+@pytest.mark.parametrize(
+    ("script", "lost"),
+    [
+        ({"exit": 6}, True),
+        ({"failure": {"kind": "BUILDKIT_CRASHED", "message": "gone"}}, True),
+        ({"exit": 2}, False),
+        ({"failure": {"kind": "OTHER", "message": "target `transport is closing` not found"}}, False),
+        ({"failure": {"kind": "OTHER", "message": "transport is closing"}, "manifest": "missing"}, False),
+        ({"commands": [FAILING]}, False),
+    ],
+    ids=lambda value: json.dumps(value)[:50],
+)
+async def test_only_what_is_certain_makes_a_daemon_rest(
+    earthly: EarthlyStep, script: Mapping[str, object], lost: bool
+) -> None:
+    earthly.cli.behave(**script)
+    gauge = Gauge()
+    pool = RunnerPool(parse_endpoints("tcp://a:1"), gauge, watch=Healthy)
+    request = StepRequest(
+        workspace=earthly.root / "workspace",
+        project_path=".",
+        target="+test",
+        args=(),
+        scratch=earthly.root / "scratch",
+        timeout_s=30,
+    )
+
+    async def ignore(_line: str) -> None:
+        return None
+
+    async with pool.serving():
+        await EarthlyRunner(cli=str(earthly.cli.program), pool=pool).run(request, ignore)
+
+    assert gauge.told == [False, True, False][: 3 if lost else 2]
+
+
+class Gauge:
+    """What was said of the only daemon, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[bool] = []
+
+    def runner_up(self, _runner: str, up: bool) -> None:
+        self.told.append(up)
 
 
 def test_a_failing_command_is_not_tried_again(earthly: EarthlyStep) -> None:

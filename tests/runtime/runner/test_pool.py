@@ -174,6 +174,25 @@ async def test_a_drained_daemon_keeps_its_steps_and_gets_no_more() -> None:
         assert signals.up[lease.endpoint.name] is False
 
 
+async def test_a_probe_that_fails_by_itself_counts_as_failed_and_is_repeated() -> None:
+    class Broken(Told):
+        async def look(self) -> Seen:
+            if self.seen.probe is Probe.FAILED:
+                raise RuntimeError("a bug")
+            return await super().look()
+
+    signals = Signals()
+    pool = RunnerPool(endpoints("a"), signals, probe_every_s=PROBE_EVERY_S, watch=Broken)
+    async with pool.serving():
+        await signals.reached(a=True)
+        watcher = pool._members["a"].watcher
+        assert isinstance(watcher, Told)
+        watcher.seen = Seen(probe=Probe.FAILED)
+        await signals.reached(a=False)
+        watcher.seen = Seen(probe=Probe.HEALTHY)
+        await signals.reached(a=True)
+
+
 async def test_a_pool_that_is_not_served_gives_no_leases() -> None:
     pool = RunnerPool(endpoints("a"), Unmetered(), watch=Told)
 
