@@ -1,0 +1,1 @@
+"""The GitOps repository: release pointers, and how they get there."""
