@@ -219,7 +219,8 @@ def _check_secret(secret: Secret, root: str, node: Node, *path: str | int) -> It
             message = f'a secret of the provider "{secret.provider}" has no field "{field}"'
             yield Diagnostic(Code.UNKNOWN_FIELD, message, key_place(node, *path, field))
     if (secret.secret_name is None) == (secret.path is None):
-        message = 'a secret is named by "secretName", or by "path", which means the same; not by both'
+        given = "neither is there" if secret.path is None else "both are there"
+        message = f'a secret is named by "secretName", or by "path", which means the same: {given}'
         yield Diagnostic(Code.MISSING_FIELD, message, place(node, *path))
         return
     reference = secret.secret_name or secret.path or ""
