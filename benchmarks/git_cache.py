@@ -63,7 +63,7 @@ def git_cache(folder: Path) -> Iterator[Table]:
     what = (
         f"{JOBS} jobs in one process, each with the files of one commit, which are deleted at the end."
         f" {PROJECTS * (FILES + 2) + 1:,} files; a pack of {_size_mib(served / 'shop.git'):.1f} MiB; git's http-backend"
-        " over TLS on loopback, whose own CPU is not counted."
+        f" over TLS on loopback, whose own CPU is not counted. Medians of {ROUNDS} rounds."
     )
 
     def cleared(state: Path) -> str:

@@ -110,12 +110,12 @@ def _folder(url: CloneUrl, credentials: Credentials | None) -> Path | None:
 
 
 def _value(path: Path) -> str:
-    """One line; a line break at its end is not part of it. Raises GitError, which does not tell the value."""
+    """One line; a line break at its end is not part of it. Raises AccessRefused, which does not tell the value."""
     try:
         with path.open("rb") as file:
             data = file.read(_VALUE_BYTES_MAX + 1)
     except OSError as error:
-        raise GitError(f"the git credentials in {path} cannot be read: {error.strerror}") from None
+        raise AccessRefused(f"the git credentials in {path} cannot be read: {error.strerror}") from None
     text = data.decode("utf-8", errors="replace").removesuffix("\n").removesuffix("\r")
     if not text or len(data) > _VALUE_BYTES_MAX or re.search(r"[\x00\r\n]", text):
         raise AccessRefused(f"the git credentials in {path} are not one line of text")

@@ -132,6 +132,17 @@ async def test_unusable_password_is_told_by_its_file(server: GitServer, origin: 
     assert "l1nes" not in str(caught.value)
 
 
+async def test_password_without_a_user_is_told_by_the_file_that_is_missing(
+    server: GitServer, origin: Path, tmp_path: Path
+) -> None:
+    credentials = give(tmp_path / "credentials", server)
+    [folder] = (tmp_path / "credentials").iterdir()
+    (folder / "username").unlink()
+
+    with pytest.raises(AccessRefused, match="username cannot be read"):
+        await read_file(GitCache(tmp_path / "cache", credentials=credentials), server, origin, tmp_path / "work")
+
+
 async def test_redirect_to_another_host_carries_no_credentials(
     server: GitServer, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
