@@ -1,6 +1,7 @@
 """The database: migrations against tables, and what SQLite would otherwise do differently."""
 
 import asyncio
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from forge_api.db import query
 from forge_api.db.schema import Base
 from forge_api.db.session import Database, upgrade
 from forge_api.db.tables import Repository
+from forge_api.problem import Problem
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -132,6 +134,23 @@ async def test_constraints_are_kept(tmp_path: Path) -> None:
         async with database.write() as session:
             session.add(repository(full_name="a/c", github_repository_id=1))
     await database.close()
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_database_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """A thread that outlives its event loop tells a closed one."""
+    (tmp_path / "forge.db").mkdir()
+
+    async def look() -> None:
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'forge.db'}")
+        with pytest.raises(Problem):
+            await database.ping()
+
+    before = threading.active_count()
+    for _ in range(20):
+        asyncio.run(look())
+
+        assert threading.active_count() <= before
 
 
 async def opened(tmp_path: Path) -> Database:

@@ -5,12 +5,14 @@ SQLite as it must be set up to be one: write-ahead log (readers do not wait for 
 two tasks would read the same row and both write it.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+import aiosqlite
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, text
@@ -28,6 +30,7 @@ _MIGRATION_LOCK: Final = 0x666F726765_02
 _NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """An escape, and not an escaped backslash before the letters."""
 
+_THREAD_END_S: Final = 5.0
 _PRAGMAS: Final = ("journal_mode=WAL", "busy_timeout=5000", "foreign_keys=ON", "synchronous=NORMAL")
 
 
@@ -38,6 +41,7 @@ class Database:
         """`told` hears of runs and phases that a transaction ended."""
         self._engine = create_async_engine(url, json_serializer=_json)
         if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine.sync_engine, "do_connect", _open_sqlite_with_care)
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
         self._readers = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -88,6 +92,22 @@ def upgrade(connection: Connection) -> None:
 def _json(value: Any) -> str:
     """A document as text. One that a repository or its build wrote may hold NUL, which PostgreSQL cannot store."""
     return _NUL.sub(r"\1\\ufffd", json.dumps(value))
+
+
+def _open_sqlite_with_care(_dialect: Any, _entry: Any, _arguments: Any, options: dict[str, Any]) -> None:
+    options["async_creator_fn"] = _open_sqlite
+
+
+async def _open_sqlite(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    """aiosqlite leaves the thread of a connection that could not be opened to end by itself. It ends with a word to the
+    event loop, which may be closed by then: so it is waited for."""
+    connection = aiosqlite.connect(*arguments, **options)
+    connection._thread.daemon = True  # as SQLAlchemy does: it must not keep the process
+    try:
+        return await connection
+    except BaseException:
+        await asyncio.shield(asyncio.to_thread(connection._thread.join, _THREAD_END_S))
+        raise
 
 
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
