@@ -1,8 +1,10 @@
 """Repositories and servers that mean harm: an error that tells, nothing outside of the job's folder, nothing left."""
 
+import asyncio
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -322,4 +324,36 @@ async def test_server_that_drips_just_fast_enough_meets_the_limit_of_a_fetch(
         await check_out(cache, f"{server.url}/shop/.git", git(origin, "rev-parse", "HEAD"), tmp_path)
 
     assert caught.value.retryable
+    assert nothing_is_left(tmp_path)
+
+
+async def test_worker_that_is_killed_in_a_fetch_leaves_only_what_the_next_start_removes(
+    server: GitServer, origin: Path, tmp_path: Path
+) -> None:
+    url, sha = f"{server.url}/shop/.git", git(origin, "rev-parse", "HEAD")
+    server.behaviour.fault = Fault.HANGS
+    script = str(Path(__file__).with_name("worktrees.py"))
+    command = [sys.executable, script, str(tmp_path / "cache"), url, str(tmp_path / "work"), "1", "1", sha]
+    pipe = asyncio.subprocess.PIPE
+    worker = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=asyncio.subprocess.DEVNULL)
+    stop = asyncio.Event()
+    async with asyncio.timeout(60):
+        assert worker.stdin is not None
+        worker.stdin.write(b"go\n")
+        await worker.stdin.drain()
+        while not any("git-upload-pack" in request for request in server.requests):  # noqa: ASYNC110 - a thread's list
+            await asyncio.sleep(0.01)
+        worker.kill()
+        await worker.wait()
+        server.behaviour.fault = None
+        left = len(list((tmp_path / "cache" / "building").iterdir()))
+        cache = limited(tmp_path)
+        maintaining = asyncio.create_task(cache.maintain(stop))
+        while list((tmp_path / "cache" / "building").iterdir()):  # noqa: ASYNC110 - files set no events
+            await asyncio.sleep(0.01)
+        await check_out(cache, url, sha, tmp_path)
+        stop.set()
+        await maintaining
+
+    assert left > 0
     assert nothing_is_left(tmp_path)
