@@ -34,9 +34,10 @@ from forge_runtime.job import (
     utc_text,
 )
 from forge_runtime.oci.exchange import RegistryAway, RegistryRefused
-from forge_runtime.oci.image import Artifact, BadImage
-from forge_runtime.oci.reference import BadReference, Reference, parse_reference
+from forge_runtime.oci.image import BadImage
+from forge_runtime.oci.reference import BadReference, parse_reference
 from forge_runtime.oci.registry import RegistryClient
+from forge_runtime.produce.evidence import sign_there
 from forge_runtime.release_client import (
     INTERNAL,
     PARTIAL,
@@ -52,7 +53,7 @@ from forge_runtime.release_client import (
 from forge_runtime.render.files import render_files
 from forge_runtime.render.image import ReleaseContent, ReleaseImages, release_image
 from forge_runtime.render.values import Failure, artifact_values, failures, primary_uri
-from forge_runtime.supply.sign import Signer, SigningFailed, sign_image, signature_reference
+from forge_runtime.supply.sign import Signer, SigningFailed
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure, refused
 from forgec.adapter.git import GitTree
 from forgec.diagnostic import Code, ForgeError, fail
@@ -147,15 +148,11 @@ class ReleaseHandler:
         name = self._images.name(job.repository, payload.project)
         with context.trace.span("push"):
             pushed = name.at((await self._registry.push(name, image)).digest)
-            await self._sign(pushed)
+            if self._signer is not None:
+                await sign_there(self._registry, pushed, self._signer)
         await context.log.write(f"pushed {pushed}")
         released = making.released(content.uris)
         return _again(job, payload, str(name.tagged(job.commit_sha)), pushed.identifier, released)
-
-    async def _sign(self, image: Reference) -> None:
-        if self._signer is not None:
-            signature: Artifact = sign_image(image, self._signer)
-            await self._registry.push(signature_reference(image), signature)
 
     async def _tag(self, job: Job, registered: RegisteredRelease, context: JobContext) -> None:
         """The commit and the aliases as tags of the image that is the release's, whichever run made it, and where."""
