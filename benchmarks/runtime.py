@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.jobs.contender import BURST, PACE, SLOTS, TRIPS, WORKERS, Turn, bench, cpu_of, take_turn
+from benchmarks.jobs.contender import BURST, PACE, SLOTS, TRIPS, WORKERS, Turn, bench, fine_cpu_of, take_turn
 from benchmarks.jobs.fairness import LARGE_RUN, NEW_RUN
 from benchmarks.jobs.others import others
 from benchmarks.jobs.ours import fair, floor, ours
@@ -108,7 +108,7 @@ def _recovery(folder: Path) -> Grid:
     rows = [
         ["a worker with the job is killed", f"{_after_worker_kill_s(folder / 'kill'):.1f} s"],
         ["the server is killed and started again", f"{_after_server_kill_s(folder / 'restart'):.1f} s"],
-        [f"CPU of an idle worker of {IDLE_SLOTS} slots, a minute", f"{_idle_cpu_s(folder / 'idle'):.2f} s"],
+        [f"CPU of an idle worker of {IDLE_SLOTS} slots, a minute", f"{_idle_cpu_s(folder / 'idle'):.3f} s"],
     ]
     return Grid(
         title="Recovery and idling",
@@ -150,9 +150,9 @@ def _idle_cpu_s(folder: Path) -> float:
     folder.mkdir()
     with bench(ours(), folder, workers=1, slots=IDLE_SLOTS) as made:
         pid = made.workers[0].pid
-        before_s = cpu_of(pid)
+        before_s = fine_cpu_of(pid)
         time.sleep(IDLE_S)
-        return (cpu_of(pid) - before_s) * 60 / IDLE_S
+        return (fine_cpu_of(pid) - before_s) * 60 / IDLE_S
 
 
 def _sync_ms(folder: Path) -> list[float]:
