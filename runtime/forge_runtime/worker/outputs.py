@@ -69,7 +69,7 @@ class Outputs:
                 count = await in_thread(partial(_laid, archive, place))
             except (tree.PathRefused, tarfile.TarError, EOFError) as reason:
                 raise OutputsRefused(f"files of {earlier.phase}/{earlier.step} cannot be used: {reason}") from None
-            told.append(f"{count} files of {earlier.phase}/{earlier.step} are in the checkout")
+            told.append(f"in the checkout from {earlier.phase}/{earlier.step}: {count} file{'s' if count > 1 else ''}")
         return told
 
 
