@@ -41,7 +41,7 @@ class _Producer(Struct, frozen=True):
 class Production:
     """What to make, of a checkout that this job alone uses. `scratch` is an empty directory; the product lies there.
 
-    `name` and `type` are the artifact's, `producer` what the project says of it.
+    `name` and `type` are the artifact's, `producer` what the project says of it; `affinity` see StepRequest.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Production:
     timeout_s: float
     environment: Mapping[str, str] = field(default_factory=dict)
     mask: Mask = field(default_factory=Mask, repr=False)
+    affinity: str = ""
 
 
 class TargetFailed(Exception):
@@ -101,6 +102,7 @@ class EarthlyProducer:
             timeout_s=production.timeout_s,
             environment=production.environment,
             mask=production.mask,
+            affinity=production.affinity,
             save_to=None if is_image else saved,
             save_image=saved if is_image else None,
         )

@@ -273,6 +273,7 @@ class _Making:
                 "FORGE_COMMIT": job.commit_sha,
             },
             mask=self.context.log.mask,
+            affinity=f"{job.repository}/{payload.project}",
         )
 
     def made(self, product: Product, outlets: Outlets) -> Made:
