@@ -66,6 +66,12 @@ class Registry:
 
 
 @dataclass(frozen=True)
+class Absent:
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Contract:
     registry: Registry
     client: RegistryClient
@@ -76,7 +82,7 @@ class Contract:
 
 
 @pytest.fixture(params=["ours", "ours with tokens", "docker-registry", "go-containerregistry"], scope="module")
-def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry | Absent]:
     kind: str = request.param
     folder = tmp_path_factory.mktemp("registry")
     started: AbstractContextManager[str]
@@ -93,20 +99,27 @@ def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         with started as host:
             yield Registry(kind, host, TOKEN if kind.startswith("ours") else None)
     except Unavailable as reason:
-        pytest.skip(f"{kind} is absent: {reason}")
+        yield Absent(kind, str(reason))
 
 
 @pytest.fixture
-async def contract(registry: Registry, judged: Judged) -> AsyncIterator[Contract]:
+def registry(found: Registry | Absent, judged: Judged) -> Registry:
+    match found:
+        case Absent(kind, why):
+            judged.absent(kind, why)
+        case Registry("docker-registry"):
+            judged("docker-registry", version_of("docker-registry", "--version"), "tests of the client", 1)
+        case Registry("go-containerregistry"):
+            judged("go-containerregistry", version("registry"), "tests of the client", 1)
+    return found
+
+
+@pytest.fixture
+async def contract(registry: Registry) -> AsyncIterator[Contract]:
     credentials = {registry.host: Credential(user="forge", password=registry.password)} if registry.password else {}
     asked = Asked()
     async with Http.open(transport=asked) as http:
         yield Contract(registry, RegistryClient(http, GivenCredentials(credentials), chunk_bytes=CHUNK_BYTES), asked)
-    match registry.kind:
-        case "docker-registry":
-            judged("docker-registry", version_of("docker-registry", "--version"), "tests of the client", 1)
-        case "go-containerregistry":
-            judged("go-containerregistry", version("registry"), "tests of the client", 1)
 
 
 Skopeo = Callable[..., str]
