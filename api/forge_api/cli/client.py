@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import httpx2
 
@@ -70,6 +71,31 @@ class ApiClient:
             if refusal.status == 404:
                 return None
             raise
+
+    def releases(self, project: str) -> dict[str, Any]:
+        """The newest releases of `owner/repository/project`, and how many there are."""
+        return self._json("GET", f"/v1/releases/{quote(project)}")
+
+    def release(self, project: str, reference: str) -> dict[str, Any]:
+        return self._json("GET", f"/v1/releases/{quote(project)}/{quote(reference)}")
+
+    def deploy(self, release_id: str, environment: str, approval_id: str | None) -> dict[str, Any]:
+        body = {"release_id": release_id, "environment": environment, "approval_id": approval_id}
+        return self._json("POST", "/v1/deployments", body)
+
+    def deployment(self, known: dict[str, Any]) -> dict[str, Any]:
+        """What has become of a deployment; itself where it is older than a hundred others."""
+        place = f"{known['environment']}/{known['repository']}/{known['project']}"
+        page = self._json("GET", f"/v1/deployments/{quote(place)}/history?limit=100")
+        return next((each for each in page["deployments"] if each["id"] == known["id"]), known)
+
+    def approvals(self, release_id: str, environment: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._json("GET", f"/v1/approvals/{release_id}/{quote(environment)}")["approvals"]
+        return found
+
+    def approve(self, release_id: str, environment: str, justification: str) -> dict[str, Any]:
+        body = {"release_id": release_id, "environment": environment, "justification": justification}
+        return self._json("POST", "/v1/approvals", body)
 
     def patiently(self, call: Callable[[], Any], waiting: Callable[[float], None]) -> Any:
         """Repeat a reading call while the API is away; `waiting(seconds)` is told how long it has been."""

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from forge_api.cli.exit import (
     EXIT_FAILED,
@@ -84,17 +85,50 @@ def _cancel(arguments: argparse.Namespace) -> int:
     return _with_api(arguments, lambda client, _home: cancel_run(client, arguments.run))
 
 
+def _releases(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.releases import list_releases
+
+    return _with_api(arguments, lambda client, _home: list_releases(client, arguments.project))
+
+
+def _release_show(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.releases import show_release
+
+    return _with_api(arguments, lambda client, _home: show_release(client, arguments.release))
+
+
+def _deploy(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.releases import deploy
+
+    def action(client: Any, _home: Any) -> int:
+        return deploy(
+            client, arguments.release, arguments.environment, approval=arguments.approval, wait=not arguments.detach
+        )
+
+    return _with_api(arguments, action)
+
+
+def _approve(arguments: argparse.Namespace) -> int:
+    from forge_api.cli.releases import approve
+
+    return _with_api(
+        arguments, lambda client, _home: approve(client, arguments.release, arguments.environment, arguments.message)
+    )
+
+
 def _with_api(arguments: argparse.Namespace, action: Callable[..., int]) -> int:
     from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
     from forge_api.cli.home import NoPlatform, find_home, running
+    from forge_api.cli.releases import BadReference
     from forge_api.cli.runs import NoSuchRun
 
     home = find_home(arguments.data_dir, Path.cwd())
+    token_file = Path(os.environ.get("FORGE_TOKEN_FILE") or home.api_token)
     try:
-        return action(ApiClient(running(home).api, home.api_token), home)
+        return action(ApiClient(running(home).api, token_file), home)
     except (NoPlatform, ApiUnreachable) as failure:
         return complain(str(failure), EXIT_UNREACHABLE)
-    except NoSuchRun as failure:
+    except (NoSuchRun, BadReference) as failure:
         return complain(str(failure), EXIT_USAGE)
     except ApiRefused as refusal:
         return complain(f"the API refused: {refusal} ({refusal.code})", EXIT_FAILED)
@@ -149,8 +183,42 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--step", metavar="PROJECT/STEP", help="only this step")
         sub.set_defaults(command=command)
 
+    _add_release_commands(commands, shared)
     add_bus_commands(commands, shared)
     return parser
+
+
+def _add_release_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser
+) -> None:
+    releases = commands.add_parser("releases", parents=[shared], help="list the releases of a project")
+    releases.add_argument("project", metavar="OWNER/REPOSITORY/PROJECT")
+    releases.set_defaults(command=_releases)
+
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument(
+        "release",
+        metavar="OWNER/REPOSITORY/PROJECT/REFERENCE",
+        help="by number, tag, another alias, or seven digits of the commit",
+    )
+    release = commands.add_parser("release", help="show a release: `forge release show`")
+    show = release.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "show", parents=[named, shared], help="what it is, consists of and came from"
+    )
+    show.set_defaults(command=_release_show)
+
+    deploy = commands.add_parser(
+        "deploy", parents=[named, shared], help="deploy a release, and wait until it is active"
+    )
+    deploy.add_argument("environment", metavar="ENVIRONMENT")
+    deploy.add_argument("--approval", metavar="ID", help="which approval, if not the newest that counts")
+    deploy.add_argument("--detach", action="store_true", help="do not wait")
+    deploy.set_defaults(command=_deploy)
+
+    approve = commands.add_parser("approve", parents=[named, shared], help="approve a release for an environment")
+    approve.add_argument("environment", metavar="ENVIRONMENT")
+    approve.add_argument("-m", "--message", required=True, metavar="TEXT", help="why: kept with the approval")
+    approve.set_defaults(command=_approve)
 
 
 def _port(text: str) -> int:
