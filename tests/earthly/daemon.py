@@ -54,7 +54,7 @@ def fake_daemon(*, tls: "Authority | None" = None, client: bool = False, **setti
         return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=20)
 
     port = call(server.start(0))
-    files = tls.files(client=client) if tls else None
+    files = tls.files() if tls else None
     daemon.endpoint = Endpoint(address=f"tcp://{HOST}:{port}", tls=files)
     daemon.stop, daemon.start = (lambda: call(server.stop())), (lambda: call(server.start(port)))
     try:
@@ -81,11 +81,10 @@ class Authority:
         self._daemons.private_key_pem.write_to_path(str(folder / "server-key.pem"))
         self._daemons.cert_chain_pems[0].write_to_path(str(folder / "server-cert.pem"))
 
-    def files(self, *, client: bool = False) -> TlsFiles:
-        ca = self._folder / "ca.pem"
-        if not client:
-            return TlsFiles(ca=ca)
-        return TlsFiles(ca=ca, cert=self._folder / "cert.pem", key=self._folder / "key.pem")
+    def files(self, identity: "Authority | None" = None) -> TlsFiles:
+        """For who trusts this authority, and is what `identity` says, or else one of its own."""
+        folder = (identity or self)._folder
+        return TlsFiles(ca=self._folder / "ca.pem", cert=folder / "cert.pem", key=folder / "key.pem")
 
     def server_files(self) -> tuple[Path, Path, Path]:
         """Authority, certificate and key of the daemon."""

@@ -5,6 +5,7 @@
 | FORGE_TEST_EARTH | the CLI; else `earth` or `earthly` on PATH |
 | FORGE_TEST_BUILDKITD | a daemon's program; else `buildkitd` on PATH, else one that Go builds from `buildkitd/go.mod` |
 | FORGE_TEST_BUILDKIT_HOST | tcp://host:port of a daemon of the build tool's own that runs, for builds |
+| FORGE_TEST_EARTH_BUILDKITD | the program of such a daemon, for builds over TLS |
 """
 
 import os
@@ -51,7 +52,7 @@ class RealDaemon:
     """buildkitd with a stand-in for runc: it answers, lists its worker, and would fail to run a command."""
 
     def __init__(self, program: Path, folder: Path, port: int, tls: Authority | None, client: bool) -> None:
-        files = tls.files(client=client) if tls else None
+        files = tls.files() if tls else None
         self.endpoint = Endpoint(address=f"tcp://{HOST}:{port}", tls=files)
         runc = folder / "bin" / "runc"
         runc.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +82,20 @@ class RealDaemon:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+@contextmanager
+def own_daemon(judged: Judged, folder: Path, port: int, *, tls: Authority) -> Iterator[RealDaemon]:
+    """One that the build CLI can build on, for those who show a certificate."""
+    found = os.environ.get("FORGE_TEST_EARTH_BUILDKITD")
+    if not found:
+        judged.absent("the build tool's daemon", "FORGE_TEST_EARTH_BUILDKITD names no program")
+    daemon = RealDaemon(Path(found), folder, port, tls, client=True)
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
 
 
 @contextmanager

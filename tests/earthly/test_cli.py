@@ -5,15 +5,16 @@ What is true of both is what the other tests of the runner rely on.
 
 import asyncio
 import os
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.earthly.daemon import HOST
+from tests.earthly.daemon import HOST, Authority
 from tests.earthly.fakes import FakeCli
-from tests.earthly.real import real_cli, real_host
+from tests.earthly.real import own_daemon, real_cli, real_host
 from tests.judge import Judged
 from tests.runtime.runner.step import Healthy
 
@@ -106,9 +107,10 @@ class Called:
         failed = read_failure(call.manifest)
         return ended.returncode, ended.stdout, failed.kind if failed else None
 
-    def build(self, host: str, target: str, save_to: Path | None = None) -> StepOutcome:
+    def build(self, host: str | Endpoint, target: str, save_to: Path | None = None) -> StepOutcome:
         async def built() -> StepOutcome:
-            pool = RunnerPool(parse_endpoints(host), Unmetered(), watch=Healthy)
+            endpoints = parse_endpoints(host) if isinstance(host, str) else (host,)
+            pool = RunnerPool(endpoints, Unmetered(), watch=Healthy)
             runner = EarthlyRunner(cli=self.program, pool=pool)
             scratch = self.folder / f"scratch-{target[1:]}"
             scratch.mkdir()
@@ -209,6 +211,20 @@ def host_of(called: Called, **script: object) -> str:
         return real_host(called.judged)
     called.fake.behave(**script)
     return "tcp://builder:8372"
+
+
+@pytest.mark.parametrize("called", ["real"], indirect=True)
+def test_a_build_over_tls_shows_who_we_are(called: Called, tmp_path: Path) -> None:
+    """The program that stands in for the CLI reads no certificates."""
+    authority = Authority(tmp_path / "authority")
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+    (called.workspace / "libs" / "x" / "Earthfile").write_text("VERSION 0.8\nFROM scratch\nok:\n    COPY dir dir\n")
+
+    with own_daemon(called.judged, tmp_path / "daemon", port, tls=authority) as daemon:
+        outcome = called.build(daemon.endpoint, "+ok")
+
+    assert outcome.status is JobState.SUCCEEDED, called.lines
 
 
 def files_of(folder: Path) -> Sequence[str]:

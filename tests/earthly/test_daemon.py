@@ -70,8 +70,8 @@ def test_tls_is_verified_both_ways(opened: Opened, tmp_path: Path) -> None:
         address = daemon.endpoint.address
         seen = [
             look(daemon.endpoint),
-            look(Endpoint(address=address, tls=ours.files())),
-            look(Endpoint(address=address, tls=other.files(client=True))),
+            look(Endpoint(address=address, tls=ours.files(identity=other))),
+            look(Endpoint(address=address, tls=other.files(identity=ours))),
             look(Endpoint(address=address)),
         ]
 

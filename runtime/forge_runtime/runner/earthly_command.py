@@ -136,7 +136,7 @@ def _configuration(endpoint: Endpoint | None) -> str:
     settings["tls_enabled"] = endpoint.tls is not None
     if endpoint.tls is not None:
         files = {"tlsca": endpoint.tls.ca, "tlscert": endpoint.tls.cert, "tlskey": endpoint.tls.key}
-        settings |= {key: "" if path is None else str(path.absolute()) for key, path in files.items()}
+        settings |= {key: str(path.absolute()) for key, path in files.items()}
     return json.dumps({"global": settings}) + "\n"
 
 

@@ -21,16 +21,14 @@ class BadEndpoint(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Paths of PEM files. No `ca` is the system's roots; `cert` and `key` come together, for daemons that ask who we
-    are."""
+    """Paths of PEM files: who signs the daemons' certificates, and our own certificate and key.
 
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
+    The CLI takes all three or does not connect, even to a daemon that does not ask who we are.
+    """
 
-    def __post_init__(self) -> None:
-        if (self.cert is None) != (self.key is None):
-            raise BadEndpoint("a client certificate for build daemons needs its key, and a key its certificate")
+    ca: Path
+    cert: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

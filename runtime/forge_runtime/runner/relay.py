@@ -82,17 +82,12 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 def _context(tls: TlsFiles) -> ssl.SSLContext:
     """Raises OSError, whose file is named where it is a file's fault."""
-    context = ssl.create_default_context(cafile=_present(tls.ca))
-    if tls.cert is not None:
-        context.load_cert_chain(tls.cert, _present(tls.key))
+    for path in (tls.ca, tls.cert, tls.key):
+        path.stat()  # whose error names the file, as that of OpenSSL does not
+    context = ssl.create_default_context(cafile=tls.ca)
+    context.load_cert_chain(tls.cert, tls.key)
     context.set_alpn_protocols(["h2"])
     return context
-
-
-def _present(path: Path | None) -> str | None:
-    if path is not None:
-        path.stat()  # whose error names the file, as that of OpenSSL does not
-    return None if path is None else str(path)
 
 
 def _told(error: Exception) -> str:

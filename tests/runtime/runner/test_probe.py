@@ -1,6 +1,7 @@
 """Probes of a build daemon, over real gRPC connections."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.earthly.daemon import Authority, FakeDaemon, fake_daemon
 
 from forge_runtime.runner.affinity import Load
 from forge_runtime.runner.breaker import Probe
-from forge_runtime.runner.endpoint import Endpoint, TlsFiles
+from forge_runtime.runner.endpoint import Endpoint
 from forge_runtime.runner.probe import DaemonProbe, Seen
 
 
@@ -119,13 +120,15 @@ def test_a_daemon_that_asks_who_we_are_is_shown_our_certificate(tmp_path: Path) 
 
     with fake_daemon(tls=authority, client=True) as daemon:
         (known,) = look(daemon.endpoint)
-        (unknown,) = look(Endpoint(address=daemon.endpoint.address, tls=authority.files()))
+        stranger = authority.files(identity=Authority(tmp_path / "other"))
+        (unknown,) = look(Endpoint(address=daemon.endpoint.address, tls=stranger))
 
     assert [known.probe, unknown.probe] == [Probe.HEALTHY, Probe.FAILED]
 
 
 def test_a_missing_certificate_is_told_by_its_path(tmp_path: Path) -> None:
-    endpoint = Endpoint(address="tcp://127.0.0.2:1", tls=TlsFiles(ca=tmp_path / "gone.pem"))
+    files = replace(Authority(tmp_path).files(), ca=tmp_path / "gone.pem")
+    endpoint = Endpoint(address="tcp://127.0.0.2:1", tls=files)
 
     (seen,) = look(endpoint)
 
@@ -148,7 +151,7 @@ def test_renewed_certificates_are_read_after_a_failed_probe(tmp_path: Path, agai
         return found
 
     with fake_daemon(tls=authority) as daemon:
-        endpoint = Endpoint(address=daemon.endpoint.address, tls=TlsFiles(ca=ca))
+        endpoint = Endpoint(address=daemon.endpoint.address, tls=replace(authority.files(), ca=ca))
         found = asyncio.run(seen(endpoint))
 
     # A connection that stands is not given up because a file was written.
