@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +19,9 @@ class Unavailable(Exception):
     """The programs are not here and cannot be built; the text says why."""
 
 
-def built(name: str, source: Path, packages: Mapping[str, str], *, limit_s: float) -> Path:
-    """The folder of the programs, each built from its package; one builder at a time. Raises Unavailable.
+def built(name: str, source: Path, packages: Mapping[str, str], *, limit_s: float, tags: Sequence[str] = ()) -> Path:
+    """The folder of the programs, each built from its package with Go's build tags; one builder at a time. Raises
+    Unavailable.
 
     What a build that ran into its limit has compiled is kept by Go, so the next one takes less.
     """
@@ -32,7 +33,7 @@ def built(name: str, source: Path, packages: Mapping[str, str], *, limit_s: floa
     with _locked(folder):
         for program, package in packages.items():
             if not (folder / program).exists():
-                _build(go, source, package, folder / program, limit_s)
+                _build([go, "build", f"-tags={','.join(tags)}"], source, package, folder / program, limit_s)
     return folder
 
 
@@ -50,9 +51,9 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(go: str, source: Path, package: str, target: Path, limit_s: float) -> None:
+def _build(build: Sequence[str], source: Path, package: str, target: Path, limit_s: float) -> None:
     unfinished = target.with_suffix(".new")
-    command = ["nice", go, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-o", str(unfinished), package]
+    command = ["nice", *build, "-mod=readonly", "-buildvcs=false", "-trimpath", "-o", str(unfinished), package]
     process = subprocess.Popen(
         command,
         cwd=source,

@@ -1,7 +1,7 @@
 """One contract for our client with each registry: our own in its two modes, Debian's, and go-containerregistry's.
 
-What lies there afterwards is read back by programs that others wrote: skopeo and oras. And our registry answers the
-distribution specification's own conformance program.
+What lies there afterwards is read back by programs that others wrote: skopeo, oras, and podman's check of signatures.
+And our registry answers the distribution specification's own conformance program.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from tests.conformance.oci.registries import docker_registry, go_containerregistry, program, version
 from tests.go_tool import Unavailable
 from tests.judge import Judged, cases, version_of
@@ -39,6 +40,7 @@ from forge_runtime.oci.image import (
 from forge_runtime.oci.reference import Reference
 from forge_runtime.oci.registry import RegistryClient, RegistryRefused
 from forge_runtime.oci.tracking import Document, Tracking, push_tracking, tracking_reference
+from forge_runtime.supply.sign import KeySigner, sign_image, signature_reference
 
 TOKEN = "a-token-of-forty-characters-for-the-tests"
 CHUNK_BYTES = 100_000
@@ -390,6 +392,32 @@ async def test_oras_finds_what_refers_to_an_image(contract: Contract, judged: Ju
     judged("oras", version("oras"), "lists of what refers to an image", 1)
 
 
+async def test_podmans_policy_accepts_our_signature_and_no_other(
+    contract: Contract, judged: Judged, tmp_path: Path
+) -> None:
+    try:
+        signed = program("signed")
+    except Unavailable as reason:
+        judged.absent("containers/image", str(reason))
+    signer, other = (KeySigner(ec.generate_private_key(ec.SECP256R1())) for _ in range(2))
+    reference = contract.reference("acme/shop/signed")
+    pinned = reference.at((await contract.client.push(reference, artifact("to be signed"))).digest)
+    unsigned = contract.reference("acme/shop/unsigned")
+    await contract.client.push(unsigned, artifact("not signed"))
+    await contract.client.push(signature_reference(pinned), sign_image(pinned, signer))
+
+    def check(image: Reference, key: KeySigner) -> str:
+        policy, folder = _trusting(tmp_path, key)
+        return _run([signed, policy, folder, str(image)], tmp_path, PASSWORD=contract.registry.password or "")
+
+    await asyncio.to_thread(check, reference, signer)
+    with pytest.raises(AssertionError, match="cryptographic signature verification failed"):
+        await asyncio.to_thread(check, reference, other)
+    with pytest.raises(AssertionError, match=r"[Ss]ignature"):
+        await asyncio.to_thread(check, unsigned, signer)
+    judged("containers/image", version("signed"), "images checked for our signature", 3)
+
+
 @pytest.mark.parametrize("mode", ["basic", "bearer"][: cases(1, full=2)])
 def test_our_registry_conforms_to_the_distribution_specification(mode: str, judged: Judged, tmp_path: Path) -> None:
     try:
@@ -414,6 +442,17 @@ def test_our_registry_conforms_to_the_distribution_specification(mode: str, judg
     count = int(suite.attrib["tests"]) - int(suite.attrib["skipped"])
     assert count > 800
     judged("distribution-spec", version("conformance"), "cases put to our registry", count)
+
+
+def _trusting(folder: Path, signer: KeySigner) -> tuple[Path, Path]:
+    """A policy that takes only what this key has signed, and the folder that says where signatures lie."""
+    registries, key, policy = folder / "registries.d", folder / "key.pub", folder / "policy.json"
+    registries.mkdir(exist_ok=True)
+    (registries / "all.yaml").write_text("default-docker: {use-sigstore-attachments: true}\n")
+    key.write_bytes(signer.verifier.pem())
+    rule = {"type": "sigstoreSigned", "keyPath": str(key), "signedIdentity": {"type": "matchRepository"}}
+    policy.write_text(json.dumps({"default": [{"type": "reject"}], "transports": {"docker": {"": [rule]}}}))
+    return policy, registries
 
 
 def _source(registry: Registry) -> list[str]:

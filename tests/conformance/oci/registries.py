@@ -18,6 +18,10 @@ from tests.nats_server import free_port
 from tests.registry_server import process
 
 SOURCE: Final = Path(__file__).with_name("judge")
+SIGNED: Final = Path(__file__).with_name("signed")
+SIGNED_TAGS: Final = ("containers_image_openpgp", "containers_image_fulcio_stub", "containers_image_rekor_stub")
+"""Without C libraries, and without what keyless signatures need."""
+
 PACKAGES: Final = {
     "registry": ".",
     "conformance": "github.com/opencontainers/distribution-spec/conformance",
@@ -28,8 +32,8 @@ BUILD_LIMIT_USUAL_S: Final = 20
 
 
 def program(name: str) -> Path:
-    """One of `PACKAGES`. Raises Unavailable."""
-    found = _built()
+    """One of `PACKAGES`, or `signed`. Raises Unavailable."""
+    found = _built(name == "signed")
     if isinstance(found, Unavailable):
         raise found
     return found / name
@@ -38,10 +42,9 @@ def program(name: str) -> Path:
 @functools.cache
 def version(name: str) -> str:
     """The version of the module that a program comes from, as go.mod pins it."""
-    module = {"registry": "github.com/google/go-containerregistry", "oras": "oras.land/oras"}
-    wanted = module.get(name, "github.com/opencontainers/distribution-spec/conformance")
-    command = ["go", "list", "-m", "-f", "{{.Version}}", wanted]
-    done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=True, timeout=60)
+    command = ["go", "list", "-m", "-f", "{{.Version}}", _MODULES[name]]
+    source = SIGNED if name == "signed" else SOURCE
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True, timeout=60)
     return done.stdout.strip().removeprefix("v")
 
 
@@ -74,9 +77,19 @@ def go_containerregistry(folder: Path) -> Iterator[str]:
 
 
 @functools.cache
-def _built() -> Path | Unavailable:
+def _built(signed: bool) -> Path | Unavailable:
     limit_s = cases(BUILD_LIMIT_USUAL_S, full=BUILD_LIMIT_S)
     try:
+        if signed:
+            return built("oci-signed", SIGNED, {"signed": "."}, limit_s=limit_s, tags=SIGNED_TAGS)
         return built("oci", SOURCE, PACKAGES, limit_s=limit_s)
     except Unavailable as error:
         return error if limit_s == BUILD_LIMIT_S else Unavailable(f"{error}; make conformance takes its time for it")
+
+
+_MODULES: Final = {
+    "registry": "github.com/google/go-containerregistry",
+    "conformance": "github.com/opencontainers/distribution-spec/conformance",
+    "oras": "oras.land/oras",
+    "signed": "go.podman.io/image/v5",
+}
