@@ -17,8 +17,11 @@ from forge_runtime.produce.product import ProducerFailed
 FILES_MAX: Final = 100_000
 BYTES_MAX: Final = 8 * 1024**3
 DEPTH_MAX: Final = 100
-NAME_CHARS_MAX: Final = 255
+NAME_BYTES_MAX: Final = 255
 """Of one part of a path, in most file systems."""
+
+PATH_BYTES_MAX: Final = 1024
+"""Of a whole path, as a key in S3 has it."""
 
 SHOWN: Final = 5
 
@@ -112,8 +115,10 @@ def check_name(name: str) -> None:
     """ProducerFailed for a name that would be trouble to whoever unpacks or lists it."""
     if not name.isprintable():
         raise ProducerFailed(f"the name {name[:80]!r} holds a character that cannot be printed, or is not UTF-8")
-    if any(len(part) > NAME_CHARS_MAX for part in name.split("/")):
-        raise ProducerFailed(f"the name {name[:80]!r} ... is longer than {NAME_CHARS_MAX} characters")
+    if len(name.encode()) > PATH_BYTES_MAX or any(len(part.encode()) > NAME_BYTES_MAX for part in name.split("/")):
+        raise ProducerFailed(
+            f"the name {name[:80]!r} ... is longer than {PATH_BYTES_MAX} bytes, or a part of it than {NAME_BYTES_MAX}"
+        )
 
 
 def _check_link(root: Path, path: Path, name: str) -> None:

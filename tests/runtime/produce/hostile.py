@@ -67,6 +67,24 @@ def broken_zip(path: Path) -> Path:
     return path
 
 
+def encrypted_zip(path: Path) -> Path:
+    zip_of(path, {"data": b"x"})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    return path
+
+
+def endless_list(path: Path) -> Path:
+    """A zip that says of the list of its files that it has a gigabyte."""
+    zip_of(path, {"data": b"x"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x05\x06") + 12
+    data[at : at + 4] = (1024**3).to_bytes(4, "little")
+    path.write_bytes(data)
+    return path
+
+
 HOSTILE: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "a name that climbs": (lambda path: tar_of(path, {"../up": b"x"}), "leads out"),
     "an absolute name": (lambda path: tar_of(path, {"/etc/passwd": b"x"}), "leads out"),
@@ -78,6 +96,10 @@ HOSTILE: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "a hard link that leads out": (lambda path: entry_of(path, "a", tarfile.LNKTYPE, "../b"), "leads out"),
     "a device": (lambda path: entry_of(path, "a", tarfile.CHRTYPE), "neither a file nor a directory"),
     "a pipe": (lambda path: entry_of(path, "a", tarfile.FIFOTYPE), "neither a file nor a directory"),
+    "a file that is the archive itself": (lambda path: tar_of(path, {".": b"x"}), "more than once"),
+    "a name without end": (lambda path: tar_of(path, {"a/" * 600 + "b": b"x"}), "longer than 1024 bytes"),
+    "an encrypted file": (encrypted_zip, "encrypted"),
+    "a list without end": (endless_list, "list of files of more than"),
     "a header without end": (huge_header, "damaged"),
     "more than follows": (lambda path: claims_more(path, 100_000), "damaged"),
     "more than is allowed": (lambda path: claims_more(path, 9 * 1024**3), "unpacks to more than 8 GiB"),

@@ -1,13 +1,19 @@
 """Reading archives of others, and packing our own."""
 
 import os
+import random
 import stat
 import tarfile
+import tempfile
 import threading
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.runtime.produce.hostile import HOSTILE, entry_of, tar_of, zip_of
 
 from forge_runtime.produce import archive, saved
@@ -48,6 +54,55 @@ def test_a_hostile_archive_is_refused_and_nothing_lies_outside(tmp_path: Path, n
 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "hostile"]
     assert [each.name for each in (tmp_path / "a" / "b").iterdir()] == ["out"]
+
+
+def test_too_many_directories_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "FILES_MAX", 2)
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in "abc":
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE
+            tar.addfile(info)
+
+    with pytest.raises(ArchiveRefused, match="more than 2 directories"):
+        list(read_archive(path))
+
+
+@given(
+    seed=st.integers(0, 2**32), kind=st.sampled_from(["tar.gz", "tar.bz2", "tar", "zip", "zip of bzip2", "zip of lzma"])
+)
+def test_an_archive_with_wrong_bytes_gives_its_files_or_is_refused(seed: int, kind: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "archive"
+        if kind.startswith("zip"):
+            method = {"zip": zipfile.ZIP_DEFLATED, "zip of bzip2": zipfile.ZIP_BZIP2, "zip of lzma": zipfile.ZIP_LZMA}
+            with zipfile.ZipFile(path, "w", method[kind]) as packed:
+                for name, data in FILES.items():
+                    packed.writestr(name, data)
+        else:
+            tar_of(path, FILES, {"tar": "w"}.get(kind, f"w:{kind.removeprefix('tar.')}"))
+        path.write_bytes(_changed(path.read_bytes(), random.Random(seed)))
+
+        with suppress(ArchiveRefused):
+            unpack(path, Path(folder) / "out")
+
+        assert {each.name for each in Path(folder).iterdir()} <= {"archive", "out"}
+
+
+def _changed(data: bytes, chance: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 8))):
+        at = chance.randrange(len(changed))
+        match chance.randrange(3):
+            case 0:
+                changed[at] = chance.randrange(256)
+            case 1:
+                del changed[at : at + chance.randrange(1, 50)]
+            case _:
+                changed[at:at] = chance.randbytes(chance.randrange(1, 8))
+        changed = changed or bytearray(1)
+    return bytes(changed)
 
 
 def test_a_link_within_the_archive_becomes_what_it_leads_to(tmp_path: Path) -> None:

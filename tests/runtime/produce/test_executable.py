@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_runtime.produce.executable import Executable, read_executable
@@ -65,6 +65,7 @@ def test_what_is_no_executable_is_none(data: bytes) -> None:
     assert described(data) is None
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([b"\x7fELF\x02\x01\x01\x00", b"\x7fELF\x01\x02", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"]),
     st.binary(max_size=300),
