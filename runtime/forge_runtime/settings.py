@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Final, Literal, cast, get_args
+
+BUILDKIT_LEASES: Final = 4
+"""Steps that one worker has on one build daemon at once: below the 20 that a daemon does at once for all of them."""
 
 RunnerSetting = Literal["auto", "earthly", "host"]
 
@@ -53,14 +56,28 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """Paths of PEM files: who signs the build daemons' certificates, and our own certificate and key.
+
+    The CLI takes all three or does not connect, even to a daemon that does not ask who we are.
+    """
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """Where a worker keeps things and how it runs steps. Everything that is not in the store lies below `data_dir`.
 
     `runner` is auto, host or earthly; `engine` local or argo (the host runner is refused on a cluster).
-    `buildkit_hosts` are the build daemons, separated by commas. `allow_file_clone` lets jobs name repositories of this
-    machine; `prewarm` are repositories to have before the first job wants them. `grace_s` is what running work gets
-    when the worker is told to stop. `objects` names the object store (see `blob.open_blob`). `metrics` is where metrics
-    and health are served, if anywhere; each worker of a machine needs an address of its own. `secrets_dir` holds the
+    `buildkit_hosts` are the build daemons, separated by commas, each for `buildkit_leases` steps of this worker at
+    once; `buildkit_tls` are authority, certificate and key to speak to them, `docker_config` a folder with a
+    config.json for the registries that builds ask. `allow_file_clone` lets jobs name repositories of this machine;
+    `prewarm` are repositories to have before the first job wants them. `grace_s` is what running work gets when the
+    worker is told to stop. `objects` names the object store (see `blob.open_blob`). `metrics` is where metrics and
+    health are served, if anywhere; each worker of a machine needs an address of its own. `secrets_dir` holds the
     secrets of the provider "file", `git_credentials_dir` a folder of credentials for each git host.
     """
 
@@ -68,6 +85,9 @@ class WorkerSettings:
     runner: RunnerSetting = "auto"
     engine: str = "local"
     buildkit_hosts: str = ""
+    buildkit_leases: int = BUILDKIT_LEASES
+    buildkit_tls: TlsFiles | None = None
+    docker_config: Path | None = None
     allow_file_clone: bool = False
     prewarm: tuple[str, ...] = ()
     grace_s: float = 10.0
@@ -113,8 +133,9 @@ def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
 
 
 def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
-    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOSTS, _ALLOW_FILE_CLONE (1), _PREWARM, _GRACE_S, _OBJECTS,
-    _METRICS_ADDRESS (host:port), _SECRETS_DIR and _GIT_CREDENTIALS_DIR, all optional."""
+    """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOSTS, _BUILDKIT_LEASES, _BUILDKIT_TLS_CA, _BUILDKIT_TLS_CERT,
+    _BUILDKIT_TLS_KEY, _DOCKER_CONFIG, _ALLOW_FILE_CLONE (1), _PREWARM, _GRACE_S, _OBJECTS, _METRICS_ADDRESS
+    (host:port), _SECRETS_DIR and _GIT_CREDENTIALS_DIR, all optional."""
     data_dir = Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute()
     runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
     if runner not in get_args(RunnerSetting):
@@ -124,6 +145,9 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         runner=cast("RunnerSetting", runner),
         engine=environ.get("FORGE_ENGINE", "").strip() or "local",
         buildkit_hosts=environ.get("FORGE_BUILDKIT_HOSTS", "").strip(),
+        buildkit_leases=_count(environ, "FORGE_BUILDKIT_LEASES", BUILDKIT_LEASES),
+        buildkit_tls=_tls_files(environ),
+        docker_config=_path(environ, "FORGE_DOCKER_CONFIG"),
         allow_file_clone=environ.get("FORGE_ALLOW_FILE_CLONE", "") == "1",
         prewarm=tuple(environ.get("FORGE_PREWARM", "").split()),
         grace_s=_seconds(environ, "FORGE_GRACE_S", 10.0),
@@ -132,6 +156,16 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         secrets_dir=_path(environ, "FORGE_SECRETS_DIR"),
         git_credentials_dir=_path(environ, "FORGE_GIT_CREDENTIALS_DIR"),
     )
+
+
+def _tls_files(environ: Mapping[str, str]) -> TlsFiles | None:
+    """All three or none."""
+    names = {part: f"FORGE_BUILDKIT_TLS_{part.upper()}" for part in ("ca", "cert", "key")}
+    given = {part: path for part, name in names.items() if (path := _path(environ, name)) is not None}
+    if given and len(given) < len(names):
+        missing = ", ".join(name for part, name in names.items() if part not in given)
+        raise BadSettings(f"{missing} not set: TLS to build daemons needs authority, certificate and key")
+    return TlsFiles(**given) if given else None
 
 
 def objects_of(environ: Mapping[str, str], data_dir: Path) -> str:
@@ -159,6 +193,13 @@ def _address(environ: Mapping[str, str], name: str) -> Address | None:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadSettings(f"{name} is {text!r}: it must be host:port, for example 127.0.0.1:9400 (port 0: any)")
     return Address(host.strip("[]"), int(port))
+
+
+def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1000):
+        raise BadSettings(f"{name} is {text!r}: it must be a number from 1 to 1000")
+    return int(text)
 
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:

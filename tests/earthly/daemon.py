@@ -18,8 +18,9 @@ import trustme
 from grpc_health.v1 import health_pb2
 
 from forge_runtime.runner.affinity import Load
-from forge_runtime.runner.endpoint import Endpoint, TlsFiles
+from forge_runtime.runner.endpoint import Endpoint
 from forge_runtime.runner.wire import control_pb2
+from forge_runtime.settings import TlsFiles
 
 HOST = "127.0.0.2"
 """Loopback, and none of the names by which the CLI would start a daemon of its own."""

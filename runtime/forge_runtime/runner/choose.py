@@ -10,12 +10,12 @@ from forge_runtime.meter import Unmetered
 from forge_runtime.runner.cli import CLI_NAMES, find_cli
 from forge_runtime.runner.earthly import EarthlyRunner
 from forge_runtime.runner.earthly_command import telemetry_of
-from forge_runtime.runner.endpoint import LEASES_MAX, BadEndpoint, TlsFiles, parse_endpoints
+from forge_runtime.runner.endpoint import BadEndpoint, parse_endpoints
 from forge_runtime.runner.host import HostRunner
 from forge_runtime.runner.image import EngineImages
 from forge_runtime.runner.pool import RunnerPool, UpGauge
 from forge_runtime.runner.port import StepRunner
-from forge_runtime.settings import RunnerSetting
+from forge_runtime.settings import BUILDKIT_LEASES, RunnerSetting, TlsFiles
 
 
 class RunnerRefused(Exception):
@@ -33,7 +33,7 @@ class RunnerSurroundings:
     engine: str
     buildkit_hosts: str = ""
     buildkit_tls: TlsFiles | None = None
-    buildkit_leases: int = LEASES_MAX
+    buildkit_leases: int = BUILDKIT_LEASES
     docker_config: Path | None = None
     groups: Path | None = None
     gauge: UpGauge = field(default_factory=Unmetered)

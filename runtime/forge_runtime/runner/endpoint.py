@@ -2,13 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-LEASES_MAX: Final = 4
-"""Steps that one worker runs on one daemon at once, unless told otherwise: each step brings several commands, and a
-daemon runs 20 of them beside each other (its own default)."""
+from forge_runtime.settings import BUILDKIT_LEASES, TlsFiles
 
 ENDPOINTS_MAX: Final = 100
 
@@ -20,24 +17,12 @@ class BadEndpoint(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TlsFiles:
-    """Paths of PEM files: who signs the daemons' certificates, and our own certificate and key.
-
-    The CLI takes all three or does not connect, even to a daemon that does not ask who we are.
-    """
-
-    ca: Path
-    cert: Path
-    key: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """`address` is tcp://host:port, as the CLI takes it; without `tls` the connection is in the clear."""
 
     address: str
     tls: TlsFiles | None = None
-    leases_max: int = LEASES_MAX
+    leases_max: int = BUILDKIT_LEASES
 
     @property
     def name(self) -> str:
@@ -53,7 +38,9 @@ class Endpoint:
         return urlsplit(self.address).port or 0
 
 
-def parse_endpoints(text: str, *, tls: TlsFiles | None = None, leases_max: int = LEASES_MAX) -> tuple[Endpoint, ...]:
+def parse_endpoints(
+    text: str, *, tls: TlsFiles | None = None, leases_max: int = BUILDKIT_LEASES
+) -> tuple[Endpoint, ...]:
     """Addresses separated by commas or blanks, each once. Raises BadEndpoint, which quotes the address that is wrong.
 
     The CLI takes 127.0.0.1, ::1 and localhost for a daemon of its own: it starts a container there, and does not

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.runner.endpoint import TlsFiles
+from forge_runtime.settings import TlsFiles
 from forge_runtime.tasks import end_tasks
 
 CONNECT_LIMIT_S: Final = 3.0

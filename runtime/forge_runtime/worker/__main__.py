@@ -105,7 +105,13 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         credentials=git_credentials(settings),
     )
     surroundings = RunnerSurroundings(
-        engine=settings.engine, buildkit_hosts=settings.buildkit_hosts, groups=groups, gauge=metrics
+        engine=settings.engine,
+        buildkit_hosts=settings.buildkit_hosts,
+        buildkit_tls=settings.buildkit_tls,
+        buildkit_leases=settings.buildkit_leases,
+        docker_config=settings.docker_config,
+        groups=groups,
+        gauge=metrics,
     )
     runner = choose_runner(settings.runner, surroundings)
     blob = open_blob(settings.objects)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from forge_runtime.runner.endpoint import BadEndpoint, Endpoint, TlsFiles, parse_endpoints
+from forge_runtime.runner.endpoint import BadEndpoint, Endpoint, parse_endpoints
+from forge_runtime.settings import TlsFiles
 
 
 def test_a_list_is_separated_by_commas_or_blanks_and_names_each_once() -> None:
