@@ -31,6 +31,7 @@ from forge_runtime.publish.registry import StandIns
 from forge_runtime.release_client import HttpReleaseClient
 from forge_runtime.run import RunRecord
 from forge_runtime.runner.host import HostRunner
+from forge_runtime.runner.port import StepRunner
 from forge_runtime.secret.environment import EnvironmentSecrets
 from forge_runtime.secret.resolve import Secrets
 from forge_runtime.supply.sign import KeySigner, Signer
@@ -78,7 +79,7 @@ class Stage:
     signer: Signer | None
     publishers: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: PUBLISHERS)
     syft: Path | None = None
-    timeout_s: float = 60.0
+    runner: StepRunner = field(default_factory=HostRunner)
 
     @property
     def registry(self) -> RegistryClient:
@@ -128,7 +129,7 @@ class Stage:
         places = PublisherPlaces(github_api=self.github_url, stand_ins=stand_ins)
         return ArtifactHandler(
             GitCache(self.folder / "git", allow_file=True),
-            HostRunner(),
+            self.runner,
             Outlets(
                 publishers=publishers(self.http, places),
                 secrets=Secrets(stores={"env": EnvironmentSecrets(self.secrets)}),

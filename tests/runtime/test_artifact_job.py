@@ -12,6 +12,9 @@ import msgspec
 import pytest
 import pytest_asyncio
 from tests.runtime.artifact_stage import EARTHFILE, REPOSITORY, SECRET, Stage, open_stage
+from tests.runtime.produce.hostile import tar_of
+from tests.runtime.produce.image_runner import ImageRunner
+from tests.runtime.publish.things import image_layout
 
 from forge_api.registry.faults import Answers, Fault
 from forge_runtime.job import ArtifactData, ErrorRecord, JobState, ReleaseTrigger, Sbom
@@ -21,7 +24,14 @@ from forge_runtime.oci.tracking import LAYER_ANNOTATION
 from forge_runtime.release_client import HttpReleaseClient, NewRelease, Published, ReleasedArtifact
 from forge_runtime.supply.provenance import STATEMENT_MEDIA_TYPE
 from forge_runtime.supply.sbom import find_syft
-from forge_runtime.supply.sign import KeySigner, SigningFailed, signature_reference, verify_envelope, verify_image
+from forge_runtime.supply.sign import (
+    ENVELOPE_MEDIA_TYPE,
+    KeySigner,
+    SigningFailed,
+    signature_reference,
+    verify_envelope,
+    verify_image,
+)
 from forge_runtime.worker.handler import Outcome
 
 TOOL = b"#!/bin/sh\necho hello\n"
@@ -110,6 +120,24 @@ async def test_an_artifact_has_the_same_bill_of_materials_each_time(stage: Stage
     assert data.sbom == Sbom(format="syft-json", digest=f"sha256:{hashlib.sha256(layers['sbom']).hexdigest()}")
     assert json.loads(layers["sbom"])["source"]["name"] == "site"
     assert await stage.made(stage.job("site", kind="archive", to=("hub",), run=2)) == data
+
+
+async def test_an_image_is_published_with_its_bill_provenance_and_signature(stage: Stage, tmp_path: Path) -> None:
+    layer = tar_of(tmp_path / "layer.tar", {"app/package.json": b'{"name": "left", "version": "1.2.3"}'}, "w")
+    image = image_layout(tmp_path / "image", {"one": layer.read_bytes()})
+    stage.runner, stage.syft = ImageRunner(image.path), find_syft()
+
+    data = await stage.made(stage.job("image", kind="container", to=("hub",), tag="web/v1.2.0"))
+
+    assert data.outputs["digest"] == data.published_locations[0].metadata["digest"] == image.digest
+    assert data.published_locations[0].uri == "hub.example/acme/web_image:v1.2.0"
+    there = parse_reference(f"{stage.host}/acme/web_image@{image.digest}")
+    kinds = {each.artifact_type for each in await stage.registry.referrers(there)}
+    assert kinds == {"application/vnd.syft+json", STATEMENT_MEDIA_TYPE, ENVELOPE_MEDIA_TYPE}
+    assert await stage.registry.resolve(signature_reference(there)) is not None
+    _, layers = await tracking_image(stage, data)
+    assert json.loads(layers["attestation"])["subject"][0]["digest"] == {"sha256": image.digest.removeprefix("sha256:")}
+    assert json.loads(layers["sbom"])["source"]["type"] == "image"
 
 
 async def test_another_run_finds_everything_there_and_has_the_same_result(stage: Stage) -> None:

@@ -1,17 +1,17 @@
 """The producer with the host runner: what a target saves, told as references in deployment resources may name it."""
 
-import tarfile
 from pathlib import Path
 
 import pytest
 from tests.runtime.produce.hostile import tar_of, zip_of
+from tests.runtime.produce.image_runner import ImageRunner
 from tests.runtime.publish.things import image_layout
 
-from forge_runtime.job import ErrorRecord, JobState
+from forge_runtime.job import ErrorRecord
 from forge_runtime.produce.earthly import EarthlyProducer, Production, TargetFailed, content_type_of
 from forge_runtime.produce.product import Archive, Binary, Container, ProducerFailed, Product, outputs_of
 from forge_runtime.runner.host import HostRunner
-from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest, StepRunner
+from forge_runtime.runner.port import StepRunner
 
 
 async def ignore(_line: str) -> None:
@@ -82,23 +82,6 @@ async def test_a_target_that_fails_is_told_with_the_runners_word(tmp_path: Path)
         await produce(tmp_path, "thing:\n    RUN exit 3\n")
 
     assert (failed.value.error.code, failed.value.outcome.exit_code) == ("STEP_FAILED", 3)
-
-
-class ImageRunner:
-    """Stands for a runner that builds images: an archive lies where it was asked for."""
-
-    name = "images"
-
-    def __init__(self, layout: Path | None) -> None:
-        self._layout = layout
-
-    async def run(self, request: StepRequest, output: LineSink) -> StepOutcome:
-        assert request.save_to is None
-        assert request.save_image is not None
-        if self._layout is not None:
-            with tarfile.open(request.save_image, "w") as tar:
-                tar.add(self._layout, arcname=".")
-        return StepOutcome(status=JobState.SUCCEEDED)
 
 
 async def test_an_image_is_a_container(tmp_path: Path) -> None:

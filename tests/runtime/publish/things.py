@@ -70,7 +70,8 @@ def image_layout(folder: Path, layers: Mapping[str, bytes], *, platforms: int = 
     kind = "application/vnd.oci.image."
     manifests, configs = [], []
     for number in range(platforms):
-        config = put(json.dumps({"architecture": f"arch{number}", "os": "linux"}).encode())
+        contents = {"type": "layers", "diff_ids": [sha256(data) for data in layers.values()]}
+        config = put(json.dumps({"architecture": f"arch{number}", "os": "linux", "rootfs": contents}).encode())
         configs.append(config)
         manifest = {
             "schemaVersion": 2,
