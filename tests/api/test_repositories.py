@@ -50,7 +50,6 @@ async def test_github_id_of_another_repository_is_409(tmp_path: Path) -> None:
         "ftp://github.com/acme/shop",
         "http://github.com/acme/shop",
         "file:///srv/shop",
-        "https://github.com/-acme",
         "ssh://-oProxyCommand=id/shop",
         "https://github.com",
         "https:///acme/shop",
