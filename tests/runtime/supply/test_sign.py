@@ -1,6 +1,7 @@
 """Signatures: what was signed verifies, and nothing else does; OpenSSL and skopeo say the same."""
 
 import base64
+import binascii
 import json
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from forge_runtime.oci.image import blob_of
@@ -44,6 +45,14 @@ def pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
+def content_of(text: str) -> bytes | None:
+    """The last letter has bits that base64 does not count: another text may be the same content."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+
+
 @given(st.text(max_size=40), st.binary(max_size=2000))
 def test_what_was_signed_comes_out_of_its_envelope(kind: str, payload: bytes) -> None:
     envelope = sign_envelope(kind, payload, SIGNER)
@@ -60,8 +69,7 @@ def test_no_byte_of_payload_type_or_signature_can_be_changed(data: st.DataObject
     place = data.draw(st.integers(0, len(text) - 1))
     letter = data.draw(st.sampled_from("ABCabc+/012").filter(lambda letter: letter != text[place]))
     changed = text[:place] + letter + text[place + 1 :]
-    if part != "payloadType" and base64.b64decode(text) == base64.b64decode(changed + "=" * (-len(changed) % 4)):
-        return  # bits of the last letter that base64 does not count
+    assume(part == "payloadType" or content_of(changed) != content_of(text))
     if part == "sig":
         document["signatures"][0]["sig"] = changed
     else:
