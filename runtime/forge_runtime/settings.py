@@ -8,6 +8,8 @@ from typing import Final, Literal, cast, get_args
 BUILDKIT_LEASES: Final = 4
 """Steps that one worker has on one build daemon at once: below the 20 that a daemon does at once for all of them."""
 
+GIT_CACHE_BYTES: Final = 20 * 1024**3
+
 RunnerSetting = Literal["auto", "earthly", "host"]
 
 
@@ -78,7 +80,8 @@ class WorkerSettings:
     `prewarm` are repositories to have before the first job wants them. `grace_s` is what running work gets when the
     worker is told to stop. `objects` names the object store (see `blob.open_blob`). `metrics` is where metrics and
     health are served, if anywhere; each worker of a machine needs an address of its own. `secrets_dir` holds the
-    secrets of the provider "file", `git_credentials_dir` a folder of credentials for each git host.
+    secrets of the provider "file", `git_credentials_dir` a folder of credentials for each git host. `git_backported`
+    says that an older git has the security fixes; `git_cache_bytes` is how large the cache may grow.
     """
 
     data_dir: Path
@@ -95,6 +98,8 @@ class WorkerSettings:
     metrics: Address | None = None
     secrets_dir: Path | None = None
     git_credentials_dir: Path | None = None
+    git_backported: bool = False
+    git_cache_bytes: int = GIT_CACHE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +140,7 @@ def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
 def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
     """From FORGE_DATA_DIR, _RUNNER, _ENGINE, _BUILDKIT_HOSTS, _BUILDKIT_LEASES, _BUILDKIT_TLS_CA, _BUILDKIT_TLS_CERT,
     _BUILDKIT_TLS_KEY, _DOCKER_CONFIG, _ALLOW_FILE_CLONE (1), _PREWARM, _GRACE_S, _OBJECTS, _METRICS_ADDRESS
-    (host:port), _SECRETS_DIR and _GIT_CREDENTIALS_DIR, all optional."""
+    (host:port), _SECRETS_DIR, _GIT_CREDENTIALS_DIR, _GIT_BACKPORTED (1) and _GIT_CACHE_BYTES, all optional."""
     data_dir = Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute()
     runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
     if runner not in get_args(RunnerSetting):
@@ -155,6 +160,8 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
         metrics=_address(environ, "FORGE_METRICS_ADDRESS"),
         secrets_dir=_path(environ, "FORGE_SECRETS_DIR"),
         git_credentials_dir=_path(environ, "FORGE_GIT_CREDENTIALS_DIR"),
+        git_backported=environ.get("FORGE_GIT_BACKPORTED", "") == "1",
+        git_cache_bytes=_count(environ, "FORGE_GIT_CACHE_BYTES", GIT_CACHE_BYTES, 1 << 60),
     )
 
 
@@ -195,10 +202,10 @@ def _address(environ: Mapping[str, str], name: str) -> Address | None:
     return Address(host.strip("[]"), int(port))
 
 
-def _count(environ: Mapping[str, str], name: str, default: int) -> int:
+def _count(environ: Mapping[str, str], name: str, default: int, largest: int = 1000) -> int:
     text = environ.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1000):
-        raise BadSettings(f"{name} is {text!r}: it must be a number from 1 to 1000")
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) <= largest):
+        raise BadSettings(f"{name} is {text[:40]!r}: it must be a number from 1 to {largest}")
     return int(text)
 
 

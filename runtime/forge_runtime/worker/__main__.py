@@ -22,7 +22,10 @@ from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.port import BusUnavailable, NotAllowed
 from forge_runtime.bus.provision import Misprovisioned, verify
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.cache import GitCache
+from forge_runtime.git.cache import CacheLimits, GitCache
+from forge_runtime.git.command import GitError
+from forge_runtime.git.upkeep import UpkeepLimits
+from forge_runtime.git.version import GitTooOld, check_git
 from forge_runtime.ledger import Ledger
 from forge_runtime.metrics import WorkerMetrics, exposition, new_registry
 from forge_runtime.otlp import exporting
@@ -68,7 +71,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = read_worker_settings(environ)
         with exporting("forge-worker", arguments.name, environ) as tracer:
             return asyncio.run(serve(arguments, bus, settings, tracer))
-    except (BadSettings, BadObjectStore, RunnerRefused, Misprovisioned, NotAllowed) as error:
+    except (BadSettings, BadObjectStore, GitError, RunnerRefused, Misprovisioned, NotAllowed) as error:
         _log.error("cannot start", extra={"why": str(error)})
         return 78
     except BusUnavailable as error:
@@ -98,11 +101,14 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
     await asyncio.to_thread(remove_folder, own / "scratch")
     registry = new_registry()
     metrics = WorkerMetrics(registry)
+    await _check_git(settings)
+    high_bytes = settings.git_cache_bytes
     cache = GitCache(
         settings.data_dir / "git",
         allow_file=settings.allow_file_clone,
         meter=metrics,
         credentials=git_credentials(settings),
+        limits=CacheLimits(upkeep=UpkeepLimits(high_bytes=high_bytes, low_bytes=high_bytes * 3 // 4)),
     )
     surroundings = RunnerSurroundings(
         engine=settings.engine,
@@ -158,6 +164,16 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         await worker.serve(stop)
     _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
     return 75 if closed else 0
+
+
+async def _check_git(settings: WorkerSettings) -> None:
+    """On one machine repositories are one's own: there an old git is worth a warning, and no more."""
+    try:
+        await check_git(backported=settings.git_backported)
+    except GitTooOld as error:
+        if settings.engine != "local":
+            raise
+        _log.warning("git is not safe for repositories of strangers", extra={"why": str(error)})
 
 
 if __name__ == "__main__":
