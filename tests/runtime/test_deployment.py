@@ -12,7 +12,16 @@ from tests.runtime.gitops.origin import install_hook, new_origin
 
 from forge_runtime.envelope import Envelope
 from forge_runtime.gitops.writer import GitOpsRepository, PointerWriter
-from forge_runtime.job import NO_APPROVAL, Approval, DeploymentData, Git, Job, JobState, ReleaseData, RequestedDeployment
+from forge_runtime.job import (
+    NO_APPROVAL,
+    Approval,
+    DeploymentData,
+    Git,
+    Job,
+    JobState,
+    ReleaseData,
+    RequestedDeployment,
+)
 from forge_runtime.worker.deployment import DeploymentHandler
 
 FEBRUARY = "01950d00-0000-7000-8000-000000000000"
@@ -65,7 +74,8 @@ async def test_deployment_is_a_pointer_in_the_repository(origin: Path, tmp_path:
         "approvedAt": "2026-03-01T10:00:00Z",
         "approvedBy": "user:bob",
     }
-    assert f"Forge-Job-Id: {wanted.job_id}\nForge-Run-Id: {wanted.run_id}" in git(origin, "log", "-1", "--format=%B", "main")
+    message = git(origin, "log", "-1", "--format=%B", "main")
+    assert f"Forge-Job-Id: {wanted.job_id}\nForge-Run-Id: {wanted.run_id}" in message
     assert f"{PATH}: written in commit" in attempts.log
 
 
