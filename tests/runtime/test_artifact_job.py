@@ -111,14 +111,18 @@ async def test_the_tracking_image_says_what_it_is_and_how_it_was_made(stage: Sta
 
 
 @pytest.mark.skipif(find_syft() is None, reason="syft is not installed")
-async def test_an_artifact_has_the_same_bill_of_materials_each_time(stage: Stage) -> None:
+async def test_an_archive_has_a_bill_of_what_is_in_it_the_same_each_time(stage: Stage) -> None:
     stage.syft = find_syft()
+    recipe = "echo 'left==1.2.3' > site/requirements.txt; echo 'p {}'"
+    stage.commit({"web/Earthfile": EARTHFILE.replace("echo 'p {}'", recipe)})
 
     data = await stage.made(stage.job("site", kind="archive", to=("hub",)))
 
     _, layers = await tracking_image(stage, data)
     assert data.sbom == Sbom(format="syft-json", digest=f"sha256:{hashlib.sha256(layers['sbom']).hexdigest()}")
-    assert json.loads(layers["sbom"])["source"]["name"] == "site"
+    bill = json.loads(layers["sbom"])
+    assert bill["source"]["name"] == "site"
+    assert [(each["name"], each["version"]) for each in bill["artifacts"]] == [("left", "1.2.3")]
     assert await stage.made(stage.job("site", kind="archive", to=("hub",), run=2)) == data
 
 

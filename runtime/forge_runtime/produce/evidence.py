@@ -8,6 +8,7 @@ A signature that cannot be made stops the artifact before anybody gets it.
 """
 
 import asyncio
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,10 @@ from forge_runtime.oci.tracking import (
     push_tracking,
     tracking_reference,
 )
-from forge_runtime.produce.product import Binary, Container, Product, outputs_of
+from forge_runtime.produce.archive import ArchiveRefused, unpack
+from forge_runtime.produce.product import Archive, Binary, Container, Product, outputs_of
 from forge_runtime.runner.port import LineSink
+from forge_runtime.runner.thread import in_thread
 from forge_runtime.supply.provenance import (
     PREDICATE_TYPE,
     STATEMENT_MEDIA_TYPE,
@@ -82,8 +85,9 @@ class Evidence:
         """The documents about it. `folder` is for what is written on the way. Raises SigningFailed."""
         documents = []
         try:
-            bill = await scan(_scanned(made), self.bill, folder, syft=self.syft)
-        except NoBill as warning:
+            scanned = await in_thread(lambda stop: _scanned(made, folder / "contents", stop))
+            bill = await scan(scanned, self.bill, folder / "scan", syft=self.syft)
+        except (NoBill, ArchiveRefused) as warning:
             await say(f"warning: no bill of materials: {warning}")
         else:
             documents.append(Document(kind="sbom", media_type=bill.media_type, data=bill.data))
@@ -181,11 +185,20 @@ def _metadata(made: Made, locations: tuple[PublishedLocation, ...]) -> dict[str,
     }
 
 
-def _scanned(made: Made) -> Scanned:
+def _scanned(made: Made, contents: Path, stop: threading.Event) -> Scanned:
+    """What syft looks at: of an archive its files, since syft knows few archives by what they are called."""
     product = made.product
-    kind: Kind = "oci-dir" if isinstance(product, Container) else "file"
-    name = product.executable if isinstance(product, Binary) else made.build.artifact
-    return Scanned(kind=kind, path=product.path, name=name, version=made.build.commit_sha)
+    kind: Kind = "file"
+    path, name = product.path, made.build.artifact
+    match product:
+        case Container():
+            kind = "oci-dir"
+        case Binary():
+            name = product.executable
+        case Archive():
+            unpack(product.path, contents, stop)
+            kind, path = "dir", contents
+    return Scanned(kind=kind, path=path, name=name, version=made.build.commit_sha)
 
 
 def _sbom(tracked: Tracked) -> Sbom | None:
