@@ -18,6 +18,7 @@ from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.provision import provision
 from forge_runtime.dead_letter import Cause, Reason
+from forge_runtime.envelope import ended_event
 from forge_runtime.event import Event, EventKind
 from forge_runtime.job import Job, JobRecord, JobResult, JobState, ResultReference, encode, utc_text
 from forge_runtime.lease import Holder
@@ -47,7 +48,7 @@ class Run:
             await self.write(job, lambda record, now: lease.claim(record, HOLDER, now))
             await self.write(job, lambda record, _: lease.complete(record, HOLDER, _succeeded(record.job)))
             record = await self.record(job)
-            await self.ledger.publish_end(record)
+            await self.ledger.publish(ended_event(record, time.time()))
         at = utc_text(time.time())
         await self.ledger.publish(Event(kind=EventKind.FINISH, run_id=run.run_id, status="succeeded", at=at))
 
@@ -100,7 +101,7 @@ async def leave_a_message(run: Run) -> None:
 
 async def tell_another_end(run: Run) -> None:
     record = await run.record(run.jobs[0])
-    await run.ledger.publish_end(msgspec.structs.replace(record, state=JobState.FAILED))
+    await run.ledger.publish(ended_event(msgspec.structs.replace(record, state=JobState.FAILED), time.time()))
 
 
 async def damage_a_result(run: Run) -> None:

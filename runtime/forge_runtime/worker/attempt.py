@@ -77,7 +77,6 @@ class Attempt:
     def __init__(self, bench: Bench, queue: WorkQueue, delivery: Delivery) -> None:
         self._bench = bench
         self._ledger = bench.ledger
-        self._once = dataclasses.replace(bench.ledger, patience_s=0.0)
         self._queue = queue
         self._delivery = delivery
         self._component = f"worker.{queue.pool}"
@@ -210,7 +209,8 @@ class Attempt:
         with suppress(BusUnavailable):  # the lease is what counts; a message that comes early finds the job held
             await self._delivery.progress()
         # Without the ledger's patience: its growing pauses could sleep through the end of the lease.
-        return await self._amend(self._once, lambda standing, now: lease.renew(standing, self._holder, now))
+        once = dataclasses.replace(self._ledger, patience_s=0.0)
+        return await self._amend(once, lambda standing, now: lease.renew(standing, self._holder, now))
 
     async def _amend(self, ledger: Ledger, decide: Decision) -> Standing | Refused:
         decided = await ledger.amend(self._known, decide)
