@@ -55,7 +55,9 @@ async def test_reading_events_makes_a_deleted_consumer_anew(open_bus: OpenBus) -
         reading.cancel()
 
 
-async def test_hints_arrive_again_after_the_server_was_killed_and_what_was_missed_is_told(nats_server: NatsServer, open_bus: OpenBus) -> None:
+async def test_hints_arrive_again_after_the_server_was_killed_and_what_was_missed_is_told(
+    nats_server: NatsServer, open_bus: OpenBus
+) -> None:
     async with open_bus() as bus, bus.runs.changes(CANCEL_KEYS) as hints:
         await restart(nats_server, bus)
         await bus.runs.create(cancel_key("run-1"), b"")
