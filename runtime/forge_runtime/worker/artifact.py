@@ -44,7 +44,14 @@ from forge_runtime.produce.product import ProducerFailed, Product, outputs_of
 from forge_runtime.produce.staging import Staging
 from forge_runtime.publish.credential import Credential, CredentialUnusable
 from forge_runtime.publish.port import Publication, PublishAway, Published, Publisher, PublishRefused
-from forge_runtime.release_client import INTERNAL, ReleaseApiAway, ReleaseClient, ReleasedArtifact, ReleaseRefused
+from forge_runtime.release_client import (
+    INTERNAL,
+    POLICY,
+    ReleaseApiAway,
+    ReleaseClient,
+    ReleasedArtifact,
+    ReleaseRefused,
+)
 from forge_runtime.runner.port import StepRunner
 from forge_runtime.secret.port import SecretRefused, SecretStoreAway
 from forge_runtime.secret.resolve import PUBLISHER_SCOPE, Secrets
@@ -62,6 +69,9 @@ PRODUCER_S_MAX: Final = 1800.0
 TAIL_LINES: Final = 20
 """Of the log, in the record of a target that failed."""
 
+
+_CLASSES: Final = {POLICY: "policy", INTERNAL: "internal"}
+"""Of what the API refuses; all else is somebody's to configure."""
 
 _log = logging.getLogger(__name__)
 
@@ -112,7 +122,7 @@ class ArtifactHandler:
         except RegistryAway as error:
             return await making.failed("PUSH_FAILED", "infra", error)
         except ReleaseRefused as error:
-            return await making.failed(error.code, "internal" if error.code == INTERNAL else "config", error)
+            return await making.failed(error.code, _CLASSES.get(error.code, "config"), error)
         except ReleaseApiAway as error:
             return await making.failed("INTERNAL", "infra", error)
         return Outcome(status=JobState.SUCCEEDED, data=data)

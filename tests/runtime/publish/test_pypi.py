@@ -153,6 +153,15 @@ async def test_a_directory_of_distributions_is_published_whole(
     assert (first.unchanged, second.unchanged) == (False, True)
 
 
+async def test_an_index_may_be_named_by_the_address_of_its_list(
+    http: Http, url: str, index: JsonIndex, tmp_path: Path
+) -> None:
+    published = await publish(http, f"{url}simple", wheel_archive(wheel(tmp_path / "dist")), tmp_path, None)
+
+    assert published.metadata["index_url"] == f"{url}simple/"
+    assert len(index.files) == 1
+
+
 async def test_an_answer_that_gets_lost_is_no_conflict(http: Http, url: str, index: JsonIndex, tmp_path: Path) -> None:
     index.lost_answers = 1
 
