@@ -117,7 +117,9 @@ def test_a_push_is_released_and_deployed_and_tells_no_secret(platform: Platform,
         _nobody_knows(token.read_text().strip(), platform, done.stdout, but=kept)
 
 
-def test_the_next_push_is_the_next_release_and_takes_its_place(platform: Platform, repository: Path) -> None:
+def test_the_next_push_takes_the_place_of_the_first_which_is_deployed_elsewhere_by_hand(
+    platform: Platform, repository: Path
+) -> None:
     first = platform.forge("run", str(repository), "--trigger", "push")
     before = _pointer(platform)
     (repository / "web" / "README").write_text("one more commit")
@@ -136,6 +138,20 @@ def test_the_next_push_is_the_next_release_and_takes_its_place(platform: Platfor
     assert before["spec"]["digest"] == releases[1]["oci_digest"]
     assert _pointer(platform)["spec"]["digest"] == releases[2]["oci_digest"]
     assert _git(platform.home.gitops, "rev-list", "--count", "main").strip() == "2"
+
+    listed = platform.forge("releases", "local/shop/web")
+    by_hand = platform.forge("deploy", "local/shop/web/1", "staging")
+    again = platform.forge("deploy", "local/shop/web/1", "staging")
+
+    assert "main-2" in listed.stdout
+    assert (by_hand.returncode, again.returncode) == (0, 0), by_hand.stdout + by_hand.stderr + again.stderr
+    assert _pointer(platform, "staging")["spec"]["digest"] == releases[1]["oci_digest"]
+    assert _git(platform.home.gitops, "rev-list", "--count", "main").strip() == "3"
+
+    refused = platform.forge("deploy", "local/shop/web/1", "production")
+
+    assert refused.returncode == 1
+    assert "production does not take this release" in refused.stderr
 
 
 @dataclass(frozen=True)
@@ -176,8 +192,9 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return b"" if file is None else file.read()
 
 
-def _pointer(platform: Platform) -> Any:
-    return yaml.safe_load(_git(platform.home.gitops, "show", "main:environments/dev/local/shop/web/release.yaml"))
+def _pointer(platform: Platform, environment: str = "dev") -> Any:
+    path = f"environments/{environment}/local/shop/web/release.yaml"
+    return yaml.safe_load(_git(platform.home.gitops, "show", f"main:{path}"))
 
 
 def _git(directory: Path, *arguments: str) -> str:

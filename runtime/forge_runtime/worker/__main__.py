@@ -136,7 +136,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
             url = await cleanup.enter_async_context(probes(settings.metrics, vitals, partial(exposition, registry)))
             _log.info("metrics and health", extra={"url": url, "worker": arguments.name})
         await cleanup.enter_async_context(runner.serving())
-        tools = Tools(cache=cache, runner=runner, blob=blob, own=own)
+        tools = Tools(cache=cache, runner=runner, blob=blob, own=own, meter=metrics)
         handlers = await cleanup.enter_async_context(handlers_of(arguments.pools, tools, settings, os.environ))
         maintaining = asyncio.create_task(cache.maintain(stop, settings.prewarm))
         cleanup.push_async_callback(end_tasks, maintaining)

@@ -6,7 +6,7 @@ Tools are opened together and closed together. What a pool does not need is neit
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from forge_runtime.git.credentials import DirectoryCredentials
 from forge_runtime.gitops.writer import GitOpsMisconfigured, GitOpsRepository, PointerWriter
 from forge_runtime.http import Http
 from forge_runtime.job import JobType
+from forge_runtime.meter import Meter, Unmetered
 from forge_runtime.oci.credentials import DockerConfig, GivenCredentials
 from forge_runtime.oci.mirrors import BadMirrors, parse_mirrors
 from forge_runtime.oci.registry import RegistryClient
@@ -58,6 +59,7 @@ class Tools:
     runner: StepRunner
     blob: Blob
     own: Path
+    meter: Meter = field(default_factory=Unmetered)
 
 
 @asynccontextmanager
@@ -128,6 +130,7 @@ class _Release:
                 tools.own / "gitops",
                 allow_file=self._worker.allow_file_clone,
                 credentials=git_credentials(self._worker),
+                meter=tools.meter,
             )
         except GitOpsMisconfigured as error:
             raise BadSettings(f"FORGE_GITOPS_URL, FORGE_GITOPS_BRANCH: {error}") from None
