@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from forge_runtime.http import Http
+from forge_runtime.oci.exchange import RegistryRefused
 from forge_runtime.oci.image import Artifact, Blob, Descriptor, file_blob
 from forge_runtime.oci.reference import Reference, repository_of
 from forge_runtime.oci.registry import RegistryClient
@@ -46,6 +47,7 @@ class DockerPublisher:
     async def publish(self, publication: Publication) -> Published:
         product = publication.product
         host, namespace = publication.settings["registry"], publication.settings["namespace"]
+        notes: tuple[str, ...] = ()
         async with registry_of(self.http, self.stand_ins, publication, host) as client:
             references = _references(publication, host, namespace)
             if isinstance(product, Container):
@@ -53,7 +55,7 @@ class DockerPublisher:
                 unchanged = await _all_there(client, references, digest)
                 if not unchanged:
                     await _push_image(client, references, product)
-                await attach(client, references[0].at(digest), publication.documents, publication.signer)
+                notes = await _attach(client, references[0].at(digest), publication)
             else:
                 artifact = await asyncio.to_thread(_artifact, product)
                 digest = artifact.descriptor().digest
@@ -68,7 +70,16 @@ class DockerPublisher:
             "tag": first.tag,
             "digest": digest,
         }
-        return Published(uri=str(first), metadata=metadata, unchanged=unchanged)
+        return Published(uri=str(first), metadata=metadata, unchanged=unchanged, notes=notes)
+
+
+async def _attach(client: RegistryClient, image: Reference, publication: Publication) -> tuple[str, ...]:
+    """What to tell if the registry has no room for documents: they lie in the tracking image as well."""
+    try:
+        await attach(client, image, publication.documents, publication.signer)
+    except RegistryRefused as error:
+        return (f"warning: no documents beside the image: {error}",)
+    return ()
 
 
 def _artifact(product: Binary | Archive) -> Artifact:

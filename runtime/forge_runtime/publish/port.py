@@ -58,12 +58,13 @@ class Publication:
 class Published:
     """Where it is now. `metadata` is what deployment resources may name (`<artifact>.publishers.<name>.<field>`).
 
-    `unchanged`: it was there already.
+    `unchanged`: it was there already. `notes` are for the log.
     """
 
     uri: str
     metadata: Mapping[str, Any]
     unchanged: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Publisher(Protocol):

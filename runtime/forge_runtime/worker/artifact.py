@@ -328,6 +328,8 @@ class _Making:
         mask = self.context.log.mask
         uri = mask.text(published.uri)
         await self.context.log.write(f"{name}: {uri}{' (was there already)' if published.unchanged else ''}")
+        for note in published.notes:
+            await self.context.log.write(f"{name}: {note}")
         metadata = {field: _masked(value, mask) for field, value in published.metadata.items()}
         return PublishedLocation(publisher=name, status=PUBLISHED, uri=uri, metadata=metadata)
 

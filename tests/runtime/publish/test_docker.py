@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.registry_server import serving
 from tests.runtime.produce.hostile import tar_of
 from tests.runtime.publish.registries import own_registry
 from tests.runtime.publish.things import SECRET, archive_of, binary_of, image_layout, publication_of
 
+from forge_api.registry.app import create_registry
+from forge_api.registry.faults import Answers, Fault
 from forge_runtime.http import Http
 from forge_runtime.oci.credentials import Credential as Shown
 from forge_runtime.oci.credentials import GivenCredentials
@@ -132,6 +135,18 @@ async def test_bill_provenance_and_signature_lie_beside_an_image_once(
     assert len(blobs) == 2
     verify_image(pinned, blobs[0], ours.verifier)
     verify_image(pinned, blobs[1], another.verifier)
+
+
+async def test_a_registry_without_room_for_documents_gets_the_image_alone(http: Http, tmp_path: Path) -> None:
+    image = image_layout(tmp_path / "image", LAYERS)
+    documents = (Document(kind="sbom", media_type="application/vnd.syft+json", data=b"{}"),)
+    fault = Fault(what=Answers(status=415), method="PUT", path="/manifests/sha256", times=100)
+    with serving(create_registry(tmp_path / "registry", faults=[fault])) as registry:
+        published = await publish(http, registry, image, tmp_path, documents=documents)
+
+    assert published.metadata["digest"] == image.digest
+    (note,) = published.notes
+    assert "no documents beside the image" in note
 
 
 async def test_the_publishers_own_login_is_shown(http: Http, tmp_path: Path) -> None:
