@@ -110,6 +110,8 @@ class ReleaseSettings:
     is where tracking and release images go, "host:port" or "host/prefix"; `registry_credentials` a config.json as
     Docker's tools know it; `registry_mirrors` the text that says which registry another one answers for. `signing_key`
     is a PEM file; without it nothing is signed. `gitops_url` and `gitops_branch` are where pointers are committed.
+    `github_api` is an Enterprise Server's; `docs_s3_endpoint` where buckets of docs are, if not at AWS, and
+    `docs_buckets` those that this worker's own role may be used for.
     """
 
     api_url: str
@@ -120,11 +122,14 @@ class ReleaseSettings:
     signing_key: Path | None = None
     gitops_url: str
     gitops_branch: str = "main"
+    github_api: str | None = None
+    docs_s3_endpoint: str | None = None
+    docs_buckets: frozenset[str] = frozenset()
 
 
 def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
     """From FORGE_API_URL, _API_TOKEN_FILE, _REGISTRY and _GITOPS_URL, and, optional, _REGISTRY_CREDENTIALS,
-    _REGISTRY_MIRRORS, _SIGNING_KEY and _GITOPS_BRANCH."""
+    _REGISTRY_MIRRORS, _SIGNING_KEY, _GITOPS_BRANCH, _GITHUB_API, _DOCS_S3_ENDPOINT and _DOCS_BUCKETS."""
     return ReleaseSettings(
         api_url=_required(environ, "FORGE_API_URL", "where releases are registered, for example https://forge.example"),
         api_token=Path(_required(environ, "FORGE_API_TOKEN_FILE", "a file with the worker's token for the API")),
@@ -134,6 +139,9 @@ def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
         signing_key=_path(environ, "FORGE_SIGNING_KEY"),
         gitops_url=_required(environ, "FORGE_GITOPS_URL", "the repository of release pointers"),
         gitops_branch=environ.get("FORGE_GITOPS_BRANCH", "").strip() or "main",
+        github_api=environ.get("FORGE_GITHUB_API", "").strip() or None,
+        docs_s3_endpoint=environ.get("FORGE_DOCS_S3_ENDPOINT", "").strip() or None,
+        docs_buckets=frozenset(environ.get("FORGE_DOCS_BUCKETS", "").split()),
     )
 
 

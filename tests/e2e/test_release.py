@@ -21,6 +21,8 @@ from forge_runtime.oci.credentials import DockerConfig
 from forge_runtime.oci.image import Manifest
 from forge_runtime.oci.reference import parse_reference
 from forge_runtime.oci.registry import RegistryClient
+from forge_runtime.supply.provenance import STATEMENT_MEDIA_TYPE
+from forge_runtime.supply.sign import ENVELOPE_MEDIA_TYPE
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -105,7 +107,7 @@ def test_a_push_is_released_and_deployed_and_tells_no_secret(platform: Platform,
     assert images.aliases == {"1": release["oci_digest"], "main-1": release["oci_digest"]}
     assert len(images.release.layers) == 1
     assert b"registry.shop.example/files" in images.resources
-    assert {layer.media_type for layer in images.tracking.layers} >= {"application/vnd.in-toto+json"}
+    assert {layer.media_type for layer in images.tracking.layers} >= {STATEMENT_MEDIA_TYPE, ENVELOPE_MEDIA_TYPE}
 
     _nobody_knows(PLANTED, platform, done.stdout + done.stderr)
     home = platform.home

@@ -4,6 +4,7 @@ api.token               random, mode 0600: whoever can read it is the operator
 credentials/<user>      likewise, of each user of NATS: what he may do there is in forge_runtime/bus/permission.py
 tokens/worker-release   likewise, of the workers: they register releases, and ask for automatic deployments
 registry.token          likewise, of the registry; registry.json is the same as Docker's tools read it
+signing.key             likewise, what releases are signed with; signing.pub is for whoever verifies them
 endpoint.json           where API, NATS and the registry listen; there while the platform runs
 ports.json              the ports of last time, so that a restart keeps its addresses
 forge.db  nats/  objects/  engine/  cache/  work/  logs/
@@ -77,6 +78,10 @@ class Home:
         return self.directory / "registry.token"
 
     @property
+    def signing_key(self) -> Path:
+        return self.directory / "signing.key"
+
+    @property
     def gitops(self) -> Path:
         return self.directory / "gitops.git"
 
@@ -106,9 +111,18 @@ class Home:
         for token in (self.api_token, self.worker_token, self.registry_token):
             if not token.exists():
                 write_private(token, secrets.token_urlsafe(32) + "\n")
+        if not self.signing_key.exists():
+            self._make_signing_key()
         if not self.gitops.exists():
             command = ["git", "init", "--quiet", "--bare", "--initial-branch", GITOPS_BRANCH, str(self.gitops)]
             subprocess.run(command, env=git_environment(), check=True, timeout=GIT_TIMEOUT_S)
+
+    def _make_signing_key(self) -> None:
+        from forge_runtime.supply.sign import KeySigner, new_key_pem  # here: 60 ms, and only the first start needs it
+
+        pem = new_key_pem()
+        (self.directory / "signing.pub").write_bytes(KeySigner.of_pem(pem).verifier.pem())
+        write_private(self.signing_key, pem.decode())
 
     def registry_credentials(self, registry: str) -> Path:
         """A file as Docker's tools know it, for whoever asks `registry` (host and port)."""

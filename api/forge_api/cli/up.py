@@ -194,6 +194,7 @@ class _Platform:
             "FORGE_REGISTRY": registry,
             "FORGE_REGISTRY_CREDENTIALS": str(home.registry_credentials(registry)),
             "FORGE_REGISTRY_MIRRORS": f"*={self._endpoint.registry}",
+            "FORGE_SIGNING_KEY": str(home.signing_key),
             "FORGE_GITOPS_URL": home.gitops.as_uri(),
             "FORGE_GITOPS_BRANCH": GITOPS_BRANCH,
         }

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
@@ -110,6 +112,11 @@ class KeySigner:
 
     def sign(self, data: bytes) -> bytes:
         return self._key.sign(data, _ECDSA)
+
+
+def new_key_pem() -> bytes:
+    """A new private key, as PKCS 8 without a password: for a file that only its owner may read."""
+    return ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _checked(key: Any, kind: type[Any], what: str) -> Any:

@@ -23,6 +23,7 @@ from forge_runtime.oci.mirrors import BadMirrors, parse_mirrors
 from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.produce.evidence import Evidence
 from forge_runtime.publish.choose import PublisherPlaces, publishers
+from forge_runtime.publish.github import API_URL as GITHUB_API
 from forge_runtime.publish.registry import StandIns
 from forge_runtime.release_client import HttpReleaseClient
 from forge_runtime.render.image import ReleaseImages
@@ -105,11 +106,14 @@ class _Release:
         release = self._release
         client = RegistryClient(http, self._registry_credentials, mirrors=self._mirrors)
         releases = HttpReleaseClient(http=http, url=release.api_url, token_file=release.api_token)
+        places = PublisherPlaces(
+            github_api=release.github_api or GITHUB_API,
+            s3_endpoint=release.docs_s3_endpoint,
+            docs_buckets=release.docs_buckets,
+            stand_ins=StandIns(mirrors=self._mirrors, credentials=self._registry_credentials),
+        )
         outlets = Outlets(
-            publishers=publishers(
-                http,
-                PublisherPlaces(stand_ins=StandIns(mirrors=self._mirrors, credentials=self._registry_credentials)),
-            ),
+            publishers=publishers(http, places),
             secrets=secrets,
             blob=tools.blob,
             builder=release.api_url,
