@@ -1,11 +1,11 @@
 """The alternatives of a disjunction: which of them fit, which say the same, and which are defaults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from forgec.diagnostic import Diagnostic
+from forgec.diagnostic import Code, Diagnostic
 from forgec.syntax import ast, problem
 from forgec.syntax.budget import Budget
 from forgec.syntax.value import Kind
@@ -23,6 +23,7 @@ class Alternatives:
         self._expand = expand
         self._undecided = undecided
         self._budget = budget
+        self._doubted: list[Diagnostic] = []  # failures that something without a value may be the reason of
 
     def choose(self, vertex: Vertex) -> None:
         """Try the first disjunction's alternatives on copies of the vertex; each copy goes on with the others.
@@ -32,6 +33,7 @@ class Alternatives:
         first = vertex.disjunctions[0]
         assert isinstance(first.expr, ast.Disjunction)
         failures: list[Diagnostic] = []
+        copies: list[Vertex] = []
         unfinished: Vertex | None = None
         doubtful: Vertex | None = None
         tried: list[Tried] = []
@@ -52,6 +54,7 @@ class Alternatives:
             fitting = [] if failed or lacking else copy.alternatives or [(copy, True)]
             tried.append((term, len(vertex.choices) in copy.marked, fitting))
             found += len(fitting)
+            copies.append(copy)
             if failed:
                 failures.append(failed)
                 if copy.endless and _is_part_of_endless(copy, first.expr):
@@ -69,13 +72,29 @@ class Alternatives:
         is_alone = vertex.original is None and len(vertex.disjunctions) == 1
         if not vertex.alternatives and unfinished is not None and (is_alone or not failures):
             vertex.unknown, vertex.unreported = unfinished.unknown, unfinished.unreported
+            if vertex.unknown is not None and unfinished.original is vertex:
+                vertex.unknown = problem.beside_alternatives(vertex, vertex.unknown)
         elif not vertex.alternatives:
             texts = [term.value.span.text for term in first.expr.terms]
-            unknown = None if doubtful is None else doubtful.unknown
-            vertex.problems.append(problem.no_alternative(vertex, first, texts, failures, unknown))
+            doubt = doubtful.unknown if doubtful is not None else self._doubt(failures, copies)
+            failed = problem.no_alternative(vertex, first, texts, failures, doubt)
+            vertex.problems.append(failed)
+            self._doubted += [] if doubt is None else [failed]
         elif not vertex.is_ambiguous:
             best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
             vertex.adopt(best)
+
+    def _doubt(self, failures: Sequence[Diagnostic], copies: Sequence[Vertex]) -> Diagnostic | None:
+        """Why alternatives that all failed might not have, if what has no value had one."""
+        for each in failures:
+            if each.code is Code.UNRESOLVED or each in self._doubted:
+                return each
+        known = len(self._undecided)
+        for copy in copies:
+            for child in (*copy.fields.values(), *copy.hidden.values()):
+                self._expand(child)
+        del self._undecided[known:]
+        return next((found.unknown for copy in copies if (found := _unfinished(copy))), None)
 
     def _keep(self, vertex: Vertex, tried: list[Tried]) -> None:
         """The alternatives that fit, and which of them are defaults.

@@ -1,9 +1,14 @@
 """What the text of a struct tells of its fields before anything is evaluated."""
 
 from collections.abc import Iterator, Set
+from typing import Final
 
+from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.vertex import Vertex
+
+_CALCULATED: Final = (ast.Operation, ast.Prefix, ast.Interpolation, ast.Conjunction, ast.Disjunction, ast.Call)
+"""What an item of a list may be that is no mere reference."""
 
 
 def field_names(expr: ast.Expr) -> Iterator[str]:
@@ -35,6 +40,15 @@ def is_open(body: ast.Expr) -> bool:
     return False
 
 
+def is_mixed(expr: ast.Expr) -> bool:
+    """Whether a struct has fields of its own beside what it embeds."""
+    declarations = expr.declarations if isinstance(expr, ast.StructLiteral) else ()
+    embeds = any(
+        isinstance(each, ast.Embedding) and not isinstance(each.value, ast.StructLiteral) for each in declarations
+    )
+    return embeds and any(isinstance(each, ast.Field | ast.Computed) for each in declarations)
+
+
 def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Iterator[tuple[Vertex, ast.Label]]:
     """The fields of a body that are not there because the body is not wanted, which is because they are not there."""
     for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
@@ -47,3 +61,79 @@ def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Itera
                     yield from looked_up_in_vain(child, value, child.absent.keys())
             case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
                 yield from looked_up_in_vain(vertex, inner, absent)
+
+
+def early_names(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
+    """What may be asked for before a struct's fields are known, by what says which ones there are.
+
+    That is what a loop around a loop calculates of the items that it goes through, for names that it computes; and
+    what the alternatives of an embedded `or` refer to.
+    """
+    for declaration in literal.declarations:
+        match declaration:
+            case ast.Comprehension():
+                yield from _of_outer_loops(declaration)
+            case ast.Embedding(value=value) if not isinstance(value, ast.StructLiteral):
+                for call in (each for each in _everything(value) if isinstance(each, ast.Call)):
+                    if isinstance(call.function, ast.Reference) and call.function.name == "or":
+                        yield from _references(call)
+
+
+def _of_outer_loops(comprehension: ast.Comprehension) -> Iterator[tuple[str, Span]]:
+    loops = [each.source for each in comprehension.clauses if isinstance(each, ast.For)]
+    pending: list[ast.Expr] = [comprehension.body]
+    has_names = False
+    inner = 0
+    while pending:
+        body = pending.pop()
+        for each in body.declarations if isinstance(body, ast.StructLiteral) else ():
+            match each:
+                case ast.Computed():
+                    has_names = True
+                case ast.Embedding(value=value):
+                    pending.append(value)
+                case ast.Comprehension(clauses=clauses, body=value):
+                    inner += sum(isinstance(clause, ast.For) for clause in clauses)
+                    pending.append(value)
+    for source in loops[: None if inner else -1] if has_names else ():
+        if isinstance(source, ast.ListLiteral | ast.StructLiteral):
+            for part in _everything(source):
+                if isinstance(part, _CALCULATED):
+                    yield from _references(part)
+
+
+def _references(expr: ast.Expr) -> Iterator[tuple[str, Span]]:
+    """The names that values are taken from; a definition as a whole asks for none."""
+    for part in _everything(expr):
+        match part:
+            case ast.Selector(base=ast.Reference(name=name, span=span)):
+                yield name, span
+            case ast.Reference(name=name, span=span) if not name.startswith("#"):
+                yield name, span
+
+
+def _everything(expr: ast.Expr) -> Iterator[ast.Expr]:
+    """An expression and all that is in it, also in structs and comprehensions."""
+    pending: list[ast.Expr | ast.Declaration | ast.Clause] = [expr]
+    while pending:
+        match pending.pop():
+            case ast.StructLiteral(declarations=declarations):
+                pending += declarations
+            case ast.Comprehension(clauses=clauses, body=inner):
+                pending += [*clauses, inner]
+            case ast.Pattern(pattern=name, value=inner) | ast.Computed(name=name, value=inner):
+                pending += [name, inner]
+            case (
+                ast.Field(value=inner)
+                | ast.Embedding(value=inner)
+                | ast.Named(value=inner)
+                | ast.Let(value=inner)
+                | ast.For(source=inner)
+                | ast.If(condition=inner)
+            ):
+                pending.append(inner)
+            case ast.Opening() | ast.Attribute():
+                pass
+            case part:
+                yield part
+                pending += ast.parts(part)

@@ -17,6 +17,7 @@ from forgec.source import Span
 from forgec.syntax import ast, number
 from forgec.syntax.operators import combine
 from forgec.syntax.problem import Unknown, unknown_function, wrong, wrong_value
+from forgec.syntax.selection import cut, is_no_list, written
 from forgec.syntax.standard.function import Function, Item, Order, Parameter
 from forgec.syntax.standard.packages import PACKAGES
 from forgec.syntax.value import PREDECLARED, Basic, Check, Kind, TooLarge, show
@@ -87,9 +88,17 @@ class Calls:
             raise wrong(Code.WRONG_TYPE, f"{shown} is a function; it is called as {shown}(...)", selector.span)
         return self._check(shown, function, (), scope)
 
-    def listing(self, items: Sequence[Vertex], span: Span, scope: Scope) -> Vertex:
-        """A list of what is there already."""
-        return self._made([self._item(item) for item in items], span, scope)
+    def cut(self, expr: ast.Slice, scope: Scope) -> Vertex:
+        """`list[1:3]`: a list of what is there already; or Unknown."""
+        expressions = self._expressions
+        target = expressions.base(expr.base, scope)
+        if not is_no_list(target):
+            target = expressions.whole(expr.base, scope)
+        if not target.is_list:
+            raise wrong(Code.WRONG_TYPE, f"{written(expr.base)} is {target.basic}; only lists are cut", expr.span)
+        low = 0 if expr.low is None else expressions.scalar(expr.low, scope)
+        high = len(target.items) if expr.high is None else expressions.scalar(expr.high, scope)
+        return self._made([self._item(item) for item in cut(target, low, high, expr.span)], expr.span, scope)
 
     def _function(self, expr: ast.Expr, scope: Scope) -> tuple[str, Function]:
         match expr:

@@ -2,43 +2,74 @@
 
 from collections.abc import Iterator, Sequence
 
+from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem
 from forgec.syntax.vertex import Closing, Conjunct, State, Vertex
 
 
-def check_closed(vertex: Vertex) -> None:
-    """Refuse the fields that something which closes the vertex does not declare."""
+def check_closed(vertex: Vertex, undecided: list[Diagnostic]) -> None:
+    """Refuse the fields that something which closes the vertex does not declare.
+
+    What is beside it with `...` opens it to others, but not to those in the same part: `{#D & {x: 1}, ...}`.
+    """
     refused: set[str] = set()
     closings = {closing for each in vertex.structs for closing in each.closings}
     for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
         closed = [each for each in vertex.structs if closing in each.closings]
         parts = closing.parts.union(*(each.parts for each in closed))
-        literals = [each.expr for each in (*closed, *(each for each in vertex.structs if each.beside & parts))]
-        declarations = [
-            declaration
-            for literal in literals
-            if isinstance(literal, ast.StructLiteral)
-            for declaration in literal.declarations
-        ]
-        if any(isinstance(each, ast.Opening) for each in declarations):
+        beside = [each for each in vertex.structs if each.beside & parts]
+        if any(_is_open(each) for each in closed):
             continue
-        _check_beside(vertex, closing, closed)
+        inside = [each for each in vertex.structs if closing not in each.closings and each.parts & closing.parts]
+        found = _not_told_apart(vertex, closing, closed, inside)
+        vertex.problems += found
+        undecided += found
+        literals = [each.expr for each in (*closed, *beside)]
         allowed = {name for literal in literals for covered, name in vertex.matched if covered is literal}
-        allowed |= {each.label.name for each in declarations if isinstance(each, ast.Field) and each.label.is_exported}
+        allowed |= _declared(vertex, (*closed, *beside))
+        judged = set(vertex.fields)
+        if any(_is_open(each) for each in beside):
+            outside = [each for each in vertex.structs if each not in closed and each not in inside]
+            judged &= _declared(vertex, inside)
+            judged -= _declared(vertex, outside)
         for name, child in vertex.fields.items():
-            if child.presence is not ast.Presence.OPTIONAL and name not in allowed and name not in refused:
+            is_given = name in judged and child.presence is not ast.Presence.OPTIONAL
+            if is_given and name not in allowed and name not in refused:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
 
 
-def _check_beside(vertex: Vertex, closing: Closing, closed: Sequence[Conjunct]) -> None:
-    """Refuse `c: {}, #E & {c: a: 1}` where #E has no c: what there may be in c is for `c: {}` alone to say."""
+def _not_told_apart(
+    vertex: Vertex, closing: Closing, closed: Sequence[Conjunct], inside: Sequence[Conjunct]
+) -> list[Diagnostic]:
+    """`c: {}, #E & {c: a: 1}` where #E has no c: what there may be in c is for `c: {}` alone to say."""
     declared = {each.label.name for conjunct in closed for each in _fields(conjunct)}
-    for conjunct in vertex.structs:
-        if closing not in conjunct.closings and conjunct.parts & closing.parts:
-            for each in _fields(conjunct):
-                if each.label.name not in declared and not isinstance(each.value, ast.Literal):
-                    vertex.problems.append(problem.not_told_apart(vertex, each.label, closing))
+    return [
+        problem.not_told_apart(vertex, each.label, closing)
+        for conjunct in inside
+        for each in _fields(conjunct)
+        if each.label.name not in declared and not isinstance(each.value, ast.Literal)
+        if vertex.fields[each.label.name].presence is not ast.Presence.OPTIONAL
+    ]
+
+
+def _is_open(conjunct: Conjunct) -> bool:
+    return any(
+        isinstance(each, ast.Opening)
+        for each in (conjunct.expr.declarations if isinstance(conjunct.expr, ast.StructLiteral) else ())
+    )
+
+
+def _declared(vertex: Vertex, conjuncts: Sequence[Conjunct]) -> set[str]:
+    """The fields that are written out in them, or whose names they compute."""
+    names = {each.label.name for conjunct in conjuncts for each in _fields(conjunct)}
+    computing = {
+        conjunct.expr
+        for conjunct in conjuncts
+        if isinstance(conjunct.expr, ast.StructLiteral)
+        and any(isinstance(each, ast.Computed) for each in conjunct.expr.declarations)
+    }
+    return names | {name for literal, name in vertex.matched if literal in computing}
 
 
 def _fields(conjunct: Conjunct) -> Iterator[ast.Field]:

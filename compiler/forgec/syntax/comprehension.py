@@ -38,10 +38,12 @@ def _within(expressions: Expressions, clause: ast.Clause, scope: Scope) -> Itera
 
 def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[tuple[Exact, Vertex]]:
     """The items of a list with their positions, or the fields of a struct with their names."""
-    if isinstance(source, ast.Call) and source.function.span.text == "close":  # a circle, to CUE
-        message = "a comprehension over a call of close is not supported"
-        diagnostic = Diagnostic(Code.UNSUPPORTED, message, source.span, help="name the value, and go through that")
-        raise expressions.unsupported(diagnostic)
+    for each in source.terms if isinstance(source, ast.Conjunction) else (source,):
+        called = each.function.span.text if isinstance(each, ast.Call) else None
+        if called == "close" or (called == "and" and each is not source):  # a circle to CUE, or overlooked
+            message = f"a comprehension over a call of {called} is not supported"
+            diagnostic = Diagnostic(Code.UNSUPPORTED, message, source.span, help="name the value, and go through that")
+            raise expressions.unsupported(diagnostic)
     vertex = expressions.whole(source, scope)
     if vertex.is_list:
         return list(enumerate(vertex.items))

@@ -59,7 +59,7 @@ class Expressions:
                 target = self.base(base, scope)
                 return self._latest(indexed(target, self._key(index, scope), expr, self._is_covered), expr.span)
             case ast.Slice():
-                return self._slice(expr, scope)
+                return self._calls.cut(expr, scope)
             case ast.Call():
                 return self._calls.result(expr, scope)
             case _:
@@ -257,9 +257,18 @@ class Expressions:
         for side, other in ((left, right), (right, left)):
             if isinstance(side, ast.Bottom):
                 return self._exists(other, scope) == (operator == "!=")
-        first, second = self.every((left, right), lambda side: self.plain(side, scope))
+        first, second = self.every((left, right), lambda side: self._compared(side, scope))
         self.budget.read(left.span, sum(len(text) for text in (first, second) if isinstance(text, str)))
         return same(first, second, outermost=True) == (operator == "==")
+
+    def _compared(self, side: ast.Expr, scope: Scope) -> Plain:
+        """One side of `==`. What is wrong inside one that is written out is told of it as a whole."""
+        try:
+            return self.plain(side, scope)
+        except Unknown as unknown:
+            if unknown.diagnostic is None or isinstance(side, ast.Reference | ast.Selector | ast.Index):
+                raise
+            raise Unknown(valueless(side, unknown.diagnostic), final=unknown.final) from None
 
     def _exists(self, expr: ast.Expr, scope: Scope) -> bool:
         """Whether something that is referred to, or calculated, has a value; a type is none."""
@@ -329,18 +338,6 @@ class Expressions:
             message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
         return target.basic.atom.value
-
-    def _slice(self, expr: ast.Slice, scope: Scope) -> Vertex:
-        target = self.whole(expr.base, scope)
-        if not target.is_list:
-            raise wrong(Code.WRONG_TYPE, f"{written(expr.base)} is {target.basic}; only lists are cut", expr.span)
-        length = len(target.items)
-        low = 0 if expr.low is None else self.scalar(expr.low, scope)
-        high = length if expr.high is None else self.scalar(expr.high, scope)
-        if type(low) is not int or type(high) is not int or not 0 <= low <= high <= length:
-            message = f"{show(low)}:{show(high)} is no part of a list of {length} items"
-            raise wrong(Code.BAD_VALUE, message, expr.span)
-        return self._calls.listing(target.items[low:high], expr.span, scope)
 
     def _resolve_name(self, reference: ast.Reference, scope: Scope) -> Vertex | Basic:
         name, span = reference.name, reference.span

@@ -14,6 +14,7 @@ from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
+from forgec.syntax.body import early_names
 from forgec.syntax.call import PREDECLARED_FUNCTIONS
 from forgec.syntax.problem import OTHER_ENGINE
 from forgec.syntax.standard.packages import PACKAGES
@@ -37,6 +38,8 @@ class _Binding(Struct, frozen=True, eq=False):
 _Names = Mapping[str, _Binding | None]
 _Scopes = tuple[_Names, "_Scopes | None"]
 """The names of a scope, and those around it."""
+
+_ASKED_EARLY: Final = "give the list that is gone through, or chosen from, a field around this struct"
 
 _IMPORT: Final = "the import"
 _VALUE: Final[_Names] = {}
@@ -157,6 +160,8 @@ class _NameCheck:
                 if declaration.alias is not None:
                     self._check_kind(declaration.alias, declaration.span, inner, is_field=False)
         self._check_own_parts(literal)
+        self._check_order(literal)
+        self._check_lets(literal)
         return found
 
     def _check_own_parts(self, literal: ast.StructLiteral) -> None:
@@ -169,6 +174,28 @@ class _NameCheck:
                     message = f'"{name}" is asked for to find out what a struct is that embeds a field of its own'
                     advice = "declare what is embedded in a struct around this one"
                     self.problems.append(Diagnostic(Code.CYCLE, message, span, help=advice))
+
+    def _check_order(self, literal: ast.StructLiteral) -> None:
+        """Fields that are needed to find out which ones there are, where CUE finds a circle by its order."""
+        names = set(literal.names)
+        host: ast.StructLiteral | None = literal
+        while host is not None:
+            names |= host.names.keys()
+            host = self._hosts.get(host)
+        for name, span in early_names(literal):
+            if name in names:
+                message = f'"{name}" is asked for to find out which fields there are beside it'
+                self.problems.append(Diagnostic(Code.CYCLE, message, span, help=_ASKED_EARLY))
+
+    def _check_lets(self, literal: ast.StructLiteral) -> None:
+        """`let L = #E & x, #E: L`: CUE does not go round such a circle in what is no data, so sees nothing there."""
+        for each in literal.declarations:
+            match each:
+                case ast.Field(label=label, value=ast.Reference(name=name, span=span)):
+                    let = literal.names.get(name)
+                    if isinstance(let, ast.Let) and not label.is_exported and label.name in _referred(let.value):
+                        message = f'"{name}" and "{label.name}" are each other\'s value'
+                        self.problems.append(Diagnostic(Code.CYCLE, message, span))
 
     def _check_closed(self, literal: ast.StructLiteral) -> None:
         """`close({a: a})`: a field that says nothing of itself is one that CUE does not allow there."""

@@ -16,7 +16,10 @@ REPEATS_MAX: Final = 1_000_000
 
 
 def combine(left: Exact, operator: str, right: Exact) -> Exact:
-    """`left operator right`, both evaluated: `&&` and `||` need both of their sides in CUE too."""
+    """`left operator right`, both evaluated: `&&` and `||` need both of their sides in CUE too.
+
+    What the right side is does not matter where the left one decides: `true || 1`.
+    """
     match operator:
         case "==":
             return equal(left, right)
@@ -25,9 +28,13 @@ def combine(left: Exact, operator: str, right: Exact) -> Exact:
         case "+" | "-" | "*" | "/":
             return _calculate(left, operator, right)
         case "&&" | "||":
-            if not isinstance(left, bool) or not isinstance(right, bool):
+            if not isinstance(left, bool):
                 raise _misfit(left, operator, right)
-            return (left and right) if operator == "&&" else (left or right)
+            if left == (operator == "||"):
+                return left
+            if not isinstance(right, bool):
+                raise _misfit(left, operator, right)
+            return right
         case "=~" | "!~":
             if not isinstance(left, str) or not isinstance(right, str):
                 raise _misfit(left, operator, right)

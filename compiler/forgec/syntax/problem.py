@@ -6,6 +6,8 @@ The main place is where the user wrote the value; a definition that asks for som
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec.structs import replace
+
 from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
@@ -83,7 +85,6 @@ def no_alternative(
 ) -> Diagnostic:
     """Every alternative of a disjunction failed, or one of them is not known for the reason given."""
     related = [Related(conjunct.expr.span, "the alternatives")]
-    unknown = unknown or next((each for each in failures if each.code is Code.UNRESOLVED), None)
     known = ""
     if unknown is not None and unknown.span is not None:
         known = ", as far as they are known"
@@ -97,6 +98,13 @@ def no_alternative(
     related += [Related(each.span, each.message) for each in failures[:4] if each.span and each is not unknown]
     message = f"{vertex.name} fits none of its alternatives{known}"
     return Diagnostic(Code.CONFLICT, message, vertex.place, tuple(related))
+
+
+def beside_alternatives(vertex: Vertex, cause: Diagnostic) -> Diagnostic:
+    """A plain reference without a value, in a field that has alternatives."""
+    if cause.code is not Code.UNRESOLVED:
+        return cause
+    return replace(cause, message=f"{cause.message}, and {vertex.name} has alternatives besides")
 
 
 def too_many_alternatives(vertex: Vertex, conjunct: Conjunct, most: int) -> Diagnostic:
@@ -156,6 +164,12 @@ def list_in_choice(vertex: Vertex, place: Span) -> Diagnostic:
         f"{vertex.name} refers to a list inside a struct with alternatives inside alternatives, which is not supported"
     )
     return Diagnostic(Code.UNSUPPORTED, message, place, help=OTHER_ENGINE)
+
+
+def mixed_in_file(target: Vertex, place: Span) -> Diagnostic:
+    """To CUE, what closes a part of it then closes the file."""
+    message = f"{target.name}, which embeds something itself, is embedded in the file, which is not supported"
+    return Diagnostic(Code.UNSUPPORTED, message, place, help="embed it in a field")
 
 
 def marked(vertex: Vertex, bottom: ast.Bottom) -> Diagnostic:

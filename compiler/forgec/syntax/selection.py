@@ -45,6 +45,8 @@ def indexed(vertex: Vertex, key: Exact, asked: ast.Index, is_covered: Covers) ->
     if isinstance(key, str):
         return selected(vertex, vertex.fields, key, asked, is_covered)
     base, span = asked.base, asked.index.span
+    if type(key) is int and vertex.basic is ANY and vertex.state is State.EXPANDED:
+        raise Unknown(Diagnostic(Code.INCOMPLETE, f"{written(base)} can be any value, it may be no list", span))
     if type(key) is not int or vertex.basic.kinds is not Kind.LIST:
         raise wrong(Code.UNRESOLVED, f"{written(base)} is {vertex.basic}; {show(key)} selects nothing from it", span)
     if not 0 <= key < len(vertex.items) and vertex.state is State.EXPANDED and not vertex.may_grow:
@@ -53,6 +55,20 @@ def indexed(vertex: Vertex, key: Exact, asked: ast.Index, is_covered: Covers) ->
         message = f"{written(base)} has {len(vertex.items)} items, no item {key}"
         raise Unknown(Diagnostic(Code.UNRESOLVED, message, span))
     return vertex.items[key]
+
+
+def is_no_list(vertex: Vertex) -> bool:
+    """Whether a vertex is known to be none: one that can be any value is no list to cut."""
+    is_known = vertex.state is State.EXPANDED and vertex.unknown is None
+    return is_known and (vertex.basic is ANY or not vertex.basic.kinds & Kind.LIST)
+
+
+def cut(vertex: Vertex, low: Exact, high: Exact, span: Span) -> list[Vertex]:
+    """Some of the items of a list."""
+    if type(low) is not int or type(high) is not int or not 0 <= low <= high <= len(vertex.items):
+        message = f"{show(low)}:{show(high)} is no part of a list of {len(vertex.items)} items"
+        raise wrong(Code.BAD_VALUE, message, span)
+    return vertex.items[low:high]
 
 
 def check_key(found: Vertex | Basic, index: ast.Expr) -> None:

@@ -29,7 +29,7 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
-from forgec.syntax.body import field_names, is_open, looked_up_in_vain
+from forgec.syntax.body import field_names, is_mixed, is_open, looked_up_in_vain
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
@@ -100,7 +100,7 @@ class _Evaluator:
             self._alternatives.choose(vertex)
         else:
             _make_items(vertex, self._expressions)
-        check_closed(vertex)
+        check_closed(vertex, self.undecided)
         vertex.marked |= marks_inside(vertex)
         self._expressions.expanding.pop()
         self._budget.leave()
@@ -197,6 +197,8 @@ class _Evaluator:
             return []
         if any(isinstance(each.expr, ast.ListLiteral) for each in target.conjuncts) and vertex.is_deep_in_choice:
             self._undecided(vertex, problem.list_in_choice(vertex, conjunct.expr.span))
+        if vertex is self._root and target.parent is vertex and any(is_mixed(each.expr) for each in target.conjuncts):
+            self._undecided(vertex, problem.mixed_in_file(target, conjunct.expr.span))
         vertex.seen.add(target)
         target.is_taken = True
         closings = conjunct.closings

@@ -252,7 +252,7 @@ class Vertex(Struct, eq=False):
 
     def adopt(self, other: "Vertex") -> None:
         """Take over what another vertex at the same place was expanded to."""
-        self.adopted = other
+        self.adopted, self.cyclic = other, other.cyclic
         self.basic, self.facts = other.basic, other.facts
         self.structs, self.lists = other.structs, other.lists
         self.fields, self.hidden, self.items = other.fields, other.hidden, other.items
