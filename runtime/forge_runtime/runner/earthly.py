@@ -27,7 +27,7 @@ from forge_runtime.runner.cli import Cli, CliBroken, CliProbe
 from forge_runtime.runner.earthly_command import CliSite, base_environment, check_request, invocation
 from forge_runtime.runner.earthly_manifest import read_failure
 from forge_runtime.runner.earthly_outcome import CliEnd, OutputWatch, cli_end, unavailable
-from forge_runtime.runner.failure import StepFailure, config_failure, step_error, timed_out
+from forge_runtime.runner.failure import StepFailure, config_failure, machine_failed, step_error, timed_out
 from forge_runtime.runner.image import ImageExporter, ImageUnavailable
 from forge_runtime.runner.pool import Lease, NoDaemon, RunnerPool
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
@@ -171,6 +171,8 @@ async def _save(request: StepRequest, artifacts: Path, folder: Path) -> None:
     except tree.PathRefused as reason:
         raise config_failure(f"the artifacts of {request.target} cannot be saved: {reason}") from None
     except OSError as error:
+        if machine_failed(error):
+            raise
         raise config_failure(f"the artifacts of {request.target} cannot be saved: {error.strerror}") from None
 
 

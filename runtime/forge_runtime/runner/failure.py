@@ -1,5 +1,6 @@
 """How a runner says that a step did not succeed: an error record, and for the way there one exception."""
 
+import errno
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +21,14 @@ class StepFailure(Exception):
         super().__init__(error.message)
         self.error = error
         self.exit_code = exit_code
+
+
+def machine_failed(error: OSError) -> bool:
+    """Whether this machine lacks something (room, descriptors, memory) that no change of the repository would give it.
+
+    Such errors are not a step's: they leave the runner as they are, and the attempt is made again elsewhere.
+    """
+    return error.errno in _MACHINE
 
 
 def step_error(
@@ -79,6 +88,20 @@ def short(text: str) -> str:
     """For messages: one line, at most 200 characters."""
     text = " ".join(text.split())
     return text if len(text) <= 200 else f"{text[:200]} ..."
+
+
+_MACHINE: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+        errno.ENOMEM,
+    }
+)
 
 
 def _place(span: Span) -> Place:

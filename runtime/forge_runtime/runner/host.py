@@ -20,7 +20,7 @@ from typing import Final
 from forge_runtime.job import JobState
 from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
-from forge_runtime.runner.failure import StepFailure, config_failure, refused, timed_out
+from forge_runtime.runner.failure import StepFailure, config_failure, machine_failed, refused, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
 from forge_runtime.runner.recipe import RecipeRun
 from forge_runtime.runner.target import BuiltTarget, Progress, Surroundings
@@ -103,6 +103,8 @@ async def _save(saved: Path, folder: Path) -> None:
     except tree.PathRefused as reason:
         raise config_failure(f"what the target saves cannot be kept: {reason}") from None
     except OSError as error:
+        if machine_failed(error):
+            raise
         raise config_failure(f"what the target saves cannot be kept: {error.strerror}") from None
 
 
@@ -206,6 +208,8 @@ class _StepBuild:
                 with path.open("rb") as file:
                     data = file.read(EARTHFILE_BYTES_MAX + 1)
             except OSError as error:
+                if machine_failed(error):
+                    raise
                 raise refused(f"{name} cannot be read: {error.strerror}", at) from None
             self.files[directory] = _parse(name, data)
         return self.files[directory]

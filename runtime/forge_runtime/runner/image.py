@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from forge_runtime.process import Program, run_process
+from forge_runtime.runner.failure import machine_failed
 
 ENGINES: Final = ("docker", "podman")
 
@@ -103,6 +104,8 @@ class EngineImages:
         try:
             end = await run_process(call, timeout_s=limit_s, output=take, groups=self.groups)
         except OSError as error:
+            if machine_failed(error):
+                raise
             return 127, f"cannot be started: {error.strerror}"
         return (124, f"no answer within {limit_s:g} s") if end.exit_code is None else (end.exit_code, last)
 

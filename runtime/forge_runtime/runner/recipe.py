@@ -10,6 +10,7 @@ passed over, since the rest of the recipe means the same without them. What woul
 file and line.
 """
 
+import errno
 import json
 import posixpath
 import re
@@ -27,7 +28,7 @@ from msgspec.structs import replace
 from forge_runtime.folder import remove_folder
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
-from forge_runtime.runner.failure import command_failed, refused, short
+from forge_runtime.runner.failure import command_failed, machine_failed, refused, short
 from forge_runtime.runner.supported import IMAGE_ONLY, REFUSED, check_flags, unsupported
 from forge_runtime.runner.target import BuiltTarget, Surroundings, Targets
 from forge_runtime.runner.thread import in_thread
@@ -125,6 +126,8 @@ class RecipeRun:
         try:
             await in_thread(lambda _stop: _empty(self.root))
         except OSError as error:
+            if machine_failed(error):
+                raise
             raise refused(f"FROM cannot empty the target's directory: {error.strerror}", command.span) from None
         text = await self._expand(command.base.text, command.base.span)
         if parse_reference(text, command.base.span):
@@ -228,6 +231,8 @@ class RecipeRun:
         except tree.PathRefused as reason:
             raise refused(f"cannot copy {transfer.pattern}: {reason}", span) from None
         except OSError as error:
+            if machine_failed(error):
+                raise
             raise refused(f"cannot copy {transfer.pattern}: {error.strerror}", span) from None
         if count == 0 and not optional:
             raise refused(f"{transfer.pattern} is not there to copy", span)
@@ -344,7 +349,11 @@ class RecipeRun:
         program = Program(argv=argv, cwd=cwd, environment=environment, mask=shared.mask, marked=True, legible=True)
         try:
             end = await run_process(program, timeout_s=shared.timeout_s, output=self._say, groups=shared.groups)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
+            raise refused(f"{short(' '.join(argv))} cannot be started: {error}", span) from None
+        except OSError as error:
+            if error.errno not in _NOT_STARTED:
+                raise
             raise refused(f"{short(' '.join(argv))} cannot be started: {error}", span) from None
         if end.exit_code is None:
             raise TimeoutError
@@ -353,8 +362,12 @@ class RecipeRun:
     def _workdir(self, span: Span) -> Path:
         try:
             return tree.make_directory(tree.Destination(root=self.root, workdir=self.workdir, path="."))
-        except (tree.PathRefused, OSError) as error:
-            raise refused(f"WORKDIR {self.workdir}: {error}", span) from None
+        except tree.PathRefused as reason:
+            raise refused(f"WORKDIR {self.workdir}: {reason}", span) from None
+        except OSError as error:
+            if machine_failed(error):
+                raise
+            raise refused(f"WORKDIR {self.workdir}: {error.strerror}", span) from None
 
     async def _say(self, line: str) -> None:
         for part in line.split("\n"):
@@ -380,6 +393,19 @@ def _empty(directory: Path) -> None:
 
 _CONFIGURATION: Final = (".forge", ".git", "Earthfile")
 """What decides what runs: no step changes it for another."""
+
+_NOT_STARTED: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.ENOEXEC,
+        errno.E2BIG,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)
+"""What is wrong with a command that names no program, or cannot be handed over. All else is this machine's."""
 
 _BUILT_IN: Final = {"EARTHLY_CI": "true", "EARTH_CI": "true"}
 """Of the ARGs that a build tool sets itself; the others describe images and platforms and stay empty."""

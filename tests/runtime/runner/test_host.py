@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +35,13 @@ class Step:
 
     async def start(self, target: str, *args: str, project: str = ".", timeout_s: float = 30) -> StepOutcome:
         self.lines.clear()
+        return await HostRunner().run(self.request(target, *args, project=project, timeout_s=timeout_s), self._take)
+
+    def request(self, target: str, *args: str, project: str = ".", timeout_s: float = 30) -> StepRequest:
         self.runs += 1
         scratch = self.root / f"scratch-{self.runs}"
         scratch.mkdir()
-        request = StepRequest(
+        return StepRequest(
             workspace=self.root / "workspace",
             project_path=project,
             target=target,
@@ -50,7 +54,6 @@ class Step:
             save_to=self.saved if self.saves else None,
             save_image=self.root / "image.tar" if self.image else None,
         )
-        return await HostRunner().run(request, self._take)
 
     async def _take(self, line: str) -> None:
         self.lines.append(line)
@@ -493,3 +496,35 @@ def test_a_daemon_that_a_command_starts_ends_with_the_command(step: Step) -> Non
     assert outcome.status is JobState.SUCCEEDED
     status = Path(f"/proc/{int(step.printed[0])}/status")
     assert not status.exists() or "State:\tZ" in status.read_text()  # nobody has asked yet how it ended
+
+
+@pytest.mark.parametrize(
+    "command", ["RUN true", "SAVE ARTIFACT f", "COPY g ./", "FROM scratch", "ARG X=$(echo x)", "BUILD ./lib+test"]
+)
+def test_what_the_machine_lacks_is_not_the_repositorys_fault(step: Step, command: str) -> None:
+    step.write("Earthfile", f"test:\n  RUN echo f > f && echo lack\n  {command}\n")
+    step.write("lib/Earthfile", "test:\n  RUN true\n")
+    step.write("g", "")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def output(line: str) -> None:
+        if line.endswith("| lack"):  # from here on nothing can be opened
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            asyncio.run(HostRunner().run(step.request("+test"), output))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="without /dev/full")
+def test_a_log_that_cannot_be_written_is_not_the_repositorys_fault(step: Step) -> None:
+    step.write("Earthfile", "test:\n  RUN echo printed\n")
+
+    async def output(line: str) -> None:
+        if line.endswith("| printed"):
+            Path("/dev/full").write_text(line)  # noqa: ASYNC240 - a device of the kernel
+
+    with pytest.raises(OSError, match="No space left on device"):
+        asyncio.run(HostRunner().run(step.request("+test"), output))
