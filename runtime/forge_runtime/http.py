@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -87,7 +88,8 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What to ask for. `secret_headers` go to the origin of `url` alone, whatever redirects there are."""
+    """What to ask for. `secret_headers` go to the origin of `url` alone, whatever redirects there are: a redirect that
+    leads away and back again goes without. So does a `body`, which is not sent to another origin at all."""
 
     method: str = "GET"
     url: str = field(repr=False)
@@ -138,6 +140,8 @@ class Http:
             transport=transport,
             timeout=SILENCE_S,
             trust_env=False,
+            # What one identity was given must not go with another's questions, nor to another port.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             headers={"User-Agent": "catalyst-forge", "Accept-Encoding": "identity"},
         )
         async with client:
@@ -185,6 +189,8 @@ class Http:
                 why = f"no whole answer within {limits.attempt_s:g} s"
             except _TryAgain as again:
                 why, least_s = str(again), again.after_s
+            except httpx2.LocalProtocolError:  # its words may quote what was to be sent
+                raise HttpRefused(f"{request}: this cannot be said in HTTP") from None
             except httpx2.TransportError as error:
                 why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             match after_failure(RETRIED_CLASS, attempt, self.jitter(), limits.attempts_max):
@@ -196,9 +202,11 @@ class Http:
 
     async def _once(self, request: Request, take: Callable[[httpx2.Response], Awaitable[T]], ok: Collection[int]) -> T:
         first = url = _parsed(request, request.url)
+        secret = request.secret_headers
         for _ in range(REDIRECTS_MAX + 1):
             self._check(request, first, url)
-            secret = request.secret_headers if _origin(url) == _origin(first) else {}
+            if _origin(url) != _origin(first):
+                secret = {}
             async with self._sent(request, url, secret) as response:
                 status = response.status_code
                 if status in ok:
@@ -221,6 +229,8 @@ class Http:
             raise HttpRefused(f"{request}: {_shown(url)} is neither https nor on this machine")
         if first.scheme == "https" and url.scheme != "https":
             raise HttpRefused(f"{request}: redirects from https to {_shown(url)}")
+        if request.body is not None and _origin(url) != _origin(first):
+            raise HttpRefused(f"{request}: redirects what is sent to another server, {_shown(url)}")
         if is_loopback(url.host) and not is_loopback(first.host):
             raise HttpRefused(f"{request}: redirects to this machine, {_shown(url)}")
 
@@ -229,6 +239,9 @@ class Http:
         self, request: Request, url: httpx2.URL, secret_headers: Mapping[str, str]
     ) -> AsyncIterator[httpx2.Response]:
         headers = {**request.headers, **secret_headers}
+        for name, value in headers.items():
+            if not (value.isascii() and value.isprintable()):
+                raise HttpRefused(f"{request}: the value of the header {name} has characters that a header cannot have")
         content: bytes | AsyncIterator[bytes] | None
         if isinstance(request.body, FileSlice):
             headers["Content-Length"] = str(request.body.size_bytes)

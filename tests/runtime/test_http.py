@@ -177,6 +177,39 @@ async def test_a_redirect_is_followed_and_another_origin_gets_no_secret(http: Ht
     assert other.asked[0].headers["accept"] == "x/y"
 
 
+async def test_a_redirect_that_leads_away_and_back_goes_without_the_secret(http: Http) -> None:
+    with serving(Answer()) as other, serving(Answer(307, headers={"Location": other.url}), Answer(200)) as server:
+        other.answers[0] = Answer(307, headers={"Location": f"{server.url}/elsewhere"})
+        await http.send(Request(url=server.url, secret_headers={"Authorization": "Bearer s"}))
+
+    assert ["authorization" in asked.headers for asked in server.asked] == [True, False]
+
+
+async def test_what_is_sent_does_not_go_to_another_server(http: Http) -> None:
+    with serving(Answer(200)) as other, serving(Answer(307, headers={"Location": other.url})) as server:
+        request = Request(method="PUT", url=server.url, body=b"private")
+        with pytest.raises(HttpRefused, match="redirects what is sent to another server"):
+            await http.send(request)
+
+    assert other.asked == []
+
+
+async def test_a_cookie_that_one_was_given_goes_with_nobodys_questions(http: Http) -> None:
+    with serving(Answer(200, headers={"Set-Cookie": "session=a; Path=/"})) as server:
+        for token in ("a", "b"):
+            await http.send(Request(url=server.url, secret_headers={"Authorization": f"Bearer {token}"}))
+
+    assert ["cookie" in asked.headers for asked in server.asked] == [False, False]
+
+
+@pytest.mark.parametrize("value", ["Bearer planted\n", "Bearer plant\x00ed", "Bearer plänted", "a\r\nb: planted"])
+async def test_a_header_that_cannot_be_sent_is_refused_by_its_name_alone(http: Http, value: str) -> None:
+    with serving(Answer()) as server, pytest.raises(HttpRefused, match="header Authorization") as caught:
+        await http.send(Request(url=server.url, secret_headers={"Authorization": value}))
+
+    assert "plant" not in str(caught.value) + repr(caught.value.__cause__) + repr(caught.value.__context__)
+
+
 async def test_a_redirected_post_is_not_made_a_get(http: Http) -> None:
     with serving(Answer(302, headers={"Location": "/elsewhere"})) as server, pytest.raises(HttpRefused) as caught:
         await http.send(Request(method="POST", url=server.url))

@@ -181,9 +181,13 @@ async def test_the_token_goes_to_the_api_and_nowhere_else(tmp_path: Path) -> Non
 
     async with answered(tmp_path, answer) as client:
         with pytest.raises(ReleaseRefused):
+            await client.find(REPOSITORY, "web", SHA)
+        asked_elsewhere = seen.pop("127.0.0.1")
+        with pytest.raises(ReleaseRefused, match="another server"):
             await client.register(RELEASE)
 
-    assert seen == {"localhost": "Bearer " + "t" * 43, "127.0.0.1": None}
+    assert asked_elsewhere is None
+    assert seen == {"localhost": "Bearer " + "t" * 43}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff", b"a\nb"])
