@@ -1,7 +1,6 @@
 """A whole platform for a test: `forge up` in a directory of its own, and the `forge` command beside it."""
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,9 @@ from tests.nats_server import NatsServer
 
 from forge_api.cli.client import ApiClient
 from forge_api.cli.home import Home
+from forge_api.cli.up import STOP_S_MAX
 from forge_runtime.bus.server_config import ACCOUNT
+from forge_runtime.job import JobRecord, decode_record
 
 WAIT_S = 90.0
 
@@ -54,7 +55,13 @@ class Platform:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(STOP_S_MAX)
+
+    def interrupt(self) -> int:
+        """As Ctrl-C does; the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(STOP_S_MAX)
 
     def said(self) -> str:
         return self._log.read_text()
@@ -81,7 +88,11 @@ class Platform:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def completions(self) -> dict[str, int]:
-        """How many terminal records each job ever had, read from the history of the bucket.
+        """How many terminal records each job ever had."""
+        return {key: sum(record.state.terminal for record in records) for key, records in self.job_records().items()}
+
+    def job_records(self) -> dict[str, list[JobRecord]]:
+        """All that each job's record ever was, oldest first, read from the history of the bucket.
 
         From a copy of the store, on a server of our own: no user of the platform's may read all of it.
         """
@@ -91,24 +102,21 @@ class Platform:
             shutil.copytree(account, server.store / "jetstream" / "$G")
             server.start()
             try:
-                return asyncio.run(self._completions(server))
+                return asyncio.run(_job_records(server))
             finally:
                 server.stop()
 
-    async def _completions(self, server: NatsServer) -> dict[str, int]:
-        import nats
 
-        connection = await nats.connect(server.url, token=server.token)
-        counts: dict[str, int] = {}
-        try:
-            bucket = await connection.jetstream().key_value("forge-jobs")
-            for key in await bucket.keys():
-                entries = await bucket.history(key)
-                states = [json.loads(entry.value)["state"] for entry in entries if entry.value]
-                counts[key] = sum(state not in ("queued", "leased") for state in states)
-        finally:
-            await connection.close()
-        return counts
+async def _job_records(server: NatsServer) -> dict[str, list[JobRecord]]:
+    import nats
+
+    connection = await nats.connect(server.url, token=server.token)
+    try:
+        bucket = await connection.jetstream().key_value("forge-jobs")
+        histories = {key: await bucket.history(key) for key in await bucket.keys()}
+    finally:
+        await connection.close()
+    return {key: [decode_record(entry.value) for entry in history if entry.value] for key, history in histories.items()}
 
 
 def wait_until(holds: Callable[[], object], *, what: Callable[[], str] = lambda: "condition") -> None:

@@ -18,11 +18,11 @@ from typing import Final
 from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
 from forge_api.cli.home import DIRECTORY_NAME, Home, shown
 from forge_api.cli.runs import RunOptions, run_checkout
+from forge_api.cli.up import STOP_S_MAX
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[3]
 SAMPLE: Final = PROJECT_ROOT / "examples" / "monorepo"
 READY_S_MAX: Final = 90.0
-STOP_S_MAX: Final = 30.0
 
 FAULT_FILE: Final = Path("libs/pricing/src/pricing/money.py")
 FAULT: Final = ("ROUND_HALF_EVEN", "ROUND_DOWN")

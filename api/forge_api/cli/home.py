@@ -7,7 +7,7 @@ registry.token          likewise, of the registry; registry.json is the same as 
 signing.key             likewise, what releases are signed with; signing.pub is for whoever verifies them
 endpoint.json           where API, NATS and the registry listen; there while the platform runs
 ports.json              the ports of last time, so that a restart keeps its addresses
-forge.db  nats/  objects/  engine/  cache/  work/  logs/
+forge.db  nats/  objects/  engine/  cache/  work/  workers/  logs/
 registry/               release images and artifacts, as the registry of this machine keeps them
 gitops.git              the bare repository whose commits say which release is deployed where
 """
@@ -97,6 +97,11 @@ class Home:
     def groups(self) -> Path:
         """Where the platform's process groups are noted, so that a killed platform leaves none behind for ever."""
         return self.directory / "groups"
+
+    @property
+    def workers(self) -> Path:
+        """A folder of each worker's own, by its name."""
+        return self.directory / "workers"
 
     @property
     def endpoint_file(self) -> Path:

@@ -31,13 +31,24 @@ from forge_runtime.bus.permission import users
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.bus.provision import Misprovisioned, provision
 from forge_runtime.bus.server_config import Passwords, server_configuration
+from forge_runtime.folder import remove_folder
 from forge_runtime.process import kill_stale_groups, note_group
 from forge_runtime.settings import BusSettings
+from forge_runtime.worker.loop import HAND_BACK_S
 
 READY_S_MAX: Final = 60.0
 """How long a child may take to answer; a cold start on a busy machine of two cores takes 5 to 10."""
 
 STOP_GRACE_S: Final = 10.0
+WORKER_GRACE_S: Final = 5.0
+"""For jobs to end by themselves when the platform stops; those that do not are handed back."""
+
+WORKER_STOP_GRACE_S: Final = WORKER_GRACE_S + HAND_BACK_S + STOP_GRACE_S
+"""A worker that is killed earlier hands nothing back: its jobs lose a start, and their steps run on."""
+
+STOP_S_MAX: Final = WORKER_STOP_GRACE_S + 3 * STOP_GRACE_S
+"""Of the whole: workers at once, then API, registry and bus, one after the other."""
+
 BACKOFF_S_MAX: Final = 10.0
 STABLE_S: Final = 30.0
 """A child that lived this long starts again at once: its death is news, not a loop."""
@@ -64,6 +75,10 @@ class UpOptions:
     runner: str
     metrics_port: int | None = None
 
+    @property
+    def worker_names(self) -> list[str]:
+        return [f"worker-{number}" for number in range(1, self.workers + 1)]
+
     def metrics_address(self, worker: int) -> str:
         """Of a worker, counted from 1; empty where none is served, whatever the environment of `forge up` says."""
         return "" if self.metrics_port is None else f"127.0.0.1:{self.metrics_port + worker - 1}"
@@ -76,6 +91,7 @@ class _Child:
     environment: Mapping[str, str]
     log: Path
     groups: Path
+    stop_grace_s: float = STOP_GRACE_S
     process: asyncio.subprocess.Process | None = None
     started: float = 0.0
     failures: int = 0
@@ -106,7 +122,7 @@ class _Child:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(STOP_GRACE_S):
+            async with asyncio.timeout(self.stop_grace_s):
                 await process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
@@ -133,6 +149,7 @@ async def up(home: Home, options: UpOptions, say: Say) -> None:
         left = kill_stale_groups(home.groups)
         if left:
             say(f"ended {left} processes of a platform that was killed here")
+        await asyncio.to_thread(_clear_after_workers, home, options)
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -197,17 +214,19 @@ class _Platform:
             "FORGE_SIGNING_KEY": str(home.signing_key),
             "FORGE_GITOPS_URL": home.gitops.as_uri(),
             "FORGE_GITOPS_BRANCH": GITOPS_BRANCH,
+            "FORGE_GRACE_S": str(WORKER_GRACE_S),
         }
         self._workers = [
             self._child(
-                f"worker-{number}",
+                name,
                 [
                     *[*python, "forge_runtime.worker", "--pools", ",".join(POOLS)],
-                    *["--slots", str(options.slots), "--name", f"worker-{number}"],
+                    *["--slots", str(options.slots), "--name", name],
                 ],
                 worker_environment | {"FORGE_METRICS_ADDRESS": options.metrics_address(number)},
+                WORKER_STOP_GRACE_S,
             )
-            for number in range(1, options.workers + 1)
+            for number, name in enumerate(options.worker_names, start=1)
         ]
 
     async def run(self, stopped: asyncio.Event) -> None:
@@ -235,6 +254,7 @@ class _Platform:
             self._say("stopping ...")
             self._home.endpoint_file.unlink(missing_ok=True)
             await asyncio.gather(*(worker.stop() for worker in self._workers if worker in started))
+            _end_work(self._home)
             for child in (self._api, self._registry, self._nats):
                 if child in started:
                     await child.stop()
@@ -305,9 +325,16 @@ class _Platform:
             await asyncio.sleep(0.05)
         raise StartFailed(f"{child.name} did not answer within {READY_S_MAX:.0f}s\n{_tail(child.log)}")
 
-    def _child(self, name: str, argv: list[str], environment: Mapping[str, str]) -> _Child:
+    def _child(
+        self, name: str, argv: list[str], environment: Mapping[str, str], stop_grace_s: float = STOP_GRACE_S
+    ) -> _Child:
         return _Child(
-            name=name, argv=argv, environment=environment, log=self._home.logs / f"{name}.log", groups=self._home.groups
+            name=name,
+            argv=argv,
+            environment=environment,
+            log=self._home.logs / f"{name}.log",
+            groups=self._home.groups,
+            stop_grace_s=stop_grace_s,
         )
 
     def _nats_config(self) -> Path:
@@ -317,6 +344,20 @@ class _Platform:
         text = server_configuration(known, passwords, self._home.directory / "nats")
         write_private(config, f'listen: "127.0.0.1:{self._ports.nats}"\n{text}')
         return config
+
+
+def _clear_after_workers(home: Home, options: UpOptions) -> None:
+    """End what killed workers left running, and remove what those left that do not come back."""
+    _end_work(home)
+    for own in home.workers.glob("*"):
+        if own.name not in options.worker_names:
+            remove_folder(own)
+
+
+def _end_work(home: Home) -> None:
+    """Kill the steps of workers that are no more: each would do it itself, but only when one of its name starts."""
+    for groups in home.workers.glob("*/groups"):
+        kill_stale_groups(groups)
 
 
 async def _at_once(_child: _Child) -> None:
