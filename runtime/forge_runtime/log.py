@@ -11,12 +11,14 @@ from the live lines to the object without a gap and without a line twice.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
 
 from forge_runtime.log_store import IndexMaker, LogStore
 from forge_runtime.mask import Mask
+from forge_runtime.tasks import end_tasks
 
 LOG_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of one step; then a line says that the rest is not kept. A step that prints more is broken, not informative."""
@@ -108,6 +110,17 @@ class StepLog:
         self._file.close()
         await self._store.finish(self._spool, self._index.index(truncated=self._full))
         self._spool.unlink()
+
+    async def abandon(self) -> None:
+        """Leave the log as it is: nothing of it is sent or stored any more. Whatever `finish` came to, and does not
+        raise."""
+        if self._timer is not None:
+            await end_tasks(self._timer)
+        if self._store is not None:
+            await self._store.abandon()
+        if self._file is not None:
+            with suppress(OSError):  # what it still held finds no room
+                self._file.close()
 
     async def _flush_soon(self) -> None:
         await asyncio.sleep(BATCH_S)

@@ -149,6 +149,11 @@ class LogStore:
                 await self._blob.delete(part_key(self.key, self._parts - 1))
                 self._parts -= 1
 
+    async def abandon(self) -> None:
+        """Store nothing more, also where `finish` did not get that far. What is under way is not waited for."""
+        if self._storing is not None:
+            await end_tasks(self._storing)
+
     async def _store_parts(self, spool: Path) -> None:
         begun = asyncio.get_running_loop().time()
         await asyncio.sleep(self._first_part_s)
@@ -156,6 +161,8 @@ class LogStore:
             try:
                 async with self._busy:
                     await self._store_what_is_new(spool)
+            except FileNotFoundError:  # the spool is gone, and with it the attempt
+                return
             except (BlobUnavailable, OSError) as error:  # the whole log comes at the end, and says when it cannot
                 _log.warning("part of a log not stored, trying again", extra={"why": str(error)})
             old = asyncio.get_running_loop().time() - begun > OLD_S

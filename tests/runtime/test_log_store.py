@@ -32,9 +32,14 @@ class WatchedBlob(DirectoryBlob):
         self.parts = 0
         self.away = 0
         self.answer_lost = False
+        self.hangs = False
+        self.hanging = asyncio.Event()
         self._written = asyncio.Event()
 
     async def put_new(self, key: str, data: bytes, *, cls: BlobClass) -> bool:
+        if self.hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
         if self.away:
             self.away -= 1
             raise BlobUnavailable("away")
@@ -206,3 +211,29 @@ async def test_the_index_says_that_a_log_was_cut_off(blob: WatchedBlob, tmp_path
     await log.finish()
 
     assert (await index_of(blob)).truncated
+
+
+async def test_a_log_that_was_given_up_stores_nothing_more_and_leaves_no_task(
+    blob: WatchedBlob, tmp_path: Path
+) -> None:
+    blob.hangs = True
+    before = asyncio.all_tasks()
+    log = step_log(tmp_path, blob)
+    await log.write("a part of this is on its way for ever")
+    await blob.hanging.wait()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await log.finish()
+
+    await log.abandon()
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_parts_end_with_the_spool(blob: WatchedBlob, tmp_path: Path) -> None:
+    store = LogStore(blob, KEY, first_part_s=0.0)
+    before = asyncio.all_tasks()
+    store.begin(tmp_path / "no-such-spool")
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(asyncio.all_tasks() - before))

@@ -1,5 +1,6 @@
 """The worker: one delivery from claim to ack, its lease, and what ends its work early."""
 
+import asyncio
 import dataclasses
 import errno
 import logging
@@ -236,6 +237,16 @@ async def test_draining_worker_hands_back_what_does_not_end_in_time(open_worksho
     assert (record.worker, record.starts) == ("worker-2", 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+async def test_log_that_finds_no_room_leaves_no_task_behind(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        async with shop.worker(shop.bench(handlers={JobType.CI: FillsItsDisk()}), grace_s=10.0):
+            await shop.submit("web/unit")
+            await shop.reach("web/unit", JobState.SUCCEEDED)
+
+        assert [task for task in asyncio.all_tasks() if "LogStore" in repr(task)] == []
+
+
 class LosesAnAnswer(MemoryRecords):
     """A bucket that takes the first record that goes back to its queue, and whose answer is lost."""
 
@@ -371,6 +382,18 @@ class Verbose:
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         return Outcome(status=JobState.SUCCEEDED, data=Text(text="x" * RESULT_INLINE_BYTES_MAX))
+
+
+class FillsItsDisk:
+    """It prints a line, of which not all is on the disk when there is no more room."""
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        await context.log.write("began")
+        spool = next(fd for fd in Path("/proc/self/fd").iterdir() if fd.resolve() == context.folder.parent / "log")
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, int(spool.name))
+        os.close(full)
+        return Outcome(status=JobState.SUCCEEDED)
 
 
 class Broken:

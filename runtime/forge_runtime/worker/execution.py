@@ -117,6 +117,8 @@ class Execution:
                         await log.finish()
                 except (BlobUnavailable, OSError) as error:  # what the work came to counts more than its log
                     _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
+                finally:
+                    await log.abandon()
 
 
 async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
