@@ -13,18 +13,21 @@ gitops.git              the bare repository whose commits say which release is d
 """
 
 import base64
+import fcntl
 import json
 import os
 import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from forge_api.auth.permission import Role
+from forge_runtime.folder import remove_folder
 from forgec.adapter.git import git_environment
 
 DIRECTORY_NAME: Final = ".forge-data"
@@ -32,6 +35,10 @@ API_PORT_PREFERRED: Final = 8420
 GITOPS_BRANCH: Final = "main"
 REGISTRY_USER: Final = "forge"
 GIT_TIMEOUT_S: Final = 30.0
+
+
+class InUse(Exception):
+    """Another process has the data directory; the message says which directory."""
 
 
 class NoPlatform(Exception):
@@ -107,9 +114,19 @@ class Home:
     def endpoint_file(self) -> Path:
         return self.directory / "endpoint.json"
 
-    def prepare(self) -> None:
-        """Make the directory (mode 0700, ignored by git), its tokens and repository, keeping what is there."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory alone; it is made if need be (mode 0700). InUse if a platform has it."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.directory / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InUse(f"a platform is running in {shown(self.directory)} already") from None
+            yield
+
+    def prepare(self) -> None:
+        """Make what the directory lacks (folders, tokens, repository; git ignores it all), for whoever holds it."""
         (self.directory / ".gitignore").write_text("*\n")
         for name in ("nats", "objects", "engine", "cache", "work", "logs", "tokens"):
             (self.directory / name).mkdir(exist_ok=True)
@@ -119,8 +136,15 @@ class Home:
         if not self.signing_key.exists():
             self._make_signing_key()
         if not self.gitops.exists():
-            command = ["git", "init", "--quiet", "--bare", "--initial-branch", GITOPS_BRANCH, str(self.gitops)]
-            subprocess.run(command, env=git_environment(), check=True, timeout=GIT_TIMEOUT_S)
+            self._make_gitops()
+
+    def _make_gitops(self) -> None:
+        """Beside its place: what is there has to be whole, and a start may be killed at any moment."""
+        half = self.gitops.with_name(".gitops.git.new")
+        remove_folder(half)
+        command = ["git", "init", "--quiet", "--bare", "--initial-branch", GITOPS_BRANCH, str(half)]
+        subprocess.run(command, env=git_environment(), check=True, timeout=GIT_TIMEOUT_S)
+        half.rename(self.gitops)
 
     def _make_signing_key(self) -> None:
         from forge_runtime.supply.sign import KeySigner, new_key_pem  # here: 60 ms, and only the first start needs it

@@ -9,7 +9,6 @@ Whatever registry a repository names, this machine's own answers for it: a lapto
 """
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
@@ -24,7 +23,7 @@ from typing import Final
 
 import httpx2
 
-from forge_api.cli.home import GITOPS_BRANCH, Endpoint, Home, Ports, shown, write_private
+from forge_api.cli.home import GITOPS_BRANCH, Endpoint, Home, InUse, Ports, shown, write_private
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.permission import users
@@ -138,24 +137,27 @@ class _Child:
 async def up(home: Home, options: UpOptions, say: Say) -> None:
     """Run until SIGINT or SIGTERM; StartFailed if a part does not come up."""
     try:
-        home.prepare()
-    except (OSError, subprocess.SubprocessError) as error:
-        raise StartFailed(f"{shown(home.directory)} cannot be prepared: {error}") from None
-    with (home.directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartFailed(f"a platform is running in {shown(home.directory)} already") from None
-        left = kill_stale_groups(home.groups)
-        if left:
-            say(f"ended {left} processes of a platform that was killed here")
-        await asyncio.to_thread(_clear_after_workers, home, options)
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stopped.set)
-        ports = home.ports(patience_s=5.0 if left else 0.0)  # the killed ones give theirs back within moments
-        await _Platform(home, ports, options, say).run(stopped)
+        with home.locked():
+            try:
+                home.prepare()
+            except (OSError, subprocess.SubprocessError) as error:
+                raise StartFailed(f"{shown(home.directory)} cannot be prepared: {error}") from None
+            await _run(home, options, say)
+    except InUse as taken:
+        raise StartFailed(str(taken)) from None
+
+
+async def _run(home: Home, options: UpOptions, say: Say) -> None:
+    left = kill_stale_groups(home.groups)
+    if left:
+        say(f"ended {left} processes of a platform that was killed here")
+    await asyncio.to_thread(_clear_after_workers, home, options)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    ports = home.ports(patience_s=5.0 if left else 0.0)  # the killed ones give theirs back within moments
+    await _Platform(home, ports, options, say).run(stopped)
 
 
 class _Platform:
