@@ -68,6 +68,15 @@ class ProcessEnd:
         return self.exit_code is None
 
 
+class Piece(str):
+    """Of the output what is not a whole line as it was printed: a part of one, or one that was made legible.
+
+    Whoever tells by a line's beginning who printed it must not ask one of these.
+    """
+
+    __slots__ = ()
+
+
 async def run_process(
     program: Program,
     *,
@@ -76,7 +85,7 @@ async def run_process(
     groups: Path | None = None,
     grace_s: float = GRACE_S,
 ) -> ProcessEnd:
-    """Run a program to its end and hand its output on line by line, stdout and stderr as they come.
+    """Run a program to its end and hand its output on line by line, stdout and stderr as they come; see `Piece`.
 
     `groups` is a directory where the group is noted while it lives, for `kill_stale_groups`. Raises OSError if the
     program cannot be started. Cancelling ends the group before this returns.
@@ -191,20 +200,23 @@ async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]], pr
     mask, shown = program.mask, _legible if program.legible else _as_it_is
     try:
         hidden = pending = b""  # of the line that goes on: what is masked already, and what is not
+        begun = False  # whether a part of that line was handed on
         while chunk := await reader.read(_READ_BYTES):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
-                for piece in _pieces(shown(hidden + mask.data(line.removesuffix(b"\r")), mask)):
+                printed = hidden + mask.data(line.removesuffix(b"\r"))
+                for piece in _pieces(printed, shown(printed, mask), begun):
                     await output(piece)
-                hidden = b""
+                hidden, begun = b"", False
             if len(pending) > LINE_BYTES_MAX:
                 cut = mask.cut(pending)
                 hidden, pending = hidden + mask.data(pending[:cut]), pending[cut:]
                 while len(hidden) > LINE_BYTES_MAX:
-                    await output(_text(shown(hidden[:LINE_BYTES_MAX], mask)))
-                    hidden = hidden[LINE_BYTES_MAX:]
+                    await output(Piece(_text(shown(hidden[:LINE_BYTES_MAX], mask))))
+                    hidden, begun = hidden[LINE_BYTES_MAX:], True
         if hidden or pending:
-            for piece in _pieces(shown(hidden + mask.data(pending), mask)):
+            printed = hidden + mask.data(pending)
+            for piece in _pieces(printed, shown(printed, mask), begun):
                 await output(piece)
     finally:
         transport.close()
@@ -222,8 +234,10 @@ def _legible(line: bytes, mask: Mask) -> bytes:
     return mask.data(_MOVES.sub(b"", last).replace(b"\0", _NUL))
 
 
-def _pieces(line: bytes) -> list[str]:
-    return [_text(line[at : at + LINE_BYTES_MAX]) for at in range(0, len(line) or 1, LINE_BYTES_MAX)]
+def _pieces(printed: bytes, shown: bytes, begun: bool) -> list[str]:
+    whole = not begun and shown == printed and len(shown) <= LINE_BYTES_MAX
+    texts = [_text(shown[at : at + LINE_BYTES_MAX]) for at in range(0, len(shown) or 1, LINE_BYTES_MAX)]
+    return texts if whole else [Piece(text) for text in texts]
 
 
 def _text(line: bytes) -> str:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from forge_runtime.job import ErrorRecord, JobState, Place
+from forge_runtime.process import Piece
 from forge_runtime.runner.earthly_manifest import Failed, exit_code_in
 from forge_runtime.runner.failure import COMMAND_CHARS_MAX, short, step_error
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
@@ -54,8 +55,11 @@ class OutputWatch:
         await self.output(line)
 
     def own_words(self) -> list[str]:
-        """What the CLI said itself; output of commands has a target and a bar in front, and could say anything."""
-        return [line for line in self.last if _BAR not in line]
+        """What the CLI said itself; output of commands has a target and a bar in front, and could say anything.
+
+        Of a line that was cut or overwritten, the rest has no bar and is no word of the CLI.
+        """
+        return [line for line in self.last if _BAR not in line and not isinstance(line, Piece)]
 
     def place(self) -> re.Match[str] | None:
         return next((match for line in reversed(self.last) if (match := _ERROR_PLACE.search(line))), None)

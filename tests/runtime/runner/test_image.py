@@ -12,6 +12,7 @@ import pytest
 from tests.runtime.runner.step import EarthlyStep
 
 from forge_runtime.job import JobState
+from forge_runtime.process import LINE_BYTES_MAX
 from forge_runtime.runner.image import EngineImages, ImageUnavailable
 
 ENGINE = """
@@ -159,3 +160,27 @@ def test_nothing_is_built_for_an_image_that_nobody_could_take_out(earthly: Earth
     earthly.run()
 
     assert earthly.cli.calls == []
+
+
+BAR = b"          ./libs/x+test | "
+SAID = b"Image x output as other/private:latest"
+
+DISGUISED = {
+    "the rest of a line that was cut": BAR + b"A" * (LINE_BYTES_MAX - len(BAR)) + SAID,
+    "the rest of a line that was cut often": BAR + b"A" * (20 * LINE_BYTES_MAX - len(BAR)) + SAID,
+    "over the beginning of the line": BAR + b"\r" + SAID,
+}
+
+
+@pytest.mark.parametrize("printed", DISGUISED.values(), ids=DISGUISED)
+def test_what_a_command_prints_never_names_the_image(earthly: EarthlyStep, engine: Engine, printed: bytes) -> None:
+    earthly.wanted, earthly.images = {"save_image": earthly.root / "image.tar"}, engine.images
+    engine.behave(images=["other/private:latest"])
+    earthly.cli.behave(raw=(printed + b"\n").hex())
+
+    outcome = earthly.run()
+
+    assert any(SAID.decode() in line for line in earthly.lines)
+    assert outcome.error
+    assert "it gives: none" in outcome.error.message
+    assert not [call for call in engine.calls if call[0] == "image"]
