@@ -6,27 +6,37 @@ demo.
 """
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from forge_api.cli.client import ApiClient, ApiRefused, ApiUnreachable
-from forge_api.cli.home import DIRECTORY_NAME, Home, shown
+from forge_api.cli.home import DIRECTORY_NAME, Home, InUse, shown
 from forge_api.cli.runs import RunOptions, run_checkout
 from forge_api.cli.up import STOP_S_MAX
+from forge_runtime.folder import remove_folder
 
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[3]
 SAMPLE: Final = PROJECT_ROOT / "examples" / "monorepo"
 READY_S_MAX: Final = 90.0
 
+MARKER: Final = ".demo"
+"""In a directory that a demo made: the next one removes everything there."""
+
 FAULT_FILE: Final = Path("libs/pricing/src/pricing/money.py")
 FAULT: Final = ("ROUND_HALF_EVEN", "ROUND_DOWN")
 """What --fail changes in the copy: prices are cut off instead of rounded, and a unit test of the library says so."""
+
+
+class Refused(Exception):
+    """The directory is not the demo's to empty; the message says why and what to do."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,13 +48,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"demo: the sample is not there ({SAMPLE}); the demo runs from a checkout", file=sys.stderr)
         return 2
     home = Home(arguments.data_dir.resolve())
-    if home.endpoint() is not None:
-        print(f"demo: another demo is running in {shown(home.directory)}", file=sys.stderr)
+    try:
+        with emptied(home):
+            return _play(home, broken=arguments.fail)
+    except (Refused, InUse, OSError) as reason:
+        print(f"demo: {reason}", file=sys.stderr)
         return 75
-    shutil.rmtree(home.directory, ignore_errors=True)
-    home.prepare()
+
+
+@contextmanager
+def emptied(home: Home) -> Iterator[None]:
+    """The directory, empty, and no other demo's until the block is left. Refused where its content is not a demo's."""
+    marker = home.directory / MARKER
+    home.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not marker.exists() and any(home.directory.iterdir()):
+        raise Refused(
+            f"{shown(home.directory)} holds what no demo made (there is no file {MARKER} in it): "
+            "empty it yourself, or name another directory with --data-dir"
+        )
+    with marker.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"another demo is running in {shown(home.directory)}") from None
+        with home.locked() as lock:
+            for path in home.directory.iterdir():
+                if path in (marker, lock):
+                    continue  # a lock that is removed holds nobody off
+                if path.is_dir() and not path.is_symlink():
+                    remove_folder(path)
+                else:
+                    path.unlink()
+        yield
+
+
+def _play(home: Home, *, broken: bool) -> int:
     sample = home.directory / "monorepo"
-    _copy_sample(sample, broken=arguments.fail)
+    _copy_sample(sample, broken=broken)
     platform = subprocess.Popen(
         [sys.executable, "-m", "forge_api.cli.main", "up", "--runner", "host", "--data-dir", str(home.directory)],
         start_new_session=True,  # Ctrl-C is for the demo, which then stops the platform in order

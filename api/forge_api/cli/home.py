@@ -115,15 +115,16 @@ class Home:
         return self.directory / "endpoint.json"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory alone; it is made if need be (mode 0700). InUse if a platform has it."""
+    def locked(self) -> Iterator[Path]:
+        """Hold the directory, made if need be (mode 0700), alone by this file. InUse if a platform has it."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.directory / "lock").open("w") as lock:
+        path = self.directory / "lock"
+        with path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InUse(f"a platform is running in {shown(self.directory)} already") from None
-            yield
+            yield path
 
     def prepare(self) -> None:
         """Make what the directory lacks (folders, tokens, repository; git ignores it all), for whoever holds it."""
