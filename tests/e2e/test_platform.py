@@ -153,13 +153,13 @@ def test_a_killed_platform_is_taken_over_by_the_next_and_its_run_ends(tmp_path: 
     directory = commit_repository(tmp_path / "taken", FILES)
     run_id = platform.forge("run", "--detach", str(directory)).stdout.strip()
     wait_until(lambda: _status(platform, "local/taken", "test/a/go") == "running")
-    orphans = [platform.pid_of(name) for name in ("nats-server", "api", "worker-1", "worker-2")]
+    orphans = [platform.pid_of(name) for name in ("nats-server", "registry", "api", "worker-1", "worker-2")]
 
     platform.kill_all_but_children()
     platform.start()
 
     try:
-        assert "ended 4 processes of a platform that was killed here" in platform.said()
+        assert "ended 5 processes of a platform that was killed here" in platform.said()
         assert not [pid for pid in orphans if _runs(pid)]
         assert platform.forge("watch", run_id).returncode == 0
         assert step_statuses(platform.client.run(run_id)) == SUCCEEDED
@@ -184,7 +184,7 @@ def test_secrets_are_in_files_of_their_own_that_only_their_owner_can_read(tmp_pa
         "dispatcher",
         "operator",
         "provisioner",
-        "worker-discovery-tasks",
+        "worker-discovery-tasks-artifacts-releases",
     ]
     assert len(set(secrets)) == len(secrets) == 6
     assert not [secret for secret in secrets for text in (*seen, *logs, platform.said()) if secret in text]
