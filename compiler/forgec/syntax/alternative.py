@@ -139,7 +139,7 @@ def _is_part_of_endless(vertex: Vertex, disjunction: ast.Disjunction) -> bool:
     CUE then drops the alternative as a whole, and here only its innermost part would fail.
     """
     return any(
-        {each.expr for each in (*around.structs, *around.lists)} <= vertex.endless
+        {each.expr for each in (*around.structs, *around.lists) if not each.parts & around.late} <= vertex.endless
         for around in vertex.ancestors()
         if any(each.expr is disjunction for copied in around.originals() for each in copied.disjunctions)
     )

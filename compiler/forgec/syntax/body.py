@@ -10,6 +10,9 @@ from forgec.syntax.vertex import Vertex
 _CALCULATED: Final = (ast.Operation, ast.Prefix, ast.Interpolation, ast.Conjunction, ast.Disjunction, ast.Call)
 """What an item of a list may be that is no mere reference."""
 
+_COMPARED_MAX: Final = 50
+"""Comprehensions of a struct that are held against each other."""
+
 
 def field_names(expr: ast.Expr) -> Iterator[str]:
     """The fields of a struct, as they are written: its own, and those of structs that are embedded or added."""
@@ -66,9 +69,11 @@ def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Itera
 def early_names(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
     """What may be asked for before a struct's fields are known, by what says which ones there are.
 
-    That is what a loop around a loop calculates of the items that it goes through, for names that it computes; and
-    what the alternatives of an embedded `or` refer to.
+    That is what two comprehensions need of each other; what a loop around a loop calculates of the items that it goes
+    through, for names that it computes; what the alternatives of an embedded `or` refer to, and `a` in
+    `{[close(a)][0], a: {}}`; and `a: [a.b][0]`.
     """
+    yield from _of_each_other(literal)
     for declaration in literal.declarations:
         match declaration:
             case ast.Comprehension():
@@ -77,6 +82,43 @@ def early_names(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
                 for call in (each for each in _everything(value) if isinstance(each, ast.Call)):
                     if isinstance(call.function, ast.Reference) and call.function.name == "or":
                         yield from _references(call)
+                for item in _chosen(value):
+                    if isinstance(item, ast.Call) and item.function.span.text == "close":
+                        yield from _references(item)
+            case ast.Field(label=label, value=value):
+                for item in _chosen(value):
+                    yield from (found for found in _references(item) if found[0] == label.name)
+
+
+def _chosen(expr: ast.Expr) -> Iterator[ast.Expr]:
+    """The items of lists that are written out to choose from, `[a, b][0]`, outside of structs."""
+    pending: list[ast.Expr | ast.Comprehension] = [expr]
+    while pending:
+        match pending.pop():
+            case ast.Comprehension():
+                pass
+            case part:
+                if isinstance(part, ast.Index | ast.Slice) and isinstance(part.base, ast.ListLiteral):
+                    yield from (each for each in part.base.items if not isinstance(each, ast.Comprehension))
+                pending += ast.parts(part)
+
+
+def _of_each_other(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
+    """`if a != _|_ {b: 1}`, `if b != _|_ {a: 2}`"""
+    found = [each for each in literal.declarations if isinstance(each, ast.Comprehension)][:_COMPARED_MAX]
+    added = [frozenset(field_names(each.body)) for each in found] if len(found) > 1 else []
+    asked = [dict(_asked(each)) for each in found] if len(found) > 1 else []
+    for one, names in enumerate(asked):
+        for other, fields in enumerate(added):
+            if one != other and not asked[other].keys().isdisjoint(added[one]):
+                yield from ((name, names[name]) for name in names.keys() & fields)
+
+
+def _asked(comprehension: ast.Comprehension) -> Iterator[tuple[str, Span]]:
+    for clause in comprehension.clauses:
+        match clause:
+            case ast.For(source=expr) | ast.If(condition=expr) | ast.Let(value=expr):
+                yield from _references(expr)
 
 
 def _of_outer_loops(comprehension: ast.Comprehension) -> Iterator[tuple[str, Span]]:

@@ -14,7 +14,7 @@ from forgec.syntax.call import PREDECLARED_FUNCTIONS, Calls
 from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
-from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, wrong, wrong_value
+from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, without_value, wrong, wrong_value
 from forgec.syntax.selection import check_key, given, indexed, regular_fields, selected, valueless, written
 from forgec.syntax.settling import Settling
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
@@ -54,6 +54,8 @@ class Expressions:
                     return self._calls.uncalled(expr, scope)
                 target = self.base(base, scope)
                 table = target.fields if span.text.startswith('"') else target.table(name)
+                if target.state is State.EXPANDING and name not in table and self.expanding[-1] is not target:
+                    raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
                 return self._latest(selected(target, table, name, expr, self._is_covered), expr.span)
             case ast.Index(base=base, index=index):
                 target = self.base(base, scope)
@@ -163,7 +165,7 @@ class Expressions:
             raise self._of_operand(target.problems[0], expr, final=True)
         if target.is_ambiguous:
             message = f"{written(expr)} is not decided: it can be {possibilities(target)}"
-            raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
+            raise without_value(target, message, expr.span, self.undecided)
         return target
 
     def whole(self, expr: ast.Expr, scope: Scope) -> Vertex:
@@ -172,7 +174,7 @@ class Expressions:
         if target.state is State.EXPANDING:
             raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
         if target.unknown is not None:
-            raise Unknown(target.unknown)
+            raise self._of_operand(target.unknown, expr, final=False)
         if not (target.is_list or target.is_struct) and target.basic.atom is None:
             message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
             raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
@@ -330,13 +332,14 @@ class Expressions:
         if target.unknown is not None:
             raise self._of_operand(target.unknown, expr, final=False)
         if target.basic.atom is None or target.is_ambiguous:
-            if target.is_list or target.is_struct:
+            each_is_no_scalar = all(each.is_list or each.is_struct for each, _ in target.alternatives)
+            if target.is_list or target.is_struct or (target.is_ambiguous and each_is_no_scalar):
                 if self._is_evaluated_inside(target):  # to CUE mostly a circle
                     raise self.early(f"{target.name} is needed to find out what is in it", expr.span)
-                message = f"{written(expr)} is {target.basic} where a single value is needed"
+                message = f"{written(expr)} is {possibilities(target)} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
             message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
-            raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
+            raise without_value(target, message, expr.span, self.undecided)
         return target.basic.atom.value
 
     def _resolve_name(self, reference: ast.Reference, scope: Scope) -> Vertex | Basic:

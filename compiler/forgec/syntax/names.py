@@ -188,17 +188,25 @@ class _NameCheck:
                 self.problems.append(Diagnostic(Code.CYCLE, message, span, help=_ASKED_EARLY))
 
     def _check_lets(self, literal: ast.StructLiteral) -> None:
-        """`let L = #E & x, #E: L`: CUE does not go round such a circle in what is no data, so sees nothing there."""
+        """`let L = #E & x, #E: L`: CUE does not go round such a circle, so sees no conflict in it."""
+        embeds = any(True for _ in _embedded(literal))
         for each in literal.declarations:
             match each:
+                case ast.Field(value=ast.StructLiteral() as closed, label=label) if embeds and not label.is_exported:
+                    self._check_closed(closed)
                 case ast.Field(label=label, value=ast.Reference(name=name, span=span)):
                     let = literal.names.get(name)
-                    if isinstance(let, ast.Let) and not label.is_exported and label.name in _referred(let.value):
+                    if not isinstance(let, ast.Let) or (label.is_exported and isinstance(let.value, ast.Reference)):
+                        continue
+                    if label.name in _referred(let.value):
                         message = f'"{name}" and "{label.name}" are each other\'s value'
                         self.problems.append(Diagnostic(Code.CYCLE, message, span))
 
     def _check_closed(self, literal: ast.StructLiteral) -> None:
-        """`close({a: a})`: a field that says nothing of itself is one that CUE does not allow there."""
+        """`close({a: a})`: a field that says nothing of itself is one that CUE does not allow there.
+
+        Nor does it in a definition beside what is embedded: `{#D: a: a, #E}`.
+        """
         for each in literal.declarations:
             if (
                 isinstance(each, ast.Field)

@@ -13,7 +13,7 @@ from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.value import Check, TooLarge
-from forgec.syntax.vertex import Closing, Conjunct, Fact, Vertex, own
+from forgec.syntax.vertex import Closing, Conjunct, Fact, State, Vertex, own
 
 OTHER_ENGINE: Final = "--cue-engine=cue evaluates it"
 """The way out of the dialect, for every message about a construct that is not in it."""
@@ -71,6 +71,8 @@ def conflict(vertex: Vertex, first: Fact, second: Fact) -> Diagnostic:
     rank = [(bool(fact.conjunct.closings), fact.basic.atom is None) for fact in (first, second)]
     main, other = (first, second) if rank[0] < rank[1] else (second, first)
     message = f"{vertex.name}: {main.basic} conflicts with {other.basic}"
+    if vertex.parent is not None and vertex.parent.state is State.EXPANDING:
+        message = f"{message}, and is needed to find out what {vertex.parent.name} is"
     return Diagnostic(Code.CONFLICT, message, main.span, (Related(other.span, f"{other.basic} is asked for here"),))
 
 
@@ -183,8 +185,19 @@ def possibilities(vertex: Vertex) -> str:
     texts = [str(alternative.basic) for alternative, _ in vertex.alternatives]
     if len(set(texts)) < len(texts):
         return f"any of {len(texts)} alternatives, none of them the default"
-    has_marks = any(marked for _, marked in vertex.met) or bool(vertex.marked)
-    return " or ".join(texts[:8]) + (", and the marks single out none of them" if has_marks else "")
+    return " or ".join(texts[:8]) + (", and the marks single out none of them" if _has_marks(vertex) else "")
+
+
+def without_value(vertex: Vertex, message: str, place: Span, undecided: list[Diagnostic]) -> Unknown:
+    """An operand that is not decided. Where marks say nothing, CUE may take one of them for a default."""
+    diagnostic = Diagnostic(Code.INCOMPLETE, message, place)
+    if vertex.is_ambiguous and _has_marks(vertex):
+        undecided.append(diagnostic)
+    return Unknown(diagnostic)
+
+
+def _has_marks(vertex: Vertex) -> bool:
+    return any(marked for _, marked in vertex.met) or bool(vertex.marked)
 
 
 def unknown_function(package: str, name: str, span: Span, known: Iterable[str]) -> Diagnostic:

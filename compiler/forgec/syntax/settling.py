@@ -18,12 +18,15 @@ class Settling:
     def __init__(self, expanding: Sequence[Vertex], early: Callable[[str, Span], Unknown]) -> None:
         self._expanding = expanding
         self._early = early
-        self._hosts: list[tuple[Vertex, bool]] = []
+        self._hosts: list[tuple[Vertex, bool, bool]] = []
 
     @contextmanager
-    def of(self, vertex: Vertex, *, is_name: bool) -> Iterator[None]:
-        """While it is found out which fields the vertex has, by a computed name or else by a comprehension."""
-        self._hosts.append((vertex, is_name))
+    def of(self, vertex: Vertex, *, is_name: bool, is_settled: bool = False) -> Iterator[None]:
+        """While it is found out which fields the vertex has, by a computed name or else by a comprehension.
+
+        `is_settled`: the text of the comprehension tells their names.
+        """
+        self._hosts.append((vertex, is_name, is_settled))
         try:
             yield
         finally:
@@ -34,14 +37,20 @@ class Settling:
 
         Only a comprehension may ask for it directly.
         """
-        for host, is_name in self._hosts:
-            is_beside = vertex is not host and vertex.is_inside(host)
+        for host, is_name, is_settled in self._hosts:
+            is_beside = not is_settled and vertex is not host and vertex.is_inside(host)
             if is_beside and (is_name or self._expanding[-1] is not host):
                 raise self._early(f"all of {vertex.name} is needed to find out what fields there are beside it", span)
 
     def check_late(self, vertex: Vertex, span: Span) -> None:
-        """What a comprehension adds to is no part of a name that is computed beside it. Raises Unknown."""
-        for host, is_name in self._hosts:
+        """What a comprehension adds to is no part of a name that is computed beside it, and the other way round.
+
+        Raises Unknown.
+        """
+        for host, is_name, _ in self._hosts:
+            if not is_name and vertex in host.computed:
+                message = f"{vertex.name}, which a computed name leads to, is needed for a comprehension beside it"
+                raise self._early(message, span)
             if is_name and host.late and any(each.parts & host.late for each in vertex.conjuncts):
                 message = f"{vertex.name}, which a comprehension adds to, is needed for the name of a field beside it"
                 raise self._early(message, span)

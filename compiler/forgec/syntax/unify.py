@@ -21,7 +21,6 @@ strings are limited.
 
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from msgspec.structs import replace
 
@@ -202,7 +201,7 @@ class _Evaluator:
         vertex.seen.add(target)
         target.is_taken = True
         closings = conjunct.closings
-        if names_definition(conjunct.expr):
+        if names_definition(conjunct.expr) or target.label.startswith(("#", "_#")):  # by an alias
             closings |= {Closing(conjunct.expr.span, conjunct.parts)}
         return [
             replace(
@@ -345,13 +344,15 @@ class _Evaluator:
                     raise problem.wrong(Code.WRONG_TYPE, f"{show(name)} is no name of a field", expr.span)
                 child = _child(vertex, vertex.fields, name, show(name))
                 vertex.matched.add((literal, name))
+                if child.conjuncts:
+                    vertex.computed.add(child)
                 self._declare(child, name, declaration, Key(expr.span, conjunct.closings))
                 self._add(child, conjunct.inside(declaration.value, scope), expr.span)
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 absent = set(vertex.absent)
-                is_unsettled = is_open(body) or vertex.original is not None
-                with self._expressions.settling.of(vertex, is_name=False) if is_unsettled else nullcontext():
+                is_settled = not is_open(body) and vertex.original is None
+                with self._expressions.settling.of(vertex, is_name=False, is_settled=is_settled):
                     found = scopes(self._expressions, comprehension, scope)
                 for around, label in () if found else looked_up_in_vain(vertex, body, vertex.absent.keys() - absent):
                     late = problem.added_late(around, label.name, label.span, around.absent[label.name])

@@ -156,6 +156,7 @@ class Vertex(Struct, eq=False):
     seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
     deferred: deque[Deferred] = field(default_factory=deque)
     late: set[Part] = field(default_factory=set)  # what comprehensions add
+    computed: "set[Vertex]" = field(default_factory=set)  # declared fields that a computed name leads to besides
     absent: dict[str, Span] = field(default_factory=dict)  # names that were looked up in vain, and where
     disjunctions: list[Conjunct] = field(default_factory=list)  # not chosen from yet
     facts: list[Fact] = field(default_factory=list)

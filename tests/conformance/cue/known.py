@@ -32,6 +32,8 @@ KNOWN: Final = {
     (Code.WRONG_TYPE, "where a single value is needed"): "CUE may overlook an operand around a hidden field",
     (Code.UNKNOWN_FIELD, "as far as the struct is known"): "of what is not data, CUE waits for what has no value",
     (Code.CONFLICT, "as far as they are known"): "of alternatives that are not data, CUE waits for one without a value",
+    (Code.CONFLICT, ", and is needed to find out what "): "CUE overlooks a conflict in what a condition asked for",
+    (Code.UNRESOLVED, "items, no item"): "CUE overlooks an item out of range among those of a list that is cut",
     (Code.CONFLICT, "is none of or("): "CUE overlooks a choice of `or` with an item that needs the field itself",
     (
         Code.UNRESOLVED,
