@@ -15,6 +15,7 @@ from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import lease, subject
+from forge_runtime.blob import BlobClass, DirectoryBlob
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords, MemoryServer
 from forge_runtime.bus.port import BusUnavailable
@@ -247,6 +248,33 @@ async def test_log_that_finds_no_room_leaves_no_task_behind(open_workshop: OpenW
         assert [task for task in asyncio.all_tasks() if "LogStore" in repr(task)] == []
 
 
+class AnswersNoLog(DirectoryBlob):
+    """A store that takes logs for ever."""
+
+    async def put(self, key: str, data: bytes | Path, *, cls: BlobClass) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("stop", ["cancel", "drain"])
+async def test_stopped_work_waits_for_its_log_for_seconds_only(open_workshop: OpenWorkshop, stop: str) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        talks = TalksOn()
+        bench = dataclasses.replace(shop.bench(handlers={JobType.CI: talks}), blob=AnswersNoLog(shop.folder / "blob"))
+        async with shop.worker(bench):
+            await shop.submit("web/unit")
+            await talks.said.wait()
+            if stop == "cancel":
+                await shop.cancel()
+                await shop.reach("web/unit", JobState.CANCELLED)
+        record = await shop.record("web/unit")
+
+    assert record is not None
+    assert (record.state, record.starts) == {
+        "cancel": (JobState.CANCELLED, 1),
+        "drain": (JobState.QUEUED, 0),
+    }[stop]
+
+
 class LosesAnAnswer(MemoryRecords):
     """A bucket that takes the first record that goes back to its queue, and whose answer is lost."""
 
@@ -384,15 +412,25 @@ class Verbose:
         return Outcome(status=JobState.SUCCEEDED, data=Text(text="x" * RESULT_INLINE_BYTES_MAX))
 
 
+class TalksOn:
+    """It prints a line, and does not end."""
+
+    def __init__(self) -> None:
+        self.said = asyncio.Event()
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        await context.log.write("began")
+        self.said.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
 class FillsItsDisk:
     """It prints a line, of which not all is on the disk when there is no more room."""
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         await context.log.write("began")
-        spool = next(fd for fd in Path("/proc/self/fd").iterdir() if fd.resolve() == context.folder.parent / "log")
-        full = os.open("/dev/full", os.O_WRONLY)
-        os.dup2(full, int(spool.name))
-        os.close(full)
+        _fill_up(context.folder.parent / "log")
         return Outcome(status=JobState.SUCCEEDED)
 
 
@@ -412,6 +450,14 @@ class FullDisk:
 
 class Text(Struct):
     text: str
+
+
+def _fill_up(opened: Path) -> None:
+    """Whoever has this file open finds no room from now on."""
+    descriptor = next(each for each in Path("/proc/self/fd").iterdir() if each.resolve() == opened)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, int(descriptor.name))
+    os.close(full)
 
 
 def _code(record: JobRecord) -> str | None:

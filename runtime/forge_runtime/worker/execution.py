@@ -29,6 +29,9 @@ from forge_runtime.worker.results import ResultLost, StoredResults
 LOG_STORE_S: Final = 60.0
 """For the largest log of 64 MiB over a slow line."""
 
+STOPPED_LOG_STORE_S: Final = 2.0
+"""Of work that was stopped: a cancelled run is to end, and a worker that drains to hand its jobs back, in seconds."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -109,16 +112,23 @@ class Execution:
         log = StepLog(spool, send, lambda: LogStore(bench.blob, _log_key_of(self.record)))
         try:
             yield log
+            await self._store(log, LOG_STORE_S)
+        except asyncio.CancelledError:
+            await self._store(log, STOPPED_LOG_STORE_S)
+            raise
         finally:
-            self.log_key = log.key
-            if self.log_key is not None:
-                try:
-                    async with asyncio.timeout(LOG_STORE_S):
-                        await log.finish()
-                except (BlobUnavailable, OSError) as error:  # what the work came to counts more than its log
-                    _log.error("log not stored", extra={"why": str(error) or f"no answer within {LOG_STORE_S:g} s"})
-                finally:
-                    await log.abandon()
+            await log.abandon()
+
+    async def _store(self, log: StepLog, limit_s: float) -> None:
+        """What the work came to counts more than its log."""
+        self.log_key = log.key
+        if self.log_key is None:
+            return
+        try:
+            async with asyncio.timeout(limit_s):
+                await log.finish()
+        except (BlobUnavailable, OSError) as error:
+            _log.error("log not stored", extra={"why": str(error) or f"no answer within {limit_s:g} s"})
 
 
 async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
