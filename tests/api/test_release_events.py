@@ -270,12 +270,15 @@ async def test_events_in_every_order_and_twice_come_to_the_same(tmp_path: Path) 
     assert found[0][1] == "active"
 
 
-async def test_of_two_deployments_the_later_one_is_active_whichever_is_heard_of_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", [(100.0, 200.0), (200.001, 200.0)], ids=["in order", "crossed"])
+async def test_of_two_deployments_the_one_asked_for_later_is_active_whichever_ends_or_is_heard_of_first(
+    tmp_path: Path, ends: tuple[float, float]
+) -> None:
     for number, order in enumerate(((0, 1), (1, 0))):
         async with open_api(tmp_path / str(number)) as api:
             first = await by_hand(api, commit_sha="1" * 40)
             second = await by_hand(api, commit_sha="2" * 40)
-            events = [await ended(api, first, at=100.0), await ended(api, second, at=200.0)]
+            events = [await ended(api, first, at=ends[0]), await ended(api, second, at=ends[1])]
 
             for index in order:
                 await project_events(api.platform, events[index].run_id, [events[index]])

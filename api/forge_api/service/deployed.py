@@ -1,7 +1,7 @@
 """What became of deployments, by the events of their jobs: in any order, any number of times, the same in the end.
 
-Of two that became active the later one is, whichever is heard of first. A deployment is named by its id in the event;
-what it is of and where is checked against its row.
+Of two that became active the one that was asked for later is, whichever is heard of first. A deployment is named by its
+id in the event; what it is of and where is checked against its row.
 """
 
 import logging

@@ -112,12 +112,13 @@ async def history(platform: Platform, key: ProjectKey, environment: str, limit: 
 
 
 async def activate(session: AsyncSession, deployment: Deployment, gitops_commit_sha: str, at: datetime) -> None:
-    """Its pointer is in the GitOps repository since `at`: it takes the place of the one before, or, where the word of
-    it comes late, steps behind the one after. The project's counter is locked."""
+    """Its pointer is in the GitOps repository since `at`: it takes the place of one that was asked for before it, or
+    steps behind one that was asked for after it. By that order the pointers are written, in whichever order their jobs
+    end. The project's counter is locked."""
     key = ProjectKey(deployment.repository, deployment.project)
     present = await release_query.active_deployment(session, key, deployment.environment)
     deployment.deployed_at, deployment.gitops_commit_sha = at, gitops_commit_sha
-    if present is not None and present.deployed_at is not None and present.deployed_at > at:
+    if present is not None and (present.requested_at, present.id) > (deployment.requested_at, deployment.id):
         deployment.status = DeploymentStatus.SUPERSEDED
         return
     if present is not None:
