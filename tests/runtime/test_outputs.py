@@ -106,6 +106,8 @@ REFUSED = {
     "an absolute path": ("AS LOCAL /etc/x", "files within the project's directory"),
     "the project's configuration": ("AS LOCAL .forge/project.cue", "none of .forge, .git, Earthfile"),
     "by a way around": ("AS LOCAL a/../Earthfile", "none of .forge, .git, Earthfile"),
+    "of a project below": ("AS LOCAL lib/Earthfile", "none of .forge, .git, Earthfile"),
+    "in other letters": ("AS LOCAL earthfile", "none of .forge, .git, Earthfile"),
 }
 
 
@@ -122,6 +124,25 @@ async def test_places_that_are_not_a_steps_own_are_refused(machines: Machines, l
     assert record.result.error is not None
     assert record.result.error.error_class == "config"
     assert words in record.result.error.message
+
+
+@pytest.mark.parametrize(
+    "saved", ["out/Earthfile AS LOCAL ./", "out/* AS LOCAL ./", "out AS LOCAL lib", "out/.git AS LOCAL ./"]
+)
+async def test_what_decides_what_runs_is_refused_under_whatever_name_it_is_saved(
+    machines: Machines, saved: str
+) -> None:
+    make = "mkdir -p out/.git && echo x > out/Earthfile && echo x > out/.git/config"
+    await machines.begin(plan_of(("make",)), f"VERSION 0.8\nmake:\n    RUN {make}\n    SAVE ARTIFACT {saved}\n")
+
+    await machines.carry(0, "one")
+
+    record = await machines.record("web/make")
+    assert record is not None
+    assert record.result is not None
+    assert record.result.error is not None
+    assert record.result.error.error_class == "config"
+    assert "none of .forge, .git, Earthfile" in record.result.error.message
 
 
 async def test_equal_files_are_an_equal_archive_and_links_count_as_what_they_lead_to(tmp_path: Path) -> None:
@@ -166,6 +187,7 @@ HOSTILE = {
     "a path out": archive_of("../../evil", tarfile.REGTYPE),
     "an absolute path": archive_of("/tmp/evil-of-forge", tarfile.REGTYPE),
     "a link": archive_of("link", tarfile.SYMTYPE, "/etc/passwd"),
+    "what decides what runs": archive_of("lib/Earthfile", tarfile.REGTYPE),
     "a device": archive_of("null", tarfile.CHRTYPE),
     "no archive": b"\x1f\x8b" + b"nonsense",
     "cut off": archive_of("x", tarfile.REGTYPE)[:20],

@@ -214,12 +214,8 @@ class RecipeRun:
             await self._say(f"AS LOCAL {path} is not used: only a step's own project gets files for later phases")
             return
         inside = posixpath.normpath(path)
-        if path.startswith("/") or inside.partition("/")[0] in ("..", *_CONFIGURATION):
-            raise refused(
-                f"AS LOCAL {short(path)}: later phases get files within the project's directory, and none of "
-                f"{', '.join(_CONFIGURATION)}",
-                span,
-            )
+        if path.startswith("/") or inside.partition("/")[0] == "..":
+            raise refused(f"AS LOCAL {short(path)}: later phases get files within the project's directory", span)
         destination = tree.Destination(root=self.local, workdir="/", path=path)
         kept = replace_transfer(saved, destination=destination, keep_directories=destination.is_directory)
         await self._transfer(kept, span, optional=optional)
@@ -390,9 +386,6 @@ def _empty(directory: Path) -> None:
     remove_folder(directory)
     directory.mkdir()
 
-
-_CONFIGURATION: Final = (".forge", ".git", "Earthfile")
-"""What decides what runs: no step changes it for another."""
 
 _NOT_STARTED: Final = frozenset(
     {

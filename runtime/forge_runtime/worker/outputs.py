@@ -33,6 +33,9 @@ BYTES_MAX: Final = 256 * 1024 * 1024
 
 ARCHIVE_BYTES_MAX: Final = GET_BYTES_MAX
 
+CONFIGURATION: Final = (".forge", ".git", "Earthfile")
+"""What decides what runs, here and in projects below: no step changes it for another."""
+
 _SUFFIX: Final = ".tar.gz"
 
 
@@ -79,9 +82,14 @@ def _packed(folder: Path, stop: threading.Event) -> bytes | None:
     for path in _files(folder):
         if stop.is_set():
             raise tree.CopyStopped
+        name = path.relative_to(folder).as_posix()
+        if _decides(name):
+            raise OutputsRefused(
+                f"the step saves {name[:200]!r} AS LOCAL: later phases get none of {', '.join(CONFIGURATION)}"
+            )
         size += path.stat().st_size
         executable = path.stat().st_mode & 0o100 > 0
-        files.append(Packed(name=str(path.relative_to(folder)), content=path.resolve(), executable=executable))
+        files.append(Packed(name=name, content=path.resolve(), executable=executable))
         if len(files) > FILES_MAX or size > BYTES_MAX:
             raise OutputsRefused(
                 f"the step saves more than {FILES_MAX} files or {BYTES_MAX} bytes AS LOCAL: make it an artifact"
@@ -97,6 +105,11 @@ def _packed(folder: Path, stop: threading.Event) -> bytes | None:
             f"what the step saves AS LOCAL has {len(archive)} bytes packed; at most {ARCHIVE_BYTES_MAX} are kept"
         )
     return archive
+
+
+def _decides(name: str) -> bool:
+    """Whether a file would be, or lie below, what decides what runs; some disks do not tell letters' cases apart."""
+    return not _CONFIGURATION.isdisjoint(part.casefold() for part in name.split("/"))
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -134,6 +147,11 @@ def _laid(archive: bytes, place: _Place, stop: threading.Event) -> int:
                 raise tree.PathRefused(f"there are more than {FILES_MAX} of them, or {BYTES_MAX} bytes")
             if not member.isreg() or member.name.startswith("/"):
                 raise tree.PathRefused(f"{member.name[:100]!r} is no plain file within a directory")
+            if _decides(member.name):
+                raise tree.PathRefused(f"{member.name[:100]!r} decides what runs, which no step does for another")
             tar.extract(member, aside, filter="data")
     tree.clone(aside, project, stop=stop)
     return count
+
+
+_CONFIGURATION: Final = frozenset(name.casefold() for name in CONFIGURATION)
