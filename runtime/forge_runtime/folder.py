@@ -1,10 +1,13 @@
-"""The directories that work is done in: whether there is room for it, and removing what it left behind."""
+"""The directories that work is done in: whether there is room, reading and removing what work left behind."""
 
+import errno
+import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 REMOVE_LIMIT_S: Final = 300.0
 """For the slow way; a module cache of 100 000 files takes seconds."""
@@ -19,6 +22,15 @@ def check_room(path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=path) as file:
         file.write(bytes(ROOM_BYTES))
+
+
+def open_plain(path: Path) -> IO[bytes]:
+    """A plain file that a build left there; never waits. A link or a pipe of theirs would lead elsewhere: OSError."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return file
 
 
 def remove_folder(path: Path) -> None:

@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import re
-import stat
 import tarfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import IO, Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from forge_runtime.folder import open_plain
 from forgec.plan.digest import canonical_json, digest_of
 
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -234,13 +234,9 @@ def _add(tar: tarfile.TarFile, file: Packed) -> None:
 def _opened(path: Path) -> IO[bytes]:
     """A plain file alone: builds of a repository made it, and a link or a pipe of theirs would lead elsewhere."""
     try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        return open_plain(path)
     except OSError as error:
         raise BadImage(f"cannot read {path.name!r} as a plain file: {error.strerror}") from None
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise BadImage(f"{path.name!r} is not a plain file")
-    return file
 
 
 def _check_names(names: Sequence[str]) -> None:

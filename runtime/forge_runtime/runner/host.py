@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from forge_runtime.folder import open_plain
 from forge_runtime.job import JobState
 from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
@@ -201,11 +202,11 @@ class _StepBuild:
     def _earthfile(self, directory: str, at: Span) -> ast.Earthfile:
         if directory not in self.files:
             name = _earthfile_path(directory)
-            path = self.workspace / name
-            if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.workspace)):
+            real = Path(os.path.realpath(self.workspace / name))
+            if not real.is_relative_to(os.path.realpath(self.workspace)):
                 raise refused(f"{name} lies outside of the repository", at)
             try:
-                with path.open("rb") as file:
+                with open_plain(real) as file:
                     data = file.read(EARTHFILE_BYTES_MAX + 1)
             except OSError as error:
                 if machine_failed(error):

@@ -25,7 +25,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from forge_runtime.folder import remove_folder
+from forge_runtime.folder import open_plain, remove_folder
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
 from forge_runtime.runner.failure import command_failed, machine_failed, refused, short
@@ -327,8 +327,13 @@ class RecipeRun:
         exit_code = await self._execute(("sh", "-c", f"(\n{script}\n) > {shlex.quote(str(file))}"), span)
         if exit_code != 0:
             raise command_failed(f"$({script})", exit_code, span, self.label)
-        with file.open("rb") as captured:
-            data = captured.read(CAPTURE_BYTES_MAX + 1)
+        try:
+            with open_plain(file) as captured:
+                data = captured.read(CAPTURE_BYTES_MAX + 1)
+        except OSError as error:
+            if machine_failed(error):
+                raise
+            raise refused(f"$({short(script)}): what it prints cannot be read: {error.strerror}", span) from None
         file.unlink()
         if len(data) > CAPTURE_BYTES_MAX:
             raise refused(f"$({short(script)}) prints more than {CAPTURE_BYTES_MAX} bytes", span)

@@ -528,3 +528,23 @@ def test_a_log_that_cannot_be_written_is_not_the_repositorys_fault(step: Step) -
 
     with pytest.raises(OSError, match="No space left on device"):
         asyncio.run(HostRunner().run(step.request("+test"), output))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ("ARG X=$(rm $HOME/../captured; mkfifo $HOME/../captured)", "what it prints cannot be read"),
+        ("ARG X=$(rm $HOME/../captured; ln -s /etc/passwd $HOME/../captured)", "what it prints cannot be read"),
+        ("ARG X=$(rm $HOME/../captured)", "what it prints cannot be read"),
+        ("RUN mkfifo {workspace}/lib/Earthfile\n  BUILD ./lib+test", "lib/Earthfile cannot be read"),
+    ],
+)
+def test_a_file_that_a_command_made_a_pipe_or_a_link_holds_nobody_up(step: Step, recipe: str, words: str) -> None:
+    step.write("Earthfile", f"test:\n  {recipe.replace('{workspace}', str(step.root / 'workspace'))}\n")
+    (step.root / "workspace" / "lib").mkdir()
+
+    outcome = step.run("+test")
+
+    assert outcome.error
+    assert outcome.error.error_class == "config"
+    assert words in outcome.error.message
