@@ -30,6 +30,9 @@ SCAN_S: Final = 300.0
 """Measured: 1 s for a directory, 1.3 s for a program of 60 MB; a large image takes minutes."""
 
 BILL_BYTES_MAX: Final = 64 * 1024 * 1024
+SCRATCH_BYTES_MAX: Final = 8 * 1024**3
+"""Of each file that syft writes: of an image it unpacks every layer into a file, as large as a blob may be."""
+
 ADDRESS_SPACE_BYTES: Final = 8 * 1024**3
 """Go reserves much more than it uses; what it uses is held down by GOMEMLIMIT, as far as it can be."""
 
@@ -106,7 +109,7 @@ async def scan(
 
 
 def _command(program: Path, scanned: Scanned, form: Format, report: Path) -> tuple[str, ...]:
-    limits = ("prlimit", f"--as={ADDRESS_SPACE_BYTES}", f"--fsize={BILL_BYTES_MAX}", "--core=0", "--")
+    limits = ("prlimit", f"--as={ADDRESS_SPACE_BYTES}", f"--fsize={SCRATCH_BYTES_MAX}", "--core=0", "--")
     command = (
         *limits,
         str(program),
@@ -115,7 +118,6 @@ def _command(program: Path, scanned: Scanned, form: Format, report: Path) -> tup
         f"--source-name={scanned.name}",
         f"--source-version={scanned.version}",
         f"--output={form}={report}",
-        "--quiet",
     )
     # Links of a repository lead nowhere but into it.
     return (*command, f"--base-path={scanned.path}") if scanned.kind == "dir" else command

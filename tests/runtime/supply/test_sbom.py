@@ -1,7 +1,11 @@
 """Bills of materials, of the real syft where it is installed, and of programs that behave as it might."""
 
+import gzip
+import hashlib
+import io
 import json
 import os
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -47,6 +51,37 @@ def program(folder: Path, script: str) -> Path:
     path = folder.parent / "syft"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+    return path
+
+
+def layout(path: Path, files: dict[str, bytes]) -> Path:
+    """An image's layout with one layer."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    blobs = path / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(media_type: str, data: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+    layer = blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(tar.getvalue(), 1))
+    diff_id = f"sha256:{hashlib.sha256(tar.getvalue()).hexdigest()}"
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob("application/vnd.oci.image.config.v1+json", json.dumps(config).encode()),
+        "layers": [layer],
+    }
+    entry = blob(str(manifest["mediaType"]), json.dumps(manifest).encode())
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
     return path
 
 
@@ -97,6 +132,36 @@ async def test_a_file_is_looked_into(tmp_path: Path, folder: Path, syft: Path) -
     assert str(tmp_path).encode() not in bill.data
 
 
+async def test_an_image_with_a_large_layer_has_a_bill(tmp_path: Path, folder: Path, syft: Path) -> None:
+    installed = "usr/lib/python3/site-packages/msgspec-0.20.0.dist-info/METADATA"
+    files = {installed: b"Metadata-Version: 2.1\nName: msgspec\nVersion: 0.20.0\n", "model": bytes(80_000_000)}
+    image = layout(tmp_path / "image", files)
+    scanned = Scanned(kind="oci-dir", path=image, name="web", version="1")
+
+    bill = await scan(scanned, "syft-json", folder, timeout_s=SYFT_LIMIT_S)
+
+    assert [one["name"] for one in json.loads(bill.data)["artifacts"]] == ["msgspec"]
+
+
+async def test_what_syft_says_of_its_failure_is_in_the_warning(tmp_path: Path, folder: Path, syft: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "index.json").write_text("{}")
+
+    with pytest.raises(NoBill, match=r"exit code 1 for web: .*\w"):
+        await scan(
+            Scanned(kind="oci-dir", path=broken, name="web", version="1"), "syft-json", folder, timeout_s=SYFT_LIMIT_S
+        )
+
+
+async def test_a_bill_that_is_too_large_is_none(tree: Scanned, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forge_runtime.supply.sbom.BILL_BYTES_MAX", 100_000)
+    large = program(folder, 'head -c 200000 /dev/zero > "$(dirname "$HOME")/bill.json"')
+
+    with pytest.raises(NoBill, match="a bill has 1 to 100000"):
+        await scan(tree, "syft-json", folder, syft=large)
+
+
 async def test_a_program_that_fails_is_a_warning_with_its_last_words(tree: Scanned, folder: Path) -> None:
     failing = program(folder, "for n in 1 2 3 4 5 6 7 8; do echo line $n; done; exit 3")
 
@@ -112,7 +177,7 @@ async def test_a_program_that_takes_too_long_is_ended(tree: Scanned, folder: Pat
 
 
 async def test_a_program_cannot_fill_the_disk(tree: Scanned, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("forge_runtime.supply.sbom.BILL_BYTES_MAX", 100_000)
+    monkeypatch.setattr("forge_runtime.supply.sbom.SCRATCH_BYTES_MAX", 100_000)
     endless = program(folder, 'for last; do :; done; yes > "$(dirname "$HOME")/bill.json"')
 
     with pytest.raises(NoBill, match="exit code"):
