@@ -11,6 +11,7 @@ with its worker stay, and are what is left of its log; the bucket's rules delete
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ FIRST_PART_S: Final = 10.0
 """Most steps end before, and cost no part."""
 
 PART_EVERY_S: Final = 2.0
+EARLIER_GONE_S: Final = 1.0
+"""Until what an earlier attempt left is looked for: steps that end before cost no request for it."""
+
 OLD_S: Final = 60.0
 """From then on parts are as rare as `OLD_PART_EVERY_S`: a request for each costs money, and few look on for so long."""
 
@@ -128,7 +132,10 @@ class LogStore:
         self.key = key
         self._blob = blob
         self._first_part_s = first_part_s
+        self._alone = False
         self._parts = 0
+        self._there = 0
+        """As many parts may be in the store, with those of an earlier attempt and those whose answer was lost."""
         self._stored = 0
         self._busy = asyncio.Lock()
         self._storing: asyncio.Task[None] | None = None
@@ -140,14 +147,12 @@ class LogStore:
     async def finish(self, spool: Path, index: LogIndex) -> None:
         """Store the whole log and its index, and drop the parts. Raises BlobUnavailable; may be called again."""
         if self._storing is not None:
-            async with self._busy:  # a part that is being written would come after it was deleted
+            async with self._busy:  # what is being written or deleted would be so after us
                 await end_tasks(self._storing)
         await self._blob.put(self.key, spool, cls="log")
         await self._blob.put(index_key(self.key), msgspec.json.encode(index), cls="log")
         with suppress(BlobUnavailable):  # nobody reads them any more, and the bucket's rules delete them
-            while self._parts:
-                await self._blob.delete(part_key(self.key, self._parts - 1))
-                self._parts -= 1
+            await self._drop_parts()
 
     async def abandon(self) -> None:
         """Store nothing more, also where `finish` did not get that far. What is under way is not waited for."""
@@ -155,21 +160,52 @@ class LogStore:
             await end_tasks(self._storing)
 
     async def _store_parts(self, spool: Path) -> None:
-        begun = asyncio.get_running_loop().time()
-        await asyncio.sleep(self._first_part_s)
-        while True:
+        for pause_s in self._pauses():
+            await asyncio.sleep(pause_s)
             try:
-                async with self._busy:
-                    await self._store_what_is_new(spool)
+                if not self._alone:
+                    await self._drop_earlier()
+                else:
+                    async with self._busy:
+                        await self._store_what_is_new(spool)
             except FileNotFoundError:  # the spool is gone, and with it the attempt
                 return
             except (BlobUnavailable, OSError) as error:  # the whole log comes at the end, and says when it cannot
                 _log.warning("part of a log not stored, trying again", extra={"why": str(error)})
+
+    def _pauses(self) -> Iterator[float]:
+        """First to drop what was there, then to store each part."""
+        begun = asyncio.get_running_loop().time()
+        yield min(EARLIER_GONE_S, self._first_part_s)
+        yield max(0.0, self._first_part_s - EARLIER_GONE_S)
+        while True:
             old = asyncio.get_running_loop().time() - begun > OLD_S
-            await asyncio.sleep(OLD_PART_EVERY_S if old else min(PART_EVERY_S, self._first_part_s))
+            yield OLD_PART_EVERY_S if old else min(PART_EVERY_S, self._first_part_s)
+
+    async def _drop_earlier(self) -> None:
+        """A job that a draining worker handed back, or that was put back by hand, begins again with the same key.
+
+        The whole log goes last: until then readers see that, and afterwards nothing, but never lines of both attempts.
+        """
+        while await self._blob.exists(part_key(self.key, self._there)):
+            self._there += 1
+        whole = await self._blob.exists(self.key)
+        async with self._busy:
+            await self._drop_parts()
+            if whole:
+                await self._blob.delete(index_key(self.key))
+                await self._blob.delete(self.key)
+        self._alone = True
+
+    async def _drop_parts(self) -> None:
+        """From the last, so that what is left is always the log's beginning."""
+        while self._there:
+            await self._blob.delete(part_key(self.key, self._there - 1))
+            self._there -= 1
 
     async def _store_what_is_new(self, spool: Path) -> None:
         while data := await asyncio.to_thread(_read, spool, self._stored):
+            self._there = self._parts + 1
             # False: an earlier try arrived though its answer did not. It had the same bytes, or fewer of them.
             if not await self._blob.put_new(part_key(self.key, self._parts), data, cls="log"):
                 there = await self._blob.get(part_key(self.key, self._parts))

@@ -34,6 +34,9 @@ class WatchedBlob(DirectoryBlob):
         self.answer_lost = False
         self.hangs = False
         self.hanging = asyncio.Event()
+        self.deletes_slowly = False
+        self.deleting = asyncio.Event()
+        self.may_delete = asyncio.Event()
         self._written = asyncio.Event()
 
     async def put_new(self, key: str, data: bytes, *, cls: BlobClass) -> bool:
@@ -50,6 +53,12 @@ class WatchedBlob(DirectoryBlob):
         self.parts += 1
         self._written.set()
         return written
+
+    async def delete(self, key: str) -> None:
+        if self.deletes_slowly:
+            self.deleting.set()
+            await self.may_delete.wait()
+        await super().delete(key)
 
     async def part(self, count: int) -> None:
         """Until this many were written."""
@@ -237,3 +246,73 @@ async def test_parts_end_with_the_spool(blob: WatchedBlob, tmp_path: Path) -> No
 
     async with asyncio.timeout(10):
         await asyncio.gather(*(asyncio.all_tasks() - before))
+
+
+async def test_an_attempt_that_begins_again_is_read_in_place_of_the_one_before(
+    blob: WatchedBlob, tmp_path: Path
+) -> None:
+    before = step_log(tmp_path, blob)
+    await before.write("of the attempt before, which was handed back")
+    await before.finish()
+    log = step_log(tmp_path, blob)
+    await log.write("new")
+    await blob.part(1)
+
+    so_far, index = await whole(blob), await blob.get(index_key(KEY))
+    await log.finish()
+
+    assert so_far.endswith(b" new\n")
+    assert so_far.count(b"\n") == 1
+    assert index is None
+    assert await whole(blob) == so_far
+
+
+async def test_parts_of_an_earlier_attempt_are_not_taken_for_its_own(blob: WatchedBlob, tmp_path: Path) -> None:
+    for number in range(3):
+        await DirectoryBlob.put_new(blob, part_key(KEY, number), b"left by the attempt before\n", cls="log")
+    log = step_log(tmp_path, blob)
+    await log.write("new")
+    await blob.part(1)
+    so_far = await whole(blob)
+
+    await log.finish()
+
+    assert so_far.endswith(b" new\n")
+    assert b"before" not in so_far
+    assert await blob.get(part_key(KEY, 0)) is None
+
+
+async def test_a_reader_never_sees_lines_of_two_attempts(blob: WatchedBlob, tmp_path: Path) -> None:
+    before = step_log(tmp_path, blob)
+    await before.write("old")
+    await before.finish()
+    for number in range(3):
+        await DirectoryBlob.put_new(blob, part_key(KEY, number), b"old, and not deleted\n", cls="log")
+    log = step_log(tmp_path, blob)
+    await log.write("new")
+    seen = []
+    async with asyncio.timeout(10):
+        while not seen or b"new" not in (seen[-1] or b""):
+            seen.append(await read_log(blob, KEY, start=0, length_max=1000))
+
+    await log.finish()
+
+    assert not [text for text in seen if text is not None and b"old" in text and b"new" in text]
+
+
+async def test_a_log_that_ends_while_the_earlier_one_is_dropped_is_kept(blob: WatchedBlob, tmp_path: Path) -> None:
+    before = step_log(tmp_path, blob)
+    await before.write("old")
+    await before.finish()
+    blob.deletes_slowly = True
+    log = step_log(tmp_path, blob)
+    await log.write("new")
+    await blob.deleting.wait()
+    finishing = asyncio.create_task(log.finish())
+    await asyncio.sleep(0)
+
+    blob.may_delete.set()
+    await finishing
+
+    assert (await whole(blob)).endswith(b" new\n")
+    assert (await index_of(blob)).lines == 1
