@@ -12,6 +12,9 @@ ATTEMPT_TIMEOUT_S: Final = 10.0
 AWAY_S_MAX: Final = 60.0
 """How long a watched run may go without an answer: a killed API is back within seconds, a stopped one never."""
 
+NEXT_OFFSET_HEADER: Final = "X-Log-Next-Offset"
+"""Where a log goes on that is too long for one reply."""
+
 
 class ApiUnreachable(Exception):
     """No answer from the API; nothing is known about the request."""
@@ -65,12 +68,17 @@ class ApiClient:
 
     def log(self, step_id: str) -> str | None:
         """A step's whole log, or None while there is none."""
+        read, offset = b"", "0"
         try:
-            return self._call("GET", f"/v1/steps/{step_id}/log").text
+            while offset:
+                reply = self._call("GET", f"/v1/steps/{step_id}/log?offset={offset}")
+                read += reply.content
+                offset = reply.headers.get(NEXT_OFFSET_HEADER, "")
         except ApiRefused as refusal:
             if refusal.status == 404:
                 return None
             raise
+        return read.decode(errors="replace")  # the whole: a reply may end inside a character
 
     def releases(self, project: str) -> dict[str, Any]:
         """The newest releases of `owner/repository/project`, and how many there are."""

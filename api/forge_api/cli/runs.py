@@ -53,7 +53,7 @@ def watch_run(client: ApiClient, home: Home, name: str) -> int:
 def show_logs(client: ApiClient, name: str, step_name: str | None) -> int:
     """Print the logs of a run's steps, in the order of its phases, each under a heading."""
     run = client.run(_find(client, name)["id"])
-    shown = 0
+    printed = 0
     for phase in sorted(run["phases"], key=lambda phase: (phase["group_number"], phase["name"])):
         for task in phase["tasks"]:
             for step in task["steps"]:
@@ -64,8 +64,8 @@ def show_logs(client: ApiClient, name: str, step_name: str | None) -> int:
                 if text is not None:
                     print(f"==> {phase['name']} {address} ({step['status']})")
                     sys.stdout.write(printable(text))
-                    shown += 1
-    if not shown:
+                    printed += 1
+    if not printed:
         what = f"step {step_name}" if step_name else "any step"
         print(f"no log of {what} in run {run['id']} ({run['status']}) yet", file=sys.stderr)
         return 1
