@@ -1,6 +1,6 @@
 """Environment -> frozen settings, read once at the start of a process."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
@@ -11,6 +11,7 @@ BUILDKIT_LEASES: Final = 4
 GIT_CACHE_BYTES: Final = 20 * 1024**3
 
 RunnerSetting = Literal["auto", "earthly", "host"]
+EngineSetting = Literal["local", "argo"]
 
 
 class BadSettings(ValueError):
@@ -86,7 +87,7 @@ class WorkerSettings:
 
     data_dir: Path
     runner: RunnerSetting = "auto"
-    engine: str = "local"
+    engine: EngineSetting = "local"
     buildkit_hosts: str = ""
     buildkit_leases: int = BUILDKIT_LEASES
     buildkit_tls: TlsFiles | None = None
@@ -150,13 +151,10 @@ def read_worker_settings(environ: Mapping[str, str]) -> WorkerSettings:
     _BUILDKIT_TLS_KEY, _DOCKER_CONFIG, _ALLOW_FILE_CLONE (1), _PREWARM, _GRACE_S, _OBJECTS, _METRICS_ADDRESS
     (host:port), _SECRETS_DIR, _GIT_CREDENTIALS_DIR, _GIT_BACKPORTED (1) and _GIT_CACHE_BYTES, all optional."""
     data_dir = Path(environ.get("FORGE_DATA_DIR", "").strip() or ".forge-data").absolute()
-    runner = environ.get("FORGE_RUNNER", "").strip() or "auto"
-    if runner not in get_args(RunnerSetting):
-        raise BadSettings(f"FORGE_RUNNER is {runner!r}: it must be one of {', '.join(get_args(RunnerSetting))}")
     return WorkerSettings(
         data_dir=data_dir,
-        runner=cast("RunnerSetting", runner),
-        engine=environ.get("FORGE_ENGINE", "").strip() or "local",
+        runner=cast("RunnerSetting", _choice(environ, "FORGE_RUNNER", "auto", get_args(RunnerSetting))),
+        engine=cast("EngineSetting", _choice(environ, "FORGE_ENGINE", "local", get_args(EngineSetting))),
         buildkit_hosts=environ.get("FORGE_BUILDKIT_HOSTS", "").strip(),
         buildkit_leases=_count(environ, "FORGE_BUILDKIT_LEASES", BUILDKIT_LEASES),
         buildkit_tls=_tls_files(environ),
@@ -208,6 +206,13 @@ def _address(environ: Mapping[str, str], name: str) -> Address | None:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise BadSettings(f"{name} is {text!r}: it must be host:port, for example 127.0.0.1:9400 (port 0: any)")
     return Address(host.strip("[]"), int(port))
+
+
+def _choice(environ: Mapping[str, str], name: str, default: str, known: Sequence[str]) -> str:
+    value = environ.get(name, "").strip() or default
+    if value not in known:
+        raise BadSettings(f"{name} is {value[:40]!r}: it must be one of {', '.join(known)}")
+    return value
 
 
 def _count(environ: Mapping[str, str], name: str, default: int, largest: int = 1000) -> int:

@@ -88,7 +88,10 @@ async def test_process_that_the_bus_refuses_may_be_started_again(nats_server: Na
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("NATS_URL", ""), ("FORGE_RUNNER", "docker"), ("FORGE_GRACE_S", "soon"), ("FORGE_GRACE_S", "-1")],
+    [
+        *[("NATS_URL", ""), ("FORGE_RUNNER", "docker"), ("FORGE_GRACE_S", "soon"), ("FORGE_GRACE_S", "-1")],
+        *[("FORGE_ENGINE", "Argo"), ("FORGE_ENGINE", "kubernetes")],
+    ],
 )
 async def test_setting_that_cannot_be_used_is_named(
     nats_server: NatsServer, tmp_path: Path, name: str, value: str
