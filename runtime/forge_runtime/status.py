@@ -5,7 +5,7 @@
             pending -> skipped | cancelled
     job     queued <-> leased -> succeeded | failed | cancelled
             queued -> failed | cancelled | expired     failed -> queued (one that was given up, put back by hand)
-    deploy  pending -> active | failed     active -> superseded
+    deploy  pending -> active | failed     active -> superseded     failed -> active (its pointer is there after all)
 
 A state without a way out is final: nothing changes it any more. Staying in a state is never an error.
 Who requests a change uses `next_status` (one arrow at a time). Who learns of changes from events, which may be lost
@@ -110,7 +110,7 @@ JOB: Final = Machine(
     ),
 )
 DEPLOYMENT: Final = Machine(
-    "deployment", _table(pending="active failed", active="superseded", failed="", superseded="")
+    "deployment", _table(pending="active failed", active="superseded", failed="active", superseded="")
 )
 
 

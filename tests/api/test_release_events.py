@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.api.harness import REPOSITORY, Api, Story, open_api, sample_plan, statuses
+from tests.api.harness import REPOSITORY, SHA, Api, Story, open_api, sample_plan, statuses
 from tests.api.release_story import TAG, approve, artifact, body, deploy, released
 from tests.runtime import samples
 
@@ -304,6 +304,53 @@ async def test_a_persons_deployment_is_active_when_its_job_has_ended(tmp_path: P
     assert active["deployed_at"].startswith("1970-01-01T00:01:40")
 
 
+async def test_a_runs_job_that_came_to_nothing_does_not_fail_what_a_person_asked_for_too(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        story = await begun(api)
+        story.tested()
+        story.built()
+        release, requested = await registered(api, story)
+        story.released(release, requested)
+        await tell(api, story)
+        await deploy(api, release["id"], "dev")
+        story.deployed("dev", JobState.CANCELLED)
+
+        await tell(api, story)
+        submitted = await drain(api.platform)
+        waiting = await history_of(api)
+        await project_events(api.platform, requested.id, [await ended(api, requested.id)])
+        done = await history_of(api)
+
+    assert submitted == 1
+    assert ([each["status"] for each in waiting], [each["status"] for each in done]) == (["pending"], ["active"])
+
+
+async def test_a_failed_deployment_whose_job_was_put_back_and_succeeded_is_active(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        deployment_id = await by_hand(api)
+        for state in (JobState.FAILED, JobState.SUCCEEDED, JobState.FAILED):
+            await project_events(api.platform, deployment_id, [await ended(api, deployment_id, state=state)])
+
+        [deployment] = await history_of(api)
+
+    assert (deployment["status"], deployment["error"]) == ("active", None)
+    assert deployment["gitops_commit_sha"] == GITOPS.gitops_commit_sha
+
+
+async def test_a_failed_deployment_that_succeeded_late_steps_behind_the_one_that_was_asked_for_again(
+    tmp_path: Path,
+) -> None:
+    async with open_api(tmp_path) as api:
+        first = await by_hand(api)
+        await project_events(api.platform, first, [await ended(api, first, state=JobState.FAILED)])
+        again = (await deploy(api, ids.release_id(REPOSITORY, "web", SHA), "dev")).json()["id"]
+
+        await project_events(api.platform, first, [await ended(api, first)])
+        found = {each["id"]: each["status"] for each in await history_of(api)}
+
+    assert found == {first: "superseded", again: "pending"}
+
+
 async def test_a_persons_deployment_carries_who_approved_it(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         made = await released(api, trigger=TAG)
@@ -380,6 +427,13 @@ async def by_hand(api: Api, **fields: Any) -> str:
     await drain(api.platform)
     deployment_id: str = asked.json()["id"]
     return deployment_id
+
+
+async def history_of(api: Api) -> list[dict[str, Any]]:
+    """The deployments of web in dev, newest first."""
+    page = (await api.client.get(f"/v1/deployments/dev/{REPOSITORY}/web/history")).json()
+    found: list[dict[str, Any]] = page["deployments"]
+    return found
 
 
 async def job_of(api: Api, deployment_id: str) -> JobRecord:

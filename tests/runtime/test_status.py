@@ -36,7 +36,7 @@ LEGAL = {
     "phase": "pending>running pending>skipped pending>cancelled running>succeeded running>failed running>cancelled",
     "job": "queued>leased queued>failed queued>cancelled queued>expired leased>queued leased>succeeded leased>failed "
     "leased>cancelled failed>queued",
-    "deployment": "pending>active pending>failed active>superseded",
+    "deployment": "pending>active pending>failed active>superseded failed>active",
 }
 LEGAL["task"] = LEGAL["step"] = LEGAL["phase"]
 

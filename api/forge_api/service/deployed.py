@@ -101,8 +101,13 @@ async def _settle(session: AsyncSession, deployment: Deployment, event: Event) -
         data = data_of(event, DeploymentData)
         if data is not None and _COMMIT.fullmatch(data.gitops_commit_sha) and can_become(deployment, _ACTIVE):
             await activate(session, deployment, data.gitops_commit_sha, at)
-    elif can_become(deployment, DeploymentStatus.FAILED):
+    elif can_become(deployment, DeploymentStatus.FAILED) and await _is_its_last(session, deployment, event):
         fail(deployment, _error(event, at), at)
+
+
+async def _is_its_last(session: AsyncSession, deployment: Deployment, event: Event) -> bool:
+    """Whether no other job can carry out the deployment any more: not a run's where the API submits one itself."""
+    return event.run_id == deployment.id or not await release_query.entries_of_deployment(session, deployment.id)
 
 
 def _error(event: Event, at: datetime) -> dict[str, Any] | None:

@@ -114,11 +114,12 @@ async def history(platform: Platform, key: ProjectKey, environment: str, limit: 
 async def activate(session: AsyncSession, deployment: Deployment, gitops_commit_sha: str, at: datetime) -> None:
     """Its pointer is in the GitOps repository since `at`: it takes the place of one that was asked for before it, or
     steps behind one that was asked for after it. By that order the pointers are written, in whichever order their jobs
-    end. The project's counter is locked."""
+    end. One that had failed may also find that its release was asked for `again`. The project's counter is locked."""
     key = ProjectKey(deployment.repository, deployment.project)
     present = await release_query.active_deployment(session, key, deployment.environment)
-    deployment.deployed_at, deployment.gitops_commit_sha = at, gitops_commit_sha
-    if present is not None and (present.requested_at, present.id) > (deployment.requested_at, deployment.id):
+    again = await release_query.open_deployment(session, deployment.release_id, deployment.environment)
+    deployment.deployed_at, deployment.gitops_commit_sha, deployment.error = at, gitops_commit_sha, None
+    if any(other is not None and _asked_later(other, deployment) for other in (present, again)):
         deployment.status = DeploymentStatus.SUPERSEDED
         return
     if present is not None:
@@ -157,6 +158,10 @@ async def existing_release(session: AsyncSession, release_id: str) -> Release:
     if release is None:
         raise not_found(f"release {release_id}")
     return release
+
+
+def _asked_later(one: Deployment, other: Deployment) -> bool:
+    return (one.requested_at, one.id) > (other.requested_at, other.id)
 
 
 async def _check_policy(session: AsyncSession, environment: Environment, release: Release) -> None:
@@ -209,7 +214,7 @@ async def _new_deployment(
 
 async def _see_to_it(session: AsyncSession, deployment: Deployment, now: datetime) -> None:
     """That a pending deployment has a job of ours. One of a run may have none any more, and two jobs do no harm: what
-    the second writes is there already."""
+    the second writes is there already, and that the first came to nothing is not believed any more (deployed.py)."""
     pending = deployment.status == DeploymentStatus.PENDING
     if pending and not await release_query.entries_of_deployment(session, deployment.id):
         session.add(OutboxEntry(deployment_id=deployment.id, kind=OutboxKind.DEPLOY, tries=0, next_at=now))
