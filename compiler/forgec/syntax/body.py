@@ -66,6 +66,10 @@ def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Itera
                 yield from looked_up_in_vain(vertex, inner, absent)
 
 
+def mentions(expr: ast.Expr, name: str) -> bool:
+    return any(name == each for each, _ in _references(expr))
+
+
 def early_names(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
     """What may be asked for before a struct's fields are known, by what says which ones there are.
 

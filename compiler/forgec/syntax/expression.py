@@ -155,7 +155,7 @@ class Expressions:
         try:
             target = self._operand(expr, scope)
             if isinstance(target, Basic):
-                raise wrong(Code.UNRESOLVED, f"{target} is a type and has no fields", expr.span)
+                raise wrong(Code.WRONG_TYPE, f"{target} is a type where a value is needed", expr.span)
             self._expand(target)
         finally:
             self.budget.leave()

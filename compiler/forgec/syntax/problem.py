@@ -12,7 +12,7 @@ from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
-from forgec.syntax.value import Check, TooLarge
+from forgec.syntax.value import Check, Kind, TooLarge
 from forgec.syntax.vertex import Closing, Conjunct, Fact, State, Vertex, own
 
 OTHER_ENGINE: Final = "--cue-engine=cue evaluates it"
@@ -71,6 +71,8 @@ def conflict(vertex: Vertex, first: Fact, second: Fact) -> Diagnostic:
     rank = [(bool(fact.conjunct.closings), fact.basic.atom is None) for fact in (first, second)]
     main, other = (first, second) if rank[0] < rank[1] else (second, first)
     message = f"{vertex.name}: {main.basic} conflicts with {other.basic}"
+    if vertex.disjunctions:
+        message = f"{message}, whatever its alternatives are"
     if vertex.parent is not None and vertex.parent.state is State.EXPANDING:
         message = f"{message}, and is needed to find out what {vertex.parent.name} is"
     return Diagnostic(Code.CONFLICT, message, main.span, (Related(other.span, f"{other.basic} is asked for here"),))
@@ -144,6 +146,8 @@ def incomplete(vertex: Vertex) -> Diagnostic:
     declared = vertex.conjuncts[0].expr.span
     related = () if declared == vertex.place else (Related(declared, "declared here"),)
     message = f"{vertex.name} has no concrete value: it can be {possibilities(vertex)}"
+    if vertex.late and not vertex.basic.kinds & Kind.STRUCT:  # CUE takes it for an empty struct
+        message = f"{message}, and a comprehension adds nothing"
     return Diagnostic(Code.INCOMPLETE, message, vertex.place, related)
 
 

@@ -28,7 +28,7 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
-from forgec.syntax.body import field_names, is_mixed, is_open, looked_up_in_vain
+from forgec.syntax.body import field_names, is_mixed, is_open, looked_up_in_vain, mentions
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
@@ -274,7 +274,7 @@ class _Evaluator:
             again = Vertex(child.parent, child.label, child.conjuncts, child.keys, child.presence)
             self.expand(again)
             is_same = again.basic == child.basic and not again.is_ambiguous and again.unknown is None
-            if is_same and not again.problems:
+            if is_same and not again.problems and not mentions(conjunct.expr, child.label):
                 return
         self._undecided(child, problem.needed_early(child, place))
 

@@ -21,6 +21,7 @@ KNOWN: Final = {
     (Code.INCOMPLETE, "the marks single out none of them"): "the same, where the alternatives can be told apart",
     (Code.INCOMPLETE, "it can be a list or "): "lists under different constraints are two, also where both give one",
     (Code.INCOMPLETE, " or a list"): "the same, told in the other order",
+    (Code.INCOMPLETE, "and a comprehension adds nothing"): "`{if false {…}} & string` is no string, and no struct",
     (Code.INCOMPLETE, "is not decided"): "the same, for a value that is looked into",
     (Code.UNRESOLVED, "is closed and has no field"): "to CUE an error only where the struct was evaluated before",
     (Code.SYNTAX, "carriage return that ends no line"): "CUE drops it from the text",
@@ -34,6 +35,7 @@ KNOWN: Final = {
     (Code.CONFLICT, "as far as they are known"): "of alternatives that are not data, CUE waits for one without a value",
     (Code.CONFLICT, ", and is needed to find out what "): "CUE overlooks a conflict in what a condition asked for",
     (Code.UNRESOLVED, "items, no item"): "CUE overlooks an item out of range among those of a list that is cut",
+    (Code.CONFLICT, "whatever its alternatives are"): "of what is not data, CUE waits for an alternative first",
     (Code.CONFLICT, "is none of or("): "CUE overlooks a choice of `or` with an item that needs the field itself",
     (
         Code.UNRESOLVED,
