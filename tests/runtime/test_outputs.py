@@ -2,12 +2,14 @@
 
 import asyncio
 import io
+import random
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.earthly.fakes import FakeCli
 from tests.runtime import samples
 from tests.runtime.machines import Machines, plan_of, step
 
@@ -15,8 +17,11 @@ from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.dispatcher import Exit
 from forge_runtime.envelope import Envelope, earlier_of
-from forge_runtime.job import CiData, CiPayload, EarlierStep, Job, StepPayload
-from forge_runtime.worker.outputs import FILES_MAX, Outputs, OutputsRefused
+from forge_runtime.job import CiData, CiPayload, EarlierStep, Job, ResultReference, StepPayload
+from forge_runtime.ledger import Ledger
+from forge_runtime.runner.earthly import EarthlyRunner
+from forge_runtime.worker.outputs import ARCHIVE_BYTES_MAX, FILES_MAX, Outputs, OutputsRefused
+from forge_runtime.worker.results import ResultLost, StoredResults
 from forgec.plan.model import Task
 
 EARTHFILE = """VERSION 0.8
@@ -82,6 +87,26 @@ async def test_an_archive_that_is_not_what_was_stored_is_not_used(machines: Mach
     assert record.result.error is not None
     assert (record.starts, record.result.error.error_class) == (3, "infra")
     assert "is not the object" in record.result.error.message
+
+
+async def test_a_step_whose_record_is_lost_is_not_taken_for_one_that_left_nothing(machines: Machines) -> None:
+    results = StoredResults(Ledger(machines.bus, 0.0), DirectoryBlob(machines.folder / "blob"), samples.new_run_id())
+
+    with pytest.raises(ResultLost, match=r"p1/make: job .* has no record"):
+        await results.outputs("web", EarlierStep("p1", "make"))
+
+
+async def test_a_runner_that_has_no_use_for_them_says_so(machines: Machines) -> None:
+    cli = FakeCli(machines.folder / "cli")
+    await machines.begin(plan_of(("make",), ("use",)), EARTHFILE)
+    await machines.carry(0, "one")
+
+    await machines.carry(1, "two", EarthlyRunner(cli=str(cli.program)))
+
+    record = await machines.record("web/use")
+    assert record is not None
+    (log,) = (machines.folder / "blob").rglob("use*.log")
+    assert "not in the checkout: what p1/make saved AS LOCAL" in log.read_text()
 
 
 def test_earlier_steps_are_those_of_the_project_in_groups_before() -> None:
@@ -152,7 +177,9 @@ async def test_equal_files_are_an_equal_archive_and_links_count_as_what_they_lea
         (folder / "d").mkdir(parents=True)
         (folder / "d" / "file").write_text("text")
         (folder / "link").symlink_to("d/file")
-        reference = await Outputs(DirectoryBlob(tmp_path / "blob")).keep(ci_job(()), payload(()), folder)
+        reference = await Outputs(DirectoryBlob(tmp_path / "blob")).keep(
+            ci_job(()), payload(()), folder, tmp_path / "archive"
+        )
         assert reference is not None
         digests.add(reference.sha256)
 
@@ -162,7 +189,7 @@ async def test_equal_files_are_an_equal_archive_and_links_count_as_what_they_lea
 async def test_nothing_saved_is_nothing_stored(tmp_path: Path) -> None:
     outputs = Outputs(DirectoryBlob(tmp_path / "blob"))
 
-    assert await outputs.keep(ci_job(()), payload(()), tmp_path / "none") is None
+    assert await outputs.keep(ci_job(()), payload(()), tmp_path / "none", tmp_path / "archive") is None
     assert not (tmp_path / "blob").exists()
 
 
@@ -171,7 +198,19 @@ async def test_too_many_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / f"f{number}").touch()
 
     with pytest.raises(OutputsRefused, match="make it an artifact"):
-        await Outputs(DirectoryBlob(tmp_path / "blob")).keep(ci_job(()), payload(()), tmp_path)
+        await Outputs(DirectoryBlob(tmp_path / "blob")).keep(ci_job(()), payload(()), tmp_path, tmp_path / "archive")
+
+
+async def test_packing_ends_where_the_archive_is_too_large(tmp_path: Path) -> None:
+    folder, archive = tmp_path / "folder", tmp_path / "archive"
+    folder.mkdir()
+    for number in range(3):  # no more than that is read of them
+        (folder / str(number)).write_bytes(random.Random(number).randbytes(ARCHIVE_BYTES_MAX // 2))
+
+    with pytest.raises(OutputsRefused, match=f"more than {ARCHIVE_BYTES_MAX} bytes packed"):
+        await Outputs(DirectoryBlob(tmp_path / "blob")).keep(ci_job(()), payload(()), folder, archive)
+
+    assert archive.stat().st_size <= ARCHIVE_BYTES_MAX
 
 
 def archive_of(name: str, kind: bytes, link: str = "") -> bytes:
@@ -199,6 +238,9 @@ class Given:
 
     def __init__(self, archive: bytes) -> None:
         self._archive = archive
+
+    async def left(self, project: str, earlier: EarlierStep) -> ResultReference:
+        raise AssertionError("not asked")
 
     async def outputs(self, project: str, earlier: EarlierStep) -> bytes:
         return self._archive

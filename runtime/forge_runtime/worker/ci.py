@@ -17,7 +17,7 @@ from forge_runtime.secret.port import SecretRefused, SecretStoreAway
 from forge_runtime.secret.resolve import STEP_SCOPE, Secrets
 from forge_runtime.trace import TraceContext
 from forge_runtime.worker.handler import JobContext, Outcome, failed, git_failure
-from forge_runtime.worker.outputs import Outputs, OutputsRefused
+from forge_runtime.worker.outputs import Outputs, OutputsRefused, left_out
 
 TAIL_LINES = 20
 """Of the log, in the error record: enough to see the cause of most failures without opening the log."""
@@ -68,17 +68,21 @@ class CiHandler:
         return _outcome(ended, left, payload, context)
 
     async def _lay(self, payload: CiPayload, workspace: Path, context: JobContext) -> None:
-        """Earlier phases' files into the checkout."""
-        if self._outputs is not None and payload.earlier:
-            aside = context.scratch / "earlier"
-            for line in await self._outputs.lay(payload, context.results, workspace, aside):
-                await context.log.write(line)
+        """Earlier phases' files into the checkout; the log says which, and which this worker leaves out."""
+        aside = context.scratch / "earlier"
+        if self._outputs is not None:
+            told = await self._outputs.lay(payload, context.results, workspace, aside)
+        else:
+            told = await left_out(payload, context.results)
+        for line in told:
+            await context.log.write(line)
 
     async def _keep(self, job: Job, payload: CiPayload, ended: StepOutcome, context: JobContext) -> CiData | None:
         """This step's files for later phases."""
         if self._outputs is None or ended.status is not JobState.SUCCEEDED:
             return None
-        kept = await self._outputs.keep(job, payload, context.scratch / _OUTPUTS)
+        folder = context.scratch / _OUTPUTS
+        kept = await self._outputs.keep(job, payload, folder, folder.with_suffix(".tar.gz"))
         return None if kept is None else CiData(outputs=kept)
 
     async def _run(

@@ -21,6 +21,7 @@ from forge_runtime.job import (
     ErrorRecord,
     Job,
     JobState,
+    ResultReference,
     new_error,
     utc_text,
 )
@@ -47,8 +48,12 @@ class Results(Protocol):
         """An artifact job's result, wherever it lies."""
         ...
 
+    async def left(self, project: str, earlier: EarlierStep) -> ResultReference | None:
+        """Where the archive lies that an earlier step left for later phases, if it left one."""
+        ...
+
     async def outputs(self, project: str, earlier: EarlierStep) -> bytes | None:
-        """The archive that an earlier step left for later phases, if it left one."""
+        """That archive."""
         ...
 
 

@@ -10,6 +10,7 @@ The record names the archive, so what a repeated or a lost attempt has stored is
 equal archive. It is a repository's own, so it is unpacked as untrusted: plain files alone, within the project, limited.
 """
 
+import hashlib
 import io
 import tarfile
 import threading
@@ -17,15 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from forge_runtime.blob import GET_BYTES_MAX, Blob
 from forge_runtime.job import CiPayload, Job, ResultReference
-from forge_runtime.oci.image import BadImage, Packed, tar_gzip
+from forge_runtime.oci.image import BadImage, Packed, write_tar_gzip
 from forge_runtime.runner import tree
 from forge_runtime.runner.thread import in_thread
 from forge_runtime.worker.handler import Results
-from forgec.plan.digest import digest_of
 
 FILES_MAX: Final = 10_000
 BYTES_MAX: Final = 256 * 1024 * 1024
@@ -49,16 +49,15 @@ class Outputs:
 
     blob: Blob
 
-    async def keep(self, job: Job, payload: CiPayload, folder: Path) -> ResultReference | None:
-        """Store what a step left in `folder`; None if that is nothing."""
-        archive = await in_thread(lambda stop: _packed(folder, stop))
-        if archive is None:
+    async def keep(self, job: Job, payload: CiPayload, folder: Path, archive: Path) -> ResultReference | None:
+        """Store what a step left in `folder`, by way of the file `archive`; None if that is nothing."""
+        packed = await in_thread(lambda stop: _packed(folder, archive, stop))
+        if packed is None:
             return None
-        digest = digest_of(archive)
-        name = f"{payload.step.name}-{digest.removeprefix('sha256:')[:16]}{_SUFFIX}"
+        name = f"{payload.step.name}-{packed.sha256.removeprefix('sha256:')[:16]}{_SUFFIX}"
         key = f"artifact-staging/{job.run_id}/{payload.project}/{payload.phase}/{name}"
         await self.blob.put(key, archive, cls="staging")
-        return ResultReference(key=key, sha256=digest, size=len(archive))
+        return ResultReference(key=key, sha256=packed.sha256, size=packed.size)
 
     async def lay(self, payload: CiPayload, results: Results, workspace: Path, scratch: Path) -> Sequence[str]:
         """Put what earlier steps left where they would have left it; says of each step how many files those were."""
@@ -76,7 +75,16 @@ class Outputs:
         return told
 
 
-def _packed(folder: Path, stop: threading.Event) -> bytes | None:
+async def left_out(payload: CiPayload, results: Results) -> Sequence[str]:
+    """What a runner that has no use for them says of the files that earlier steps left."""
+    left = [earlier for earlier in payload.earlier if await results.left(payload.project, earlier) is not None]
+    return [
+        f"not in the checkout: what {earlier.phase}/{earlier.step} saved AS LOCAL on a worker with another runner"
+        for earlier in left
+    ]
+
+
+def _packed(folder: Path, archive: Path, stop: threading.Event) -> "_Archive | None":
     files: list[Packed] = []
     size = 0
     for path in _files(folder):
@@ -97,14 +105,36 @@ def _packed(folder: Path, stop: threading.Event) -> bytes | None:
     if not files:
         return None
     try:
-        archive = tar_gzip(files)
+        with _Archive(archive, stop) as packed:
+            write_tar_gzip(files, packed)
     except BadImage as reason:
         raise OutputsRefused(f"what the step saves AS LOCAL cannot be kept: {reason}") from None
-    if len(archive) > ARCHIVE_BYTES_MAX:
-        raise OutputsRefused(
-            f"what the step saves AS LOCAL has {len(archive)} bytes packed; at most {ARCHIVE_BYTES_MAX} are kept"
-        )
-    return archive
+    return packed
+
+
+class _Archive(io.BufferedWriter):
+    """A file that is written once, within limits: the packing ends where it is too large, or nobody waits for it."""
+
+    def __init__(self, path: Path, stop: threading.Event) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self.size = 0
+        self._stop = stop
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def write(self, data: Any) -> int:
+        if self._stop.is_set():
+            raise tree.CopyStopped
+        self.size += len(data)
+        if self.size > ARCHIVE_BYTES_MAX:
+            raise OutputsRefused(
+                f"what the step saves AS LOCAL has more than {ARCHIVE_BYTES_MAX} bytes packed: make it an artifact"
+            )
+        self._hash.update(data)
+        return super().write(data)
 
 
 def _decides(name: str) -> bool:

@@ -33,11 +33,17 @@ class StoredResults:
             raise ResultLost(f'artifact "{result.artifact_name}": the record of job {result.job_id} has no result')
         return msgspec.convert(record.result.data, ArtifactData)
 
-    async def outputs(self, project: str, earlier: EarlierStep) -> bytes | None:
-        record = await self.ledger.read(self.run_id, job_id(self.run_id, earlier.phase, project, earlier.step))
-        if record is None or record.result is None or record.result.data is None:
+    async def left(self, project: str, earlier: EarlierStep) -> ResultReference | None:
+        earlier_id = job_id(self.run_id, earlier.phase, project, earlier.step)
+        record = await self.ledger.read(self.run_id, earlier_id)
+        if record is None or record.result is None:  # a phase begins when all jobs before it have succeeded
+            raise ResultLost(f"{earlier.phase}/{earlier.step}: job {earlier_id} has no record of how it ended")
+        if record.result.data is None:
             return None
-        reference = msgspec.convert(record.result.data, CiData).outputs
+        return msgspec.convert(record.result.data, CiData).outputs
+
+    async def outputs(self, project: str, earlier: EarlierStep) -> bytes | None:
+        reference = await self.left(project, earlier)
         return None if reference is None else await self._object(reference)
 
     async def _object(self, reference: ResultReference) -> bytes:
