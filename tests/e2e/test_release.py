@@ -211,7 +211,11 @@ def _nobody_knows(secret: str, platform: Platform, printed: str, *, but: Collect
     def tells(data: bytes) -> bool:
         return mask.data(data) != data
 
-    places = {"what was printed": printed.encode(), "the commits": _git(platform.home.gitops, "log", "-p").encode()}
+    places = {
+        "what was printed": printed.encode(),
+        "what the platform said": platform.said().encode(),
+        "the commits": _git(platform.home.gitops, "log", "-p").encode(),
+    }
     for path in platform.home.directory.rglob("*"):
         if path.is_file() and path not in but:
             data = path.read_bytes()
