@@ -1,6 +1,8 @@
-"""A workshop on each bus: the in-memory double and a real NATS server."""
+"""A workshop on each bus: the in-memory double and a real NATS server; and what all loggers write."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import io
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus
 from forge_runtime.bus.port import Bus
 from forge_runtime.bus.provision import provision
+from forge_runtime.telemetry import configure_logging
 
 Projects = Mapping[str, list[dict[str, str]]]
 OpenWorkshop = Callable[[Projects], AbstractAsyncContextManager[Workshop]]
@@ -34,6 +37,18 @@ def open_workshop(request: pytest.FixtureRequest, tmp_path: Path) -> OpenWorksho
             await bus.close()
 
     return open_
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What every logger writes while the test lasts."""
+    root = logging.getLogger()
+    before = (list(root.handlers), root.level)
+    found = io.StringIO()
+    configure_logging("worker", stream=found)
+    yield found
+    root.handlers[:], level = before
+    root.setLevel(level)
 
 
 async def _provisioned(server: NatsServer) -> Bus:

@@ -2,37 +2,21 @@
 
 import io
 import json
-import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
 
 from forge_runtime.dispatcher import Exit
 from forge_runtime.job import JobState
-from forge_runtime.telemetry import configure_logging
 from forge_runtime.trace import TraceContext, trace_id_of
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")
 REQUEST = TraceContext(trace_id="0af7651916cd43dd8448eb211c80319c", span_id="b7ad6b7169203331")
 FAILS = "exit 3"
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """What every logger writes while the test lasts."""
-    root = logging.getLogger()
-    before = (list(root.handlers), root.level)
-    found = io.StringIO()
-    configure_logging("worker", stream=found)
-    yield found
-    root.handlers[:], level = before
-    root.setLevel(level)
 
 
 def documented() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import errno
+import io
 import logging
 import os
 import time
@@ -20,7 +21,16 @@ from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords, MemoryServer
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.dead_letter import Cause, Reason
-from forge_runtime.job import RESULT_INLINE_BYTES_MAX, Job, JobRecord, JobState, JobType, decode_record, encode
+from forge_runtime.job import (
+    RESULT_INLINE_BYTES_MAX,
+    ErrorRecord,
+    Job,
+    JobRecord,
+    JobState,
+    JobType,
+    decode_record,
+    encode,
+)
 from forge_runtime.lane import Lane
 from forge_runtime.lease import Holder
 from forge_runtime.run import CancelReason
@@ -344,6 +354,34 @@ async def test_handler_with_a_bug_fails_its_job_and_keeps_its_slot(open_workshop
     assert _code(record) == "INTERNAL"
 
 
+@pytest.mark.parametrize("kind", [KeyError, OSError])
+async def test_secret_in_what_a_handler_raises_is_hidden(
+    open_workshop: OpenWorkshop, stream: io.StringIO, kind: type[Exception]
+) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = await shop.submit("web/unit")
+        await _write(shop, job, starts=lease.STARTS_MAX - 1)
+        async with shop.worker(shop.bench(handlers={JobType.CI: Tattles(kind)})):
+            record = await shop.reach("web/unit", JobState.FAILED)
+
+    assert _code(record) == "INTERNAL"
+    assert b"hunter22" not in encode(record)
+    assert b"cannot use ***" in encode(record)
+    assert "hunter22" not in stream.getvalue()
+    assert ("test_worker.py" in stream.getvalue()) == (kind is KeyError)
+
+
+async def test_secret_within_an_errors_context_is_hidden(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.submit("web/unit")
+        async with shop.worker(shop.bench(handlers={JobType.CI: Explains()})):
+            record = await shop.reach("web/unit", JobState.FAILED)
+
+    assert record.result is not None
+    assert record.result.error is not None
+    assert record.result.error.context == {"tail": ["the key ***"], "exit_code": 3}
+
+
 async def test_machine_that_fails_is_tried_again_elsewhere(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         await shop.submit("web/unit")
@@ -437,6 +475,28 @@ class FillsItsDisk:
 class Broken:
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         raise KeyError("a bug")
+
+
+class Tattles:
+    def __init__(self, kind: type[Exception]) -> None:
+        self._kind = kind
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        context.log.mask.hide(["hunter22"])
+        raise self._kind("cannot use hunter22")
+
+
+class Explains:
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        context.log.mask.hide(["hunter22"])
+        error = ErrorRecord(
+            code="STEP_FAILED",
+            message="no",
+            component=context.component,
+            error_class="user",
+            context={"tail": ["the key hunter22"], "exit_code": 3},
+        )
+        return Outcome(status=JobState.FAILED, error=error)
 
 
 class FullDisk:

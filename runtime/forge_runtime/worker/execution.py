@@ -1,22 +1,27 @@
 """The work of an attempt: a handler, its directory, its log and its limits; whatever happens becomes an outcome."""
 
 import asyncio
+import dataclasses
 import logging
+import traceback
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from forge_runtime import subject
 from forge_runtime.blob import Blob, BlobUnavailable
 from forge_runtime.bus.port import Bus, BusUnavailable
 from forge_runtime.envelope import address_of
 from forge_runtime.folder import remove_folder
-from forge_runtime.job import Job, JobRecord, JobType
+from forge_runtime.job import ErrorRecord, Job, JobRecord, JobType
 from forge_runtime.ledger import Ledger
 from forge_runtime.log import StepLog
 from forge_runtime.log_store import LogStore, log_key
+from forge_runtime.mask import Mask
 from forge_runtime.meter import Meter, Unmetered
 from forge_runtime.outage import ride_out
 from forge_runtime.span import Trace, Tracer, Untraced, attempt_context
@@ -97,7 +102,7 @@ class Execution:
                 clock=bench.ledger.clock,
                 trace=Trace(attempt_context(record), bench.tracer, bench.ledger.clock),
             )
-            return await _handle(bench.handlers[record.job.type], record.job, context)
+            return _masked(await _handle(bench.handlers[record.job.type], record.job, context), log.mask)
 
     @asynccontextmanager
     async def _kept_log(self, spool: Path) -> AsyncIterator[StepLog]:
@@ -146,8 +151,37 @@ async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
     except OSError as error:  # a full disk, no more processes: another worker's machine may have what ours lacks
         return failed("INTERNAL", "infra", f"the machine of {context.worker} failed: {error}", context)
     except Exception as error:
-        _log.exception("handler failed")
+        trace = "".join(traceback.format_exception(error))
+        _log.error("handler failed", extra={"exception": context.log.mask.text(trace)})
         return failed("INTERNAL", "internal", f"the worker failed: {type(error).__name__}: {error}", context)
+
+
+def _masked(outcome: Outcome, mask: Mask) -> Outcome:
+    """An exception's text may hold what the handler worked with."""
+    if outcome.error is None:
+        return outcome
+    return dataclasses.replace(outcome, error=_masked_error(outcome.error, mask))
+
+
+def _masked_error(error: ErrorRecord, mask: Mask) -> ErrorRecord:
+    return msgspec.structs.replace(
+        error,
+        message=mask.text(error.message),
+        context={name: _masked_value(value, mask) for name, value in error.context.items()},
+        cause=None if error.cause is None else _masked_error(error.cause, mask),
+    )
+
+
+def _masked_value(value: Any, mask: Mask) -> Any:
+    """Of JSON; names in it are ours."""
+    match value:
+        case str():
+            return mask.text(value)
+        case dict():
+            return {name: _masked_value(each, mask) for name, each in value.items()}
+        case list() | tuple():
+            return [_masked_value(each, mask) for each in value]
+    return value
 
 
 def _log_key_of(record: JobRecord) -> str:
