@@ -65,28 +65,9 @@ class StepLog:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES_MAX)
 
     async def write(self, line: str) -> None:
-        """One line without its line break."""
-        line = self.mask.text(line)
-        self._tail.append(line[:TAIL_LINE_CHARS_MAX])
-        if self._full:
-            return
-        stamp = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        record = _record(stamp, line)
-        if self._index.size + len(record) > self._bytes_max:
-            self._full = True
-            record = _record(stamp, f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
-        if self._file is None:
-            self._spool.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._spool.open("xb")
-            self._store = self._new_store()
-            self._store.begin(self._spool)
-        self._file.write(record)
-        self._index.add(record, stamp)
-        if len(self._batch) + len(record) > BATCH_BYTES_MAX:
-            await self._flush()
-        self._batch += record
-        if self._timer is None or self._timer.done():
-            self._timer = asyncio.create_task(self._flush_soon())
+        """One line without its line break; a message of several lines is as many."""
+        for each in self.mask.text(line).split("\n"):
+            await self._write(each)
 
     @property
     def key(self) -> str | None:
@@ -121,6 +102,28 @@ class StepLog:
         if self._file is not None:
             with suppress(OSError):  # what it still held finds no room
                 self._file.close()
+
+    async def _write(self, line: str) -> None:
+        self._tail.append(line[:TAIL_LINE_CHARS_MAX])
+        if self._full:
+            return
+        stamp = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        record = _record(stamp, line)
+        if self._index.size + len(record) > self._bytes_max:
+            self._full = True
+            record = _record(stamp, f"the log is longer than {self._bytes_max} bytes: what follows is not kept")
+        if self._file is None:
+            self._spool.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._spool.open("xb")
+            self._store = self._new_store()
+            self._store.begin(self._spool)
+        self._file.write(record)
+        self._index.add(record, stamp)
+        if len(self._batch) + len(record) > BATCH_BYTES_MAX:
+            await self._flush()
+        self._batch += record
+        if self._timer is None or self._timer.done():
+            self._timer = asyncio.create_task(self._flush_soon())
 
     async def _flush_soon(self) -> None:
         await asyncio.sleep(BATCH_S)

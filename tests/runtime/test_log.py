@@ -1,6 +1,7 @@
 """A step's log: what is kept, what is hidden, what is sent while it runs."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,6 +68,20 @@ def test_secrets_are_hidden_everywhere(blob: DirectoryBlob, tmp_path: Path) -> N
     assert tail == ("a *** b *** c", "***")
     assert stored(blob) == f"{STAMP} a *** b *** c\n{STAMP} ***\n"
     assert b"".join(data for _, data in live.batches).decode() == stored(blob)
+
+
+def test_a_message_of_several_lines_is_as_many_lines_of_the_log(blob: DirectoryBlob, tmp_path: Path) -> None:
+    async def scenario() -> tuple[str, ...]:
+        log = StepLog(tmp_path / "spool", Live().send, lambda: LogStore(blob, "log"), clock=lambda: NOW)
+        await log.write("it failed:\n2020-01-01T00:00:00.000Z nothing did\n")
+        await log.finish()
+        return log.tail(2)
+
+    tail = asyncio.run(scenario())
+
+    assert stored(blob) == f"{STAMP} it failed:\n{STAMP} 2020-01-01T00:00:00.000Z nothing did\n{STAMP} \n"
+    assert json.loads(stored(blob, "log.index.json"))["lines"] == 3
+    assert tail == ("2020-01-01T00:00:00.000Z nothing did", "")
 
 
 def test_live_batches_are_the_object_cut_at_their_offsets(blob: DirectoryBlob, tmp_path: Path) -> None:
