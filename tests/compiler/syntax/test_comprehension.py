@@ -137,3 +137,17 @@ def test_references_to_what_is_known_later_stand_for_themselves() -> None:
     }  # fmt: skip
     assert failures("a: @artifact(web)") == ["x.cue:1:4: @artifact(web) refers to nothing"]
     assert failures("a: @other(web)") == ["x.cue:1:4: a value is expected, found an attribute"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'for v in ["b\\(s)", "a\\(s)"] for w in [1, 2] {"\\(v)": v}\ns: "x"',
+        "if a != _|_ {x: 1}\nif x == _|_ {a: 2}\na: 1\nx: int",
+        '(s): 1\nif a != _|_ {d: 1}\na: int\ns: "a"',
+    ],
+)
+def test_what_fields_there_are_does_not_depend_on_the_order_of_asking(text: str) -> None:
+    told = failures(text)
+
+    assert all("is asked for" in each or "is needed" in each for each in told)

@@ -260,3 +260,25 @@ def test_the_sample_repository_evaluates(path: Path) -> None:
     found = evaluate([parse_file(read_text(path.name, path.read_bytes()))])
 
     assert found.fields.keys() & {"name", "forgeVersion"}
+
+
+def test_an_alternative_that_cannot_be_judged_does_not_give_way_to_another() -> None:
+    text = '(*#E | {x: string, ...})\nt: (*x | "x") + "a"\nx: "b"\n#E: {a: 2, x: string | *"y"}'
+
+    assert any("the marks single out none" in message for message in failures(text))
+
+
+def test_a_definition_is_closed_by_any_name() -> None:
+    told = 'x.cue:2:9: y: the field "b" is not allowed'
+
+    assert failures("X=#D: {a: 1}\ny: X & {b: 1}") == [told]
+
+
+def test_three_dots_open_what_they_are_written_in_and_not_its_parts() -> None:
+    assert data("n: {#D, d: 1, ...} & {e: 1}\n#D: m: 1") == {"n": {"d": 1, "m": 1, "e": 1}}
+    assert failures("n: {#D & {d: 1}, ...}\n#D: m: 1") == ['x.cue:1:11: n: the field "d" is not allowed']
+
+
+def test_what_the_left_side_decides_needs_no_truth_on_the_right() -> None:
+    assert data('t: true || 1\nf: false && "x"') == {"t": True, "f": False}
+    assert failures("t: false || 1") == ['x.cue:1:4: false || 1: "||" takes true and false']
