@@ -2,10 +2,12 @@
 
 import base64
 import json
+import subprocess
+from shutil import which
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_runtime.mask import FORM_CHARS_MIN, MASK, Mask
@@ -67,3 +69,42 @@ def test_short_values_have_no_other_forms(secret: str) -> None:
     text = base64.b64encode(b"..ab...12345..").decode()
 
     assert Mask([secret]).text(text) == text
+
+
+@pytest.mark.parametrize("value", ["s3cret-value ", "\ts3cret-value", "s3cret-value \n"])
+def test_blanks_around_a_value_need_not_be_printed_with_it(value: str) -> None:
+    mask = Mask([value])
+
+    assert mask.text("echo s3cret-value") == f"echo {MASK}"
+    assert mask.text(quote("s3cret-value")) == MASK
+    assert MASK in mask.text(base64.b64encode(b"s3cret-value\n").decode())
+
+
+def test_blanks_within_a_value_may_be_printed_as_one() -> None:
+    assert Mask(["correct  horse\tbattery"]).text("correct horse battery") == MASK
+
+
+@pytest.mark.parametrize("columns", [76, 64])
+@given(secret=st.text(st.characters(codec="ascii", categories=("L", "N", "P")), min_size=58, max_size=400))
+@settings(max_examples=30)
+def test_base64_in_lines_hides_a_long_value(columns: int, secret: str) -> None:
+    mask = Mask([secret])
+
+    for before in (b"", b"x", b"xy"):
+        text = base64.b64encode(before + secret.encode() + b"\n").decode()
+        left = [mask.text(text[place : place + columns]) for place in range(0, len(text), columns)]
+
+        # A last line of fewer digits than a form has, with two that are also of what stands around the value.
+        assert [line for line in left if len(line.replace(MASK, "").rstrip("=")) >= FORM_CHARS_MIN + 2] == []
+
+
+def test_base64_as_the_command_prints_it_hides_a_long_value() -> None:
+    if (command := which("base64")) is None:
+        pytest.skip("there is no base64 command")
+    secret = "".join(f"{number:03d}-" for number in range(105))
+    printed = subprocess.run([command], input=secret.encode(), stdout=subprocess.PIPE, check=True).stdout.decode()
+
+    hidden = Mask([secret]).text(printed)
+
+    assert len(printed.splitlines()) > 1
+    assert set(hidden.splitlines()) == {MASK}
