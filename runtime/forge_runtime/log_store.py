@@ -205,11 +205,16 @@ class LogStore:
 
     async def _store_what_is_new(self, spool: Path) -> None:
         while data := await asyncio.to_thread(_read, spool, self._stored):
-            self._there = self._parts + 1
+            key, self._there = part_key(self.key, self._parts), self._parts + 1
             # False: an earlier try arrived though its answer did not. It had the same bytes, or fewer of them.
-            if not await self._blob.put_new(part_key(self.key, self._parts), data, cls="log"):
-                there = await self._blob.get(part_key(self.key, self._parts))
-                data = data[: len(there or b"")]
+            if not await self._blob.put_new(key, data, cls="log"):
+                there = await self._blob.get(key)
+                if there is None:  # it may be on its way still: S3 refuses one of two at once
+                    raise BlobUnavailable(f"{key} is neither taken nor there")
+                if not data.startswith(there):  # an earlier attempt's, on its way for longer than that lived
+                    await self._blob.delete(key)
+                    continue
+                data = data[: len(there)]
             self._parts += 1
             self._stored += len(data)
 

@@ -31,7 +31,12 @@ class WatchedBlob(DirectoryBlob):
         super().__init__(root)
         self.parts = 0
         self.away = 0
+        self.conflicts = 0
+        """So often another one is at it, and does not get there."""
         self.answer_lost = False
+        self.lost = asyncio.Event()
+        self.down = False
+        """With `answer_lost`: it is away from then on."""
         self.hangs = False
         self.hanging = asyncio.Event()
         self.deletes_slowly = False
@@ -46,9 +51,14 @@ class WatchedBlob(DirectoryBlob):
         if self.away:
             self.away -= 1
             raise BlobUnavailable("away")
+        if self.conflicts:
+            self.conflicts -= 1
+            return False
         written = await super().put_new(key, data, cls=cls)
         if self.answer_lost:
             self.answer_lost = False
+            self.away = 1_000_000 if self.down else 0
+            self.lost.set()
             raise BlobUnavailable("the answer was lost")
         self.parts += 1
         self._written.set()
@@ -191,6 +201,46 @@ async def test_a_part_whose_answer_was_lost_is_not_stored_twice(blob: WatchedBlo
 
     assert so_far == await whole(blob)
     assert so_far.count(b"\n") == 2
+
+
+async def test_a_part_that_is_refused_and_not_there_is_stored_by_the_next_try(
+    blob: WatchedBlob, tmp_path: Path
+) -> None:
+    blob.conflicts = 1
+    log = step_log(tmp_path, blob)
+    await log.write("first")
+    await blob.part(1)
+
+    assert (await whole(blob)).endswith(b" first\n")
+    await log.finish()
+
+
+async def test_a_part_that_arrives_after_its_attempt_is_replaced(blob: WatchedBlob, tmp_path: Path) -> None:
+    log = step_log(tmp_path, blob)
+    await log.write("first")
+    await blob.part(1)
+    await DirectoryBlob.put_new(blob, part_key(KEY, 1), b"of an attempt that is long gone\n", cls="log")
+    await log.write("second")
+    await blob.part(3)
+
+    so_far = await whole(blob)
+    await log.finish()
+
+    assert so_far == await whole(blob)
+    assert b"long gone" not in so_far
+
+
+async def test_a_part_whose_answer_was_lost_at_last_is_deleted_too(blob: WatchedBlob, tmp_path: Path) -> None:
+    log = step_log(tmp_path, blob)
+    await log.write("first")
+    await blob.part(1)
+    blob.answer_lost = blob.down = True
+    await log.write("second")
+    await blob.lost.wait()
+
+    await log.finish()
+
+    assert await blob.get(part_key(KEY, 1)) is None
 
 
 async def test_a_log_of_nobody_is_none(blob: WatchedBlob) -> None:
