@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
-from forge_runtime.process import Program, run_process
+from forge_runtime.process import Program, run_process, settle
 from forge_runtime.runner.failure import machine_failed
 
 ENGINES: Final = ("docker", "podman")
@@ -71,10 +71,13 @@ class EngineImages:
             raise ImageUnavailable(f"{image[:80]!r} is not the name of an image that can be taken out")
         program = await self._engine(archive.parent)
         save = ("image", "save", *_form(program), "-o", str(archive), image)
-        code, said = await self._run(program, *save, cwd=archive.parent, limit_s=SAVE_LIMIT_S)
+        try:
+            code, said = await self._run(program, *save, cwd=archive.parent, limit_s=SAVE_LIMIT_S)
+        finally:  # or it stays there for good
+            remove = self._run(program, "image", "rm", image, cwd=archive.parent, limit_s=ENGINE_LIMIT_S)
+            await settle(asyncio.ensure_future(remove))
         if code != 0:
             raise ImageUnavailable(f"{program} cannot save the image {image}: {said}", away=True)
-        await self._run(program, "image", "rm", image, cwd=archive.parent, limit_s=SAVE_LIMIT_S)  # or it stays
         await asyncio.to_thread(_check_archive, archive, image)
 
     async def _engine(self, scratch: Path) -> str:

@@ -16,7 +16,7 @@ from forge_runtime.process import LINE_BYTES_MAX
 from forge_runtime.runner.image import EngineImages, ImageUnavailable
 
 ENGINE = """
-import json, sys, tarfile, io
+import json, sys, tarfile, io, time
 from pathlib import Path
 here = Path(__file__).parent
 script = json.loads((here / "engine.json").read_text())
@@ -28,6 +28,9 @@ if sys.argv[1] == "version":
     print("28.2.2")
 elif sys.argv[1:3] == ["image", "save"]:
     file, name = sys.argv[sys.argv.index("-o") + 1], sys.argv[-1]
+    if script.get("hang"):
+        (here / "saving").write_text("")
+        time.sleep(60)
     if name not in script.get("images", []):
         sys.exit(f"Error response from daemon: reference does not exist: {name}")
     with tarfile.open(file, "w") as tar:
@@ -71,6 +74,32 @@ def test_an_image_becomes_an_oci_archive_and_leaves_the_engine(engine: Engine, t
 
     with tarfile.open(tmp_path / "image.tar") as tar:
         assert "oci-layout" in tar.getnames()
+    assert engine.calls[-1] == ["image", "rm", "app:1"]
+
+
+def test_an_image_that_cannot_be_saved_leaves_the_engine_too(engine: Engine, tmp_path: Path) -> None:
+    engine.behave(images=[])
+
+    with pytest.raises(ImageUnavailable):
+        asyncio.run(engine.images.export("app:1", tmp_path / "image.tar"))
+
+    assert engine.calls[-1] == ["image", "rm", "app:1"]
+
+
+def test_an_image_whose_step_is_cancelled_leaves_the_engine_too(engine: Engine, tmp_path: Path) -> None:
+    engine.behave(images=["app:1"], hang=True)
+    os.mkfifo(engine.folder / "saving")
+
+    async def cancel() -> None:
+        task = asyncio.create_task(engine.images.export("app:1", tmp_path / "image.tar"))
+        async with asyncio.timeout(20):
+            await asyncio.to_thread((engine.folder / "saving").read_bytes)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+
     assert engine.calls[-1] == ["image", "rm", "app:1"]
 
 
