@@ -66,6 +66,8 @@ def check_request(request: StepRequest) -> StepArguments:
     for name in sorted(request.secrets):
         if RESERVED_SECRET_NAME.fullmatch(name):
             raise config_failure(f"a secret cannot be called {name}: a variable of that name steers the build tool")
+        if "\0" in request.secrets[name]:
+            raise config_failure(f"the secret {name} has a NUL, which no variable can hold: encode it (base64)")
     return arguments
 
 

@@ -285,6 +285,18 @@ def test_a_secret_whose_name_would_steer_the_cli_is_refused(earthly: EarthlyStep
     assert earthly.cli.calls == []
 
 
+def test_a_secret_that_no_variable_can_hold_is_refused_and_not_told(earthly: EarthlyStep) -> None:
+    earthly.secrets = {"KEY": "n0t\0t0ld"}
+
+    outcome = earthly.run()
+
+    assert outcome.error is not None
+    assert outcome.error.error_class == "config"
+    assert "the secret KEY has a NUL" in outcome.error.message
+    assert "t0ld" not in outcome.error.message
+    assert earthly.cli.calls == []
+
+
 def test_a_step_that_loses_its_daemon_is_tried_once_on_another(earthly: EarthlyStep) -> None:
     earthly.hosts = "tcp://a:1,tcp://b:1,tcp://c:1"
     earthly.cli.behave(exit=7)
