@@ -11,6 +11,8 @@ with its worker stay, and are what is left of its log; the bucket's rules delete
 import asyncio
 import hashlib
 import logging
+from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,6 +39,12 @@ OLD_PART_EVERY_S: Final = 10.0
 
 INDEX_EVERY_BYTES: Final = 64 * 1024
 """A reader that wants one line reads at most this much of the log, and one line more."""
+
+HEAD_BYTES: Final = 64
+"""Of a log's beginning, with the time of its first line: they tell one attempt's log from another's."""
+
+KNOWN_LOGS_MAX: Final = 64
+"""Of which the ends of parts are kept: a log of 24 h has some 8,600 of them."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,26 +82,49 @@ def index_key(key: str) -> str:
     return f"{key}.index.json"
 
 
-async def read_log(blob: Blob, key: str, *, start: int, length_max: int) -> bytes | None:
+class KnownParts:
+    """Where the parts of logs end that were read, so that whoever reads on at the end fetches the new ones alone."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, tuple[bytes, list[int]]] = OrderedDict()
+
+    def ends(self, key: str, head: bytes) -> list[int]:
+        """To be completed by the reader; those of an earlier attempt, whose log began otherwise, are forgotten."""
+        begins, ends = self._of.pop(key, (head, []))
+        self._of[key] = found = (head, ends if begins == head else [])
+        if len(self._of) > KNOWN_LOGS_MAX:
+            self._of.popitem(last=False)
+        return found[1]
+
+
+async def read_log(
+    blob: Blob, key: str, *, start: int, length_max: int, known: KnownParts | None = None
+) -> bytes | None:
     """At most `length_max` bytes from `start`, of the whole log or of its parts so far; None if there is neither."""
     whole = await blob.get(key, start=start, length_max=length_max)
     if whole is not None:
         return whole
-    parts = await _read_parts(blob, key, start, length_max)
+    parts = await _read_parts(blob, key, start, length_max, known or KnownParts())
     if parts is None:  # the attempt may have ended between the two looks
         return await blob.get(key, start=start, length_max=length_max)
     return parts
 
 
-async def _read_parts(blob: Blob, key: str, start: int, length_max: int) -> bytes | None:
+async def _read_parts(blob: Blob, key: str, start: int, length_max: int, known: KnownParts) -> bytes | None:
+    head = await blob.get(part_key(key, 0), length_max=HEAD_BYTES)
+    if head is None:
+        return None
+    ends = known.ends(key, head)
     found = bytearray()
-    number = skipped = 0
+    number = bisect_right(ends, start)
     while len(found) < length_max:
+        begin = ends[number - 1] if number else 0
         part = await blob.get(part_key(key, number))
         if part is None:
-            return bytes(found) if number else None
-        found += part[max(0, start - skipped) :]
-        skipped += len(part)
+            break
+        if number == len(ends):  # no other reader came first
+            ends.append(begin + len(part))
+        found += part[max(0, start - begin) :]
         number += 1
     return bytes(found[:length_max])
 

@@ -243,6 +243,23 @@ async def test_log_of_a_running_step_is_what_its_worker_stored_so_far(tmp_path: 
         assert "running" in nothing.json()["error"]["message"]
 
 
+async def test_log_of_a_running_step_is_read_on_without_the_parts_before(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run = await planned(api)
+        step = step_of(run, "check/web/lint")
+        await put(api, step, status="running", attempt=1)
+        key = log_key(run["id"], "check", "web", "lint", 1)
+        for number, part in enumerate((b"one\n", b"two\n", b"three\n")):
+            await api.blob.put(part_key(key, number), part, cls="log")
+        first = await api.client.get(f"/v1/steps/{step}/log")
+        await api.blob.delete(part_key(key, 1))
+
+        rest = await api.client.get(f"/v1/steps/{step}/log?offset={len(first.text)}")
+        last = await api.client.get(f"/v1/steps/{step}/log?offset=8")
+
+        assert (first.text, rest.text, last.text) == ("one\ntwo\nthree\n", "", "three\n")
+
+
 async def test_jobs_are_listed_with_their_place_and_lease(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         run_id = await api.new_run()

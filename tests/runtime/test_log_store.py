@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from forge_runtime.blob import BlobClass, BlobUnavailable, DirectoryBlob
+from forge_runtime.blob import GET_BYTES_MAX, BlobClass, BlobUnavailable, DirectoryBlob
 from forge_runtime.log import StepLog
 from forge_runtime.log_store import (
     INDEX_EVERY_BYTES,
+    KNOWN_LOGS_MAX,
     PART_BYTES_MAX,
+    KnownParts,
     LogIndex,
     LogStore,
     index_key,
@@ -31,6 +33,7 @@ class WatchedBlob(DirectoryBlob):
         super().__init__(root)
         self.parts = 0
         self.away = 0
+        self.got: list[str] = []
         self.conflicts = 0
         """So often another one is at it, and does not get there."""
         self.answer_lost = False
@@ -63,6 +66,10 @@ class WatchedBlob(DirectoryBlob):
         self.parts += 1
         self._written.set()
         return written
+
+    async def get(self, key: str, *, start: int = 0, length_max: int = GET_BYTES_MAX) -> bytes | None:
+        self.got.append(key)
+        return await super().get(key, start=start, length_max=length_max)
 
     async def delete(self, key: str) -> None:
         if self.deletes_slowly:
@@ -241,6 +248,46 @@ async def test_a_part_whose_answer_was_lost_at_last_is_deleted_too(blob: Watched
     await log.finish()
 
     assert await blob.get(part_key(KEY, 1)) is None
+
+
+async def test_whoever_reads_on_at_the_end_fetches_the_new_parts_alone(blob: WatchedBlob) -> None:
+    known = KnownParts()
+    for number in range(40):
+        await DirectoryBlob.put_new(blob, part_key(KEY, number), b"%04d\n" % number, cls="log")
+    await read_log(blob, KEY, start=0, length_max=1000, known=known)
+    await DirectoryBlob.put_new(blob, part_key(KEY, 40), b"0040\n", cls="log")
+    blob.got = []
+
+    piece = await read_log(blob, KEY, start=198, length_max=1000, known=known)
+
+    assert piece == b"9\n0040\n"
+    assert blob.got == [KEY, *(part_key(KEY, number) for number in (0, 39, 40, 41))]
+
+
+async def test_what_is_known_of_an_attempt_is_not_taken_for_the_next_one(blob: WatchedBlob) -> None:
+    known = KnownParts()
+    for text in (b"01\n", b"23\n"):
+        await DirectoryBlob.put(blob, part_key(KEY, 0), text, cls="log")
+        await DirectoryBlob.put(blob, part_key(KEY, 1), text * 3, cls="log")
+        await read_log(blob, KEY, start=3, length_max=1000, known=known)
+    await DirectoryBlob.put(blob, part_key(KEY, 0), b"2026 much longer\n", cls="log")
+
+    piece = await read_log(blob, KEY, start=5, length_max=1000, known=known)
+
+    assert piece == b"much longer\n" + b"23\n" * 3
+
+
+async def test_logs_that_nobody_read_for_long_are_forgotten(blob: WatchedBlob) -> None:
+    known = KnownParts()
+    first = known.ends(KEY, b"head")
+    first.append(1)
+    for number in range(KNOWN_LOGS_MAX - 1):
+        known.ends(f"{KEY}.{number}", b"head")
+
+    assert known.ends(KEY, b"head") == [1]
+    for number in range(KNOWN_LOGS_MAX):
+        known.ends(f"{KEY}.{number}", b"head")
+    assert known.ends(KEY, b"head") == []
 
 
 async def test_a_log_of_nobody_is_none(blob: WatchedBlob) -> None:

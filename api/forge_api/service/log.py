@@ -38,7 +38,9 @@ async def log_text(platform: Platform, step_id: str, offset: int) -> LogText:
     """Of a running step what is stored so far."""
     key, over = await _key(platform, step_id, running=True)
     try:
-        data = await read_log(platform.ports.blob, key, start=offset, length_max=TEXT_BYTES_MAX + 1)
+        data = await read_log(
+            platform.ports.blob, key, start=offset, length_max=TEXT_BYTES_MAX + 1, known=platform.log_parts
+        )
     except BlobUnavailable:
         raise unavailable("the object store") from None
     if data is None:

@@ -15,6 +15,7 @@ from forge_runtime.blob import Blob
 from forge_runtime.bus.port import Bus, BusUnavailable
 from forge_runtime.engine.port import Engine, EngineUnavailable
 from forge_runtime.ledger import Ledger
+from forge_runtime.log_store import KnownParts
 from forge_runtime.span import JobSpans, Tracer, Untraced
 
 REQUEST_PATIENCE_S: Final = 2.0
@@ -51,6 +52,7 @@ class Platform:
     bus: Bus | None = None
     draining: bool = False
     work: asyncio.Event = field(default_factory=asyncio.Event)
+    log_parts: KnownParts = field(default_factory=KnownParts)
 
     def now(self) -> datetime:
         return self.ports.now().astimezone(UTC)
