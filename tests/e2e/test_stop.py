@@ -1,5 +1,7 @@
 """What `forge up` leaves when it ends, and what it finds of one that could not end."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.platform import Platform, commit_repository, step_statuses, wait_until
 from tests.e2e.test_platform import FILES, project_cue
+from tests.leash import on_leash
 
 from forge_runtime.job import JobState
 from forge_runtime.process import note_group
@@ -14,10 +17,12 @@ from forge_runtime.process import note_group
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.mark.parametrize("command", ["sleep {}", "trap '' TERM; sleep {}"], ids=["obedient", "deaf"])
-def test_ctrl_c_in_a_long_step_ends_it_and_hands_its_job_back_at_no_cost(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize("before", ["", "trap '' TERM; "], ids=["obedient", "deaf"])
+def test_ctrl_c_in_a_long_step_ends_it_and_hands_its_job_back_at_no_cost(tmp_path: Path, before: str) -> None:
     pause = f"7331.{tmp_path.stat().st_ino}"  # nobody else sleeps exactly so long
-    earthfile = f"VERSION 0.8\nFROM alpine:3.20\n\nslow:\n    RUN {command.format(pause)}\n"
+    patience = tmp_path / "no-more-patience"
+    command = f"{before}test -e {patience} || sleep {pause}"
+    earthfile = f"VERSION 0.8\nFROM alpine:3.20\n\nslow:\n    RUN {command}\n"
     project = {"a/.forge/project.cue": project_cue("a", test="slow"), "a/Earthfile": earthfile}
     directory = commit_repository(tmp_path / "long", {".forge/repo.cue": FILES[".forge/repo.cue"], **project})
     platform = Platform(tmp_path / "data", "--workers", "1")
@@ -29,12 +34,21 @@ def test_ctrl_c_in_a_long_step_ends_it_and_hands_its_job_back_at_no_cost(tmp_pat
     finally:
         code = platform.interrupt()
 
-    assert code == 0
-    assert _processes(pause) == []
+    left = _processes(pause)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert (code, left) == (0, [])
     [records] = [found for found in platform.job_records().values() if found[0].job.type.value == "ci"]
     last = records[-1]
     assert (last.state, last.starts, last.worker) == (JobState.QUEUED, 0, None)
     assert "job handed back" in (platform.home.logs / "worker-1.log").read_text()
+
+    patience.touch()
+    platform.start()
+    try:
+        assert platform.forge("watch", run_id).returncode == 0
+    finally:
+        platform.stop()
 
 
 def test_what_a_killed_worker_left_running_is_ended_with_the_platform_and_before_it(tmp_path: Path) -> None:
@@ -56,7 +70,8 @@ def test_what_a_killed_worker_left_running_is_ended_with_the_platform_and_before
 
 def _left_running(worker: Path) -> "subprocess.Popen[bytes]":
     """A step of a worker that is no more."""
-    step = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    command = on_leash([sys.executable, "-c", "import time; time.sleep(600)"])
+    step = subprocess.Popen(command, start_new_session=True)
     note_group(worker / "groups", step.pid)
     return step
 
