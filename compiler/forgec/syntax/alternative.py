@@ -23,7 +23,8 @@ class Alternatives:
         self._expand = expand
         self._undecided = undecided
         self._budget = budget
-        self._doubted: list[Diagnostic] = []  # failures that something without a value may be the reason of
+        # Failures that something without a value may be the reason of, by identity: there may be thousands
+        self._doubted: dict[int, Diagnostic] = {}
 
     def choose(self, vertex: Vertex) -> None:
         """Try the first disjunction's alternatives on copies of the vertex; each copy goes on with the others.
@@ -79,7 +80,7 @@ class Alternatives:
             doubt = doubtful.unknown if doubtful is not None else self._doubt(failures, copies)
             failed = problem.no_alternative(vertex, first, texts, failures, doubt)
             vertex.problems.append(failed)
-            self._doubted += [] if doubt is None else [failed]
+            self._doubted |= {} if doubt is None else {id(failed): failed}
         elif not vertex.is_ambiguous:
             best = next((each for each, default in vertex.alternatives if default), vertex.alternatives[0][0])
             vertex.adopt(best)
@@ -87,7 +88,7 @@ class Alternatives:
     def _doubt(self, failures: Sequence[Diagnostic], copies: Sequence[Vertex]) -> Diagnostic | None:
         """Why alternatives that all failed might not have, if what has no value had one."""
         for each in failures:
-            if each.code is Code.UNRESOLVED or each in self._doubted:
+            if each.code is Code.UNRESOLVED or id(each) in self._doubted:
                 return each
         known = len(self._undecided)
         for copy in copies:

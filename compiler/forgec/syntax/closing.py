@@ -29,9 +29,9 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic]) -> None:
         allowed |= _declared(vertex, (*closed, *beside))
         judged = set(vertex.fields)
         if any(_is_open(each) for each in beside):
-            outside = [each for each in vertex.structs if each not in closed and each not in inside]
+            known = {*closed, *inside}
             judged &= _declared(vertex, inside)
-            judged -= _declared(vertex, outside)
+            judged -= _declared(vertex, [each for each in vertex.structs if each not in known])
         for name, child in vertex.fields.items():
             is_given = name in judged and child.presence is not ast.Presence.OPTIONAL
             if is_given and name not in allowed and name not in refused:
