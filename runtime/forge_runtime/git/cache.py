@@ -27,7 +27,7 @@ from typing import Final
 from forge_runtime.folder import ROOM_BYTES, remove_folder
 from forge_runtime.git.command import CloneUrl, CommitNotFound, Connection, GitError, GitFailed, git, protocols
 from forge_runtime.git.credentials import Credentials, connect
-from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, holds
+from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, beyond_memory, holds
 from forge_runtime.git.links import close_links
 from forge_runtime.git.repair import repair
 from forge_runtime.git.shelf import Entry, Lease, Shelf
@@ -153,6 +153,8 @@ class GitCache:
         except GitFailed as failed:
             if failed.disk_is_full:
                 raise await self._unwritten(str(failed), full=True) from failed
+            if failed.lacks_memory:
+                raise beyond_memory(url, failed) from failed
             doing = "fetch" if failed.command == "fetch" else "check out"
             raise GitError(f"cannot {doing} {url}: {failed}") from failed
         except OSError as error:

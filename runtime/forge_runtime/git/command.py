@@ -1,9 +1,11 @@
 """Running git: argv, time limits, and what its failures mean.
 
 Every command has a time limit; one that is cut short or cancelled leaves no child behind, and no lock file, since git
-removes those on SIGTERM. Of what git says the last lines are kept, without credentials.
+removes those on SIGTERM. It has a limit of memory too, and ends when we are killed. Of what git says the last lines are
+kept, without credentials.
 """
 
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +19,16 @@ from forge_runtime.process import Program, run_process
 from forgec.adapter.git import git_environment
 
 OUTPUT_LINES_MAX: Final = 50
+
+ADDRESS_SPACE_BYTES: Final = 4 * 1024**3
+"""Of each process of a command: git holds whole objects in memory, however large strangers made them."""
+
+_MEMORY_SETTINGS: Final = {
+    # Packs are mapped in parts, so that one larger than the memory can be read.
+    "core.packedGitWindowSize": "64m",
+    "core.packedGitLimit": "1g",
+    "pack.windowMemory": "64m",  # of each thread that looks for deltas
+}
 
 
 class GitError(Exception):
@@ -81,7 +93,7 @@ class GitFailed(GitError):
         self.command = command
         self.exit_code = exit_code
         self.output = output
-        self.damaged = damaged or (self._says(_DAMAGE) and not self.disk_is_full)
+        self.damaged = damaged or (self._says(_DAMAGE) and not self.disk_is_full and not self.lacks_memory)
 
     @property
     def commit_is_unknown(self) -> bool:
@@ -107,6 +119,11 @@ class GitFailed(GitError):
         return self._says(_TOO_LARGE)
 
     @property
+    def lacks_memory(self) -> bool:
+        """It met the limit of memory: a few kilobytes of pack can stand for an object of gigabytes."""
+        return self._says(_OUT_OF_MEMORY)
+
+    @property
     def refused_object(self) -> str | None:
         """What git's check of received objects found, if that is why it failed: "object <id>: <fault>"."""
         found = [match[1] for line in self.output if (match := _REFUSED_OBJECT.match(line))]
@@ -128,6 +145,9 @@ _UNKNOWN_COMMIT: Final = re.compile(r"not our ref|unadvertised object|couldn't f
 _UNKNOWN_REPOSITORY: Final = re.compile(r"repository '.*' not found|returned error: (404|410)")
 _FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
 _TOO_LARGE: Final = re.compile(r"File too large")
+_OUT_OF_MEMORY: Final = re.compile(
+    r"^(?!remote:).*([Oo]ut of memory|(mmap failed|cannot be mapped).*: Cannot allocate memory)"
+)
 _REFUSED: Final = re.compile(
     r"Authentication failed for|could not read (Username|Password)|returned error: 40[013]"
     r"|Permission denied \(|Host key verification failed|Too many authentication failures"
@@ -183,6 +203,14 @@ class Connection:
     bytes_max: int | None = None
 
 
+def server_arguments(url: CloneUrl) -> tuple[str, ...]:
+    """Of a fetch: a server that is a child of ours has no limit of memory, as others have none of ours.
+
+    It takes no settings that would let it keep to one.
+    """
+    return ("--upload-pack=ulimit -S -v unlimited; git upload-pack",) if url.protocol == "file" else ()
+
+
 async def git(
     repository: Path,
     *arguments: str,
@@ -194,22 +222,26 @@ async def git(
     """Run one command to its end. Raises GitFailed, TimeLimit, or GitError if there is no git.
 
     `connection` allows the transport of its URL. `known` are further repositories that the command uses. `held` are
-    locks that have to last as long as the command, even if we are killed.
+    locks that have to last as long as the command, which is not much longer than we do if we are killed.
     """
-    argv: tuple[str, ...] = ("git", *arguments)
     mask = Mask()
-    environment = git_environment(repository, *known)
+    environment = git_environment(repository, *known, config=_MEMORY_SETTINGS)
+    file_bytes_max = None
     if connection is not None:
-        mask = connection.mask
+        mask, file_bytes_max = connection.mask, connection.bytes_max
         known = (*known, *_local_source(connection.url))
-        allowed = (connection.url.protocol,)
-        environment = git_environment(repository, *known, protocols=allowed, config=connection.config)
-        if connection.bytes_max is not None:
-            blocks = str(-(-connection.bytes_max // _ULIMIT_BLOCK_BYTES))
-            argv = ("sh", "-c", _LIMITED, "sh", blocks, *argv)
+        allowed, config = (connection.url.protocol,), {**_MEMORY_SETTINGS, **connection.config}
+        environment = git_environment(repository, *known, protocols=allowed, config=config)
     said: deque[str] = deque(maxlen=OUTPUT_LINES_MAX)
-    program = Program(argv=argv, cwd=repository, environment=environment, mask=mask, held=tuple(held))
-    await _run(program, arguments[0], timeout_s, lambda line: said.append(masked(line)), said)
+    command = _Command(
+        arguments=arguments,
+        repository=repository,
+        environment=environment,
+        mask=mask,
+        held=tuple(held),
+        file_bytes_max=file_bytes_max,
+    )
+    await _run(command, timeout_s, lambda line: said.append(masked(line)), said)
 
 
 async def git_lines(
@@ -222,29 +254,73 @@ async def git_lines(
         said.append(masked(text))
         line(text)
 
-    environment = git_environment(repository, *known)
-    program = Program(argv=("git", *arguments), cwd=repository, environment=environment)
-    await _run(program, arguments[0], timeout_s, keep, said)
+    environment = git_environment(repository, *known, config=_MEMORY_SETTINGS)
+    command = _Command(arguments=arguments, repository=repository, environment=environment)
+    await _run(command, timeout_s, keep, said)
 
 
-async def _run(program: Program, command: str, timeout_s: float, line: Callable[[str], None], said: deque[str]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Command:
+    arguments: tuple[str, ...]
+    repository: Path
+    environment: Mapping[str, str]
+    mask: Mask = field(default_factory=Mask, repr=False)
+    held: tuple[int, ...] = ()
+    file_bytes_max: int | None = None
+
+    def program(self, alive: int) -> Program:
+        """`alive` is the end to read of a pipe that nobody writes to, and that breaks when we end."""
+        size = "unlimited" if self.file_bytes_max is None else str(-(-self.file_bytes_max // _ULIMIT_BLOCK_BYTES))
+        limits = (str(ADDRESS_SPACE_BYTES // 1024), size, str(alive))
+        return Program(
+            argv=("sh", "-c", _LAUNCH, "sh", *limits, "git", *self.arguments),
+            cwd=self.repository,
+            environment=self.environment,
+            mask=self.mask,
+            held=(*self.held, alive),
+        )
+
+
+async def _run(command: _Command, timeout_s: float, line: Callable[[str], None], said: deque[str]) -> None:
     async def output(text: str) -> None:
         line(text)
 
+    name, place = command.arguments[0], command.repository
+    missing = f"git cannot be started in {place}: is git on the PATH of the worker?"
+    alive, ours = os.pipe()
     try:
-        end = await run_process(program, timeout_s=timeout_s, output=output)
+        end = await run_process(command.program(alive), timeout_s=timeout_s, output=output)
     except FileNotFoundError:
-        raise GitError(f"git cannot be started in {program.cwd}: is git on the PATH of the worker?") from None
+        raise GitError(missing) from None
     except OSError as error:
         raise GitError(f"git cannot be started: {error.strerror}") from None
+    finally:
+        os.close(ours)
+        os.close(alive)
     if end.exit_code is None:
-        raise TimeLimit(f"git {command} took more than {timeout_s:.0f} s and was stopped")
+        raise TimeLimit(f"git {name} took more than {timeout_s:.0f} s and was stopped")
+    if end.exit_code == _NOT_FOUND:
+        raise GitError(missing)
     if end.exit_code != 0:
-        raise GitFailed(command, end.exit_code, tuple(said))
+        raise GitFailed(name, end.exit_code, tuple(said))
 
 
-_LIMITED: Final = 'trap "" 25; ulimit -f "$1" && shift && exec "$@"'
-"""Without SIGXFSZ (25), which would end a child of git that then could not say why."""
+_LAUNCH: Final = """\
+trap "" 25
+ulimit -S -v "$1" 2>/dev/null
+ulimit -f "$2" || exit
+(trap "" TERM; read -r _ <"/dev/fd/$3"; kill -TERM 0; sleep 1; kill -KILL 0) &
+shift 3
+exec "$@"
+"""
+"""Sets the limits, and beside git, in its process group, a watch that ends the group when we are gone.
+
+git's own children (`gc` has some) would outlive their parent, and with them our locks. Without SIGXFSZ (25), which
+would end a child of git that then could not say why.
+"""
+
+_NOT_FOUND: Final = 127
+"""POSIX, sh: there is no such command. git itself ends with other codes."""
 
 _ULIMIT_BLOCK_BYTES: Final = 512
 """POSIX, sh: the unit of `ulimit -f`."""

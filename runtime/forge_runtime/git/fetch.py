@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.git.command import (
+    ADDRESS_SPACE_BYTES,
+    CloneUrl,
     CommitNotFound,
     Connection,
     GitError,
@@ -30,6 +32,7 @@ from forge_runtime.git.command import (
     TooLarge,
     git,
     git_lines,
+    server_arguments,
 )
 from forge_runtime.git.credentials import STALL_S, Credentials, access_refused
 from forge_runtime.git.shelf import Entry, Shelf
@@ -91,6 +94,8 @@ class Fetcher:
                 f"what {url} sends for the commit is more than the {connection.bytes_max} bytes that one fetch may"
                 " bring: take large files out of the history, or raise the worker's limit"
             )
+        if error.lacks_memory:
+            return beyond_memory(url, error)
         if error.access_is_refused or error.repository_is_unknown:
             return access_refused(url, self.credentials, str(error))
         return GitError(f"cannot fetch {url}: {error}")
@@ -145,7 +150,7 @@ class Fetcher:
             raise CommitNotFound(f"{connection.url} holds no commit {commit_sha}") from None
 
     async def _fetch_refs(self, fresh: Path, connection: Connection, *refspecs: str) -> None:
-        arguments = ("fetch", *_FLAGS, "--", connection.url.text, *refspecs)
+        arguments = ("fetch", *_FLAGS, *server_arguments(connection.url), "--", connection.url.text, *refspecs)
         await git(fresh, *arguments, timeout_s=self.limits.fetch_s, connection=connection)
 
     async def _measure(self, fresh: Path, connection: Connection, commit_sha: str) -> None:
@@ -170,6 +175,13 @@ def keep_ref(commit_sha: str) -> str:
     return f"refs/forge/keep/{commit_sha}"
 
 
+def beyond_memory(url: CloneUrl, failed: GitFailed) -> TooLarge:
+    return TooLarge(
+        f"{url} holds an object for which git needs more than the {ADDRESS_SPACE_BYTES} bytes of memory that it may"
+        f" have ({failed}): take it out of the history"
+    )
+
+
 async def holds(repository: Path, commit_sha: str) -> bool:
     """Whether the commit is there, and kept: one without a reference may be collected. Raises GitFailed, damaged."""
     if not os.path.exists(repository):  # noqa: ASYNC240, PTH110 - one call, on a disk of ours
@@ -183,6 +195,8 @@ async def holds(repository: Path, commit_sha: str) -> bool:
     try:
         await git(repository, "cat-file", "-e", f"{keep_ref(commit_sha)}^{{commit}}", timeout_s=COMMAND_TIMEOUT_S)
     except GitFailed as failed:
+        if failed.lacks_memory:
+            raise
         if asked_before and not await _is_of_another_kind(repository, commit_sha):
             raise GitFailed(failed.command, failed.exit_code, failed.output, damaged=True) from None
         return False

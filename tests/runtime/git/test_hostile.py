@@ -231,6 +231,40 @@ async def test_later_fetch_that_brings_more_than_allowed_is_ended_too(origin: Pa
     assert not list((tmp_path / "cache").glob("repositories/*/objects/pack/tmp_*"))
 
 
+async def test_object_that_needs_more_memory_than_git_may_have_is_refused(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "message").write_bytes(b"a" * 128 * 1024**2)
+    tree = git(origin, "rev-parse", "HEAD^{tree}")
+    sha = git(origin, "commit-tree", tree, "-F", str(tmp_path / "message"))
+    git(origin, "update-ref", "refs/heads/hostile", sha)
+    git(origin, "repack", "-adq")
+    monkeypatch.setattr("forge_runtime.git.command.ADDRESS_SPACE_BYTES", 128 * 1024**2)
+
+    with pytest.raises(TooLarge, match="out of the history") as caught:
+        await check_out(limited(tmp_path), f"file://{origin}", sha, tmp_path)
+
+    assert (caught.value.error_class, caught.value.retryable) == ("config", False)
+    assert nothing_is_left(tmp_path)
+
+
+async def test_repository_that_is_larger_than_the_memory_of_git_is_fetched_and_checked_out(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(origin, "config", "core.compression", "0")
+    git(origin, "config", "core.bigFileThreshold", "64k")  # looks for no deltas, which takes long
+    for number in range(64):
+        (origin / str(number)).write_bytes(os.urandom(2 * 1024**2))
+    sha = commit_all(origin)
+    git(origin, "repack", "-adq")
+    monkeypatch.setattr("forge_runtime.git.command.ADDRESS_SPACE_BYTES", 112 * 1024**2)
+    settings = {"core.packedGitWindowSize": "1m", "core.packedGitLimit": "4m", "pack.threads": "1"}
+    monkeypatch.setattr("forge_runtime.git.command._MEMORY_SETTINGS", settings)
+
+    async with limited(tmp_path).checkout(f"file://{origin}", sha, tmp_path / "work") as root:
+        assert sum(file.stat().st_size for file in root.glob("[0-9]*")) == 128 * 1024**2
+
+
 async def test_commit_that_unpacks_to_more_than_allowed_is_not_checked_out(origin: Path, tmp_path: Path) -> None:
     cache = limited(tmp_path, replace(LIMITS, files_bytes_max=1024 * 1024))
     (origin / "zeros").write_bytes(bytes(8 * 1024 * 1024))

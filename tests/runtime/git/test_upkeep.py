@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -188,6 +189,22 @@ async def test_maintenance_stops_for_whoever_comes(tmp_path: Path, monkeypatch: 
 
     assert text == "a 0\n"
     assert not await tending
+
+
+async def test_maintenance_of_a_killed_worker_holds_nobody_up(tmp_path: Path) -> None:
+    [commit] = make_origin(tmp_path / "origin")
+    cache = open_cache(tmp_path)
+    repository = await ask(cache, tmp_path / "origin", commit)
+    lock = entry_of(tmp_path, tmp_path / "origin").lock
+    maintaining = str(Path(__file__).with_name("maintaining.py"))
+    worker = await asyncio.create_subprocess_exec(sys.executable, maintaining, str(lock), str(repository))
+    await until((tmp_path / "cache" / "grandchild").exists)
+
+    worker.kill()
+    await worker.wait()
+
+    async with asyncio.timeout(LIMIT_S), cache.checkout(f"file://{tmp_path / 'origin'}", commit, tmp_path / "work"):
+        pass
 
 
 async def test_folders_of_killed_workers_are_removed_and_those_of_living_ones_stay(tmp_path: Path) -> None:
