@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -33,6 +34,9 @@ CLASS_TAG: Final = "forge-class"
 KEPT_DAYS: Final[Mapping[BlobClass, int]] = {"log": 90, "result": 7, "staging": 1}
 ABANDONED_UPLOAD_DAYS: Final = 2
 """Parts of an upload that was never completed are paid for until they are deleted."""
+
+ABANDONED_FILE_S: Final = 24 * 3600.0
+"""Since it was written to; no object takes that long."""
 
 S3_CALLS_MAX: Final = 16
 """At once, of one process; each is a thread and a connection."""
@@ -70,10 +74,19 @@ class Blob(Protocol):
 
 
 class DirectoryBlob:
-    """Objects as files below `root`. Written beside their place, synced and renamed."""
+    """Objects as files below `root`. Written in a directory of their own, synced and renamed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._making = root / ".new"  # it begins with a dot, which no name of a key does
+
+    def sweep(self) -> None:
+        """Remove what writers left that were killed: done once, when the store is opened."""
+        with suppress(OSError):  # it can wait
+            for made in list(self._making.iterdir()):
+                with suppress(FileNotFoundError):  # another process sweeps as well
+                    if made.stat().st_mtime < time.time() - ABANDONED_FILE_S:
+                        made.unlink()
 
     async def put(self, key: str, data: bytes | Path, *, cls: BlobClass) -> None:  # noqa: ARG002  # no lifecycle rules
         await asyncio.to_thread(self._write, self._path(key), data)
@@ -89,8 +102,12 @@ class DirectoryBlob:
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             await asyncio.to_thread(path.unlink)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as error:
+            raise BlobUnavailable(f"cannot delete {path}: {error.strerror}") from error
 
     async def url(self, key: str, expires_s: int) -> str:  # noqa: ARG002  # a file does not expire
         return self._path(key).absolute().as_uri()
@@ -116,8 +133,8 @@ class DirectoryBlob:
     def _place(self, path: Path, data: bytes | Path, place: Callable[[Path], T]) -> T:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # The name begins with a dot, which no key's last name does.
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+            self._making.mkdir(exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._making, delete=False) as file:
                 made = Path(file.name)
                 try:
                     _fill(file, data)
@@ -235,7 +252,9 @@ def open_blob(text: str) -> Blob:
     be left out, or a directory. BadObjectStore if it is neither."""
     address = urlsplit(text)
     if not address.scheme:
-        return DirectoryBlob(Path(text).absolute())
+        store = DirectoryBlob(Path(text).absolute())
+        store.sweep()
+        return store
     queries = parse_qs(address.query)
     unknown = set(queries) - {"region", "endpoint"}
     if address.scheme != "s3" or not _BUCKET.fullmatch(address.netloc) or address.path.strip("/") or unknown:

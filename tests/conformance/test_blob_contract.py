@@ -6,7 +6,11 @@ rule deletes anything, only S3 itself could show.
 """
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -273,3 +277,41 @@ def test_a_failed_write_leaves_the_old_object_and_no_traces(tmp_path: Path) -> N
 
     assert asyncio.run(blob.get(KEY)) == b"old"
     assert [path.name for path in (tmp_path / "objects" / KEY).parent.iterdir()] == ["unit.log"]
+
+
+def test_what_a_killed_writer_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    root, source = tmp_path / "objects", tmp_path / "source"
+    os.mkfifo(source)
+    program = (
+        "import asyncio; from pathlib import Path; from forge_runtime.blob import DirectoryBlob; "
+        f"asyncio.run(DirectoryBlob(Path({str(root)!r})).put({KEY!r}, Path({str(source)!r}), cls='log'))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as writer:
+        end = _reader_came(source, writer)  # its own file is made by then
+        writer.kill()
+    os.close(end)
+    (left,) = (path for path in root.rglob("*") if path.is_file())
+
+    open_blob(str(root))
+    assert left.exists()
+    os.utime(left, (time.time() - 25 * 3600,) * 2)
+    open_blob(str(root))
+
+    assert not left.exists()
+
+
+def test_an_object_that_the_disk_cannot_name_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+
+    with pytest.raises(BlobUnavailable, match="cannot delete"):
+        asyncio.run(DirectoryBlob(tmp_path / "objects").delete("x" * 1000))
+
+
+def _reader_came(fifo: Path, reader: subprocess.Popen[bytes]) -> int:
+    """The end to write to, as soon as the process reads."""
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert reader.poll() is None, "it ended early"
+            time.sleep(0.01)
