@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -73,7 +74,7 @@ class Authorization:
         self._clock = clock
         self._wanted: dict[str, _Bearer | None] = {}
         self._tokens: dict[tuple[str, str], _Token] = {}
-        self._lock = asyncio.Lock()
+        self._asking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     def masked(self, text: str) -> str:
         """Without any secret that was shown lately."""
@@ -81,7 +82,7 @@ class Authorization:
 
     async def headers(self, registry: str, scope: str) -> Mapping[str, str]:
         """What this registry is known to want; nothing where it has not asked. Raises as `challenged` does."""
-        async with self._lock:
+        async with self._turn(registry, scope):
             if registry not in self._wanted:
                 return {}
             bearer = self._wanted[registry]
@@ -97,7 +98,7 @@ class Authorization:
 
         Raises Unauthorised, and what the http client raises where a token server is away, and BadCredentials.
         """
-        async with self._lock:
+        async with self._turn(registry, scope):
             schemes = parse_challenge(challenge)
             if "bearer" in schemes:
                 bearer = self._bearer(registry, schemes["bearer"])
@@ -111,6 +112,10 @@ class Authorization:
                 self._basic(registry)
             else:
                 raise Unauthorised(f"{registry} wants to know who asks in a way that is not known here")
+
+    def _turn(self, registry: str, scope: str) -> asyncio.Lock:
+        """One token is asked for once, whoever waits for it; and nobody waits for the token server of another."""
+        return self._asking.setdefault((registry, scope), asyncio.Lock())
 
     def _keep(self, registry: str, scope: str, token: _Token) -> _Token:
         if len(self._tokens) >= TOKENS_MAX:

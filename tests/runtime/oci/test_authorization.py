@@ -1,5 +1,6 @@
 """Tokens: asked for as the registry says, kept while they live, and never from a server that it must not name."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,6 +130,32 @@ async def test_what_was_shown_lately_is_masked_and_what_is_kept_has_a_limit(
 
     assert said == "you said Bearer ***, and ***, and Basic ***"
     assert known.masked("token-0") == "token-0", "long forgotten"
+
+
+async def test_nobody_waits_for_the_token_server_of_another_registry_or_scope(http: Http, server: TokenServer) -> None:
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    known = authorization(http, server, ADA, Clock())
+    challenge = f'Bearer realm="http://127.0.0.1:{port}/token",service="registry.example"'
+    async with silent, asyncio.timeout(60):
+        stuck = asyncio.create_task(known.challenged(f"127.0.0.1:{port}", SCOPE, challenge, {}))
+        await asked.wait()
+
+        await known.challenged(server.host, SCOPE, server.challenge, {})
+        shown = await known.headers(server.host, SCOPE)
+
+        assert shown == {"Authorization": "Bearer t1"}
+        assert not stuck.done()
+        stuck.cancel()
+        await asyncio.wait({stuck})
 
 
 async def test_a_refresh_token_goes_into_the_body_of_a_post(http: Http, server: TokenServer) -> None:
