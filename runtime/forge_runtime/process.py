@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from forge_runtime.mask import Mask
-from forge_runtime.stray import MARKER, kill_strays
+from forge_runtime.stray import MARKER, kill_strays, stat_fields
 
 LINE_BYTES_MAX: Final = 16 * 1024
 """A longer line is cut into several: a program that prints no line break must not fill our memory."""
@@ -259,9 +259,5 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 def _start_time(pid: int) -> str:
     """Clock ticks between boot and the process's start, from /proc; "" where there is no such process (or no /proc)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-    # The name in parentheses may hold spaces and parentheses; the start time is field 22, the 20th after it.
-    return stat.rpartition(")")[2].split()[19]
+    fields = stat_fields(pid)
+    return "" if fields is None else fields[19]

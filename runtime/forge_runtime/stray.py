@@ -49,6 +49,18 @@ def find_strays(token: str) -> set[int]:
     return own | _below(own, _parents()) if own else own
 
 
+def stat_fields(pid: int) -> list[str] | None:
+    """What /proc tells of a process behind its name: the state, the parent, ...; None where there is no such process.
+
+    Field n of proc(5) is item n - 3. The name is in parentheses, and may hold spaces and parentheses itself.
+    """
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    return stat.rpartition(")")[2].split()
+
+
 def _below(roots: set[int], parents: Mapping[int, int]) -> set[int]:
     found, news = set(roots), set(roots)
     while news:
@@ -63,13 +75,8 @@ def _parents() -> dict[int, int]:
 
 def _parent(pid: int) -> int | None:
     """None for one that is gone, or waits only to be reaped."""
-    try:
-        stat = (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    # The name in parentheses may hold spaces and parentheses; state and parent follow it.
-    state, parent = stat.rpartition(")")[2].split()[:2]
-    return None if state == "Z" else int(parent)
+    fields = stat_fields(pid)
+    return None if fields is None or fields[0] == "Z" else int(fields[1])
 
 
 def _environment(pid: int) -> list[bytes]:
