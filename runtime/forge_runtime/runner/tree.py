@@ -77,9 +77,9 @@ def find_sources(origin: Origin, pattern: str) -> list[Path]:
     """The paths that a pattern names, sorted. Raises PathRefused if it leads out; an empty list if nothing is there."""
     relative = posixpath.normpath(pattern.lstrip("/") or ".")
     if relative == ".." or relative.startswith("../"):
-        raise PathRefused(f"{pattern} lies outside of what can be copied: use an artifact of another target")
+        raise PathRefused(f"{pattern!r} lies outside of what can be copied: use an artifact of another target")
     if "**" in relative:
-        raise PathRefused(f"{pattern}: ** is not supported, name the directory instead")
+        raise PathRefused(f"{pattern!r}: ** is not supported, name the directory instead")
     if any(character in relative for character in "*?["):
         sources = sorted(path for path in origin.directory.glob(relative) if path not in origin.hidden)
     else:
@@ -123,7 +123,7 @@ def clone_closed(source: Path, target: Path, *, stop: threading.Event) -> None:
         for name in (*directories, *files):
             path = Path(folder, name)
             if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(boundary):
-                raise PathRefused(f"{path.relative_to(target)} is a link that leads out of what is saved")
+                raise PathRefused(f"{str(path.relative_to(target))!r} is a link that leads out of what is saved")
 
 
 def make_directory(destination: Destination) -> Path:
@@ -160,14 +160,14 @@ def _copy_directory(source: Path, origin: Origin, target: Path, root: Path, stop
 def _copy_file(source: Path, target: Path) -> None:
     """Replaces what is there, and never writes through a link."""
     if not stat.S_ISREG(source.stat().st_mode):
-        raise PathRefused(f"{source.name} is no regular file")
+        raise PathRefused(f"{source.name!r} is no regular file")
     _remove_file(target)
     shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _remove_file(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        raise PathRefused(f"{path.name} would replace a directory")
+        raise PathRefused(f"{path.name!r} would replace a directory")
     path.unlink(missing_ok=True)
 
 
@@ -187,15 +187,15 @@ def _child(parent: Path, name: str, real_root: Path) -> Path:
     if path.is_symlink():
         path = Path(os.path.realpath(path))
         if not path.is_relative_to(real_root):
-            raise PathRefused(f"{name} is a link that leads out of the target's directory")
+            raise PathRefused(f"{name!r} is a link that leads out of the target's directory")
     if not path.exists():
         path.mkdir()
     elif not path.is_dir():
-        raise PathRefused(f"{name} is a file, not a directory")
+        raise PathRefused(f"{name!r} is a file, not a directory")
     return path
 
 
 def _require_inside(path: Path, boundary: Path, shown: str) -> None:
     real = os.path.realpath(path)
     if not Path(real).is_relative_to(os.path.realpath(boundary)):
-        raise PathRefused(f"{shown} is a link that leads out of the repository")
+        raise PathRefused(f"{shown!r} is a link that leads out of the repository")

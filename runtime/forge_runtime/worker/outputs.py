@@ -150,7 +150,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.is_file():
             yield path
         elif path.is_symlink():
-            raise OutputsRefused(f"{path.relative_to(folder)} is a link to no file: save files AS LOCAL")
+            raise OutputsRefused(f"{path.relative_to(folder).as_posix()!r} is a link to no file: save files AS LOCAL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ class _Place:
 def _laid(archive: bytes, place: _Place, stop: threading.Event) -> int:
     aside, project = place.aside, place.workspace / place.project
     if not project.resolve().is_relative_to(place.workspace.resolve()):
-        raise tree.PathRefused(f"{place.project} is a link that leads out of the repository")
+        raise tree.PathRefused(f"{place.project!r} is a link that leads out of the repository")
     aside.mkdir(parents=True)
     count = size = 0
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:

@@ -409,7 +409,7 @@ def test_saved_artifacts_come_under_their_saved_names(earthly: EarthlyStep) -> N
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ({"artifacts": {"a": "1"}, "links": {"b": "/etc/passwd"}}, "b is a link that leads out"),
+        ({"artifacts": {"a": "1"}, "links": {"b": "/etc/passwd"}}, "'b' is a link that leads out"),
         ({}, "cannot save artifact"),
     ],
 )

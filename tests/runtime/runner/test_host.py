@@ -307,7 +307,7 @@ def test_artifacts_travel_between_projects(step: Step) -> None:
         ("test:\n  COPY escape ./\n", "Earthfile:2", "a link that leads out of the repository"),
         ("test:\n  COPY dir ./\n", "Earthfile:2", "a link that leads out of the repository"),
         ("test:\n  COPY nothing ./\n", "Earthfile:2", "nothing is not there to copy"),
-        ("test:\n  COPY fifo ./\n", "Earthfile:2", "fifo is no regular file"),
+        ("test:\n  COPY fifo ./\n", "Earthfile:2", "'fifo' is no regular file"),
         ("test:\n  RUN ln -s /tmp out\n  COPY a out/\n", "Earthfile:3", "leads out of the target's directory"),
         ("test:\n  RUN ln -s /tmp out\n  WORKDIR out/x\n", "Earthfile:3", "leads out of the target's directory"),
         ("test:\n  RUN ln -s /etc/hosts f\n  SAVE ARTIFACT f\n", "Earthfile:3", "leads out of"),
@@ -472,7 +472,7 @@ def test_a_saved_link_that_leads_out_is_refused(step: Step, place: str) -> None:
 
     assert outcome.error
     assert outcome.error.error_class == "config"
-    assert "d/x is a link that leads out of what is saved" in outcome.error.message
+    assert "'d/x' is a link that leads out of what is saved" in outcome.error.message
 
 
 def test_an_image_is_refused_before_anything_runs(step: Step) -> None:

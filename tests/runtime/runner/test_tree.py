@@ -143,3 +143,14 @@ def test_depth_is_limited(tmp_path: Path, depth: int, refused: bool) -> None:
         tree.clone(tmp_path / "one", tmp_path / "two", stop=threading.Event())
 
     assert (tmp_path / "two" / deepest.relative_to(tmp_path / "one")).exists() is not refused
+
+
+def test_a_name_with_a_line_break_stays_within_its_line(tmp_path: Path) -> None:
+    source = tmp_path / "one"
+    source.mkdir()
+    os.mkfifo(source / "a\nERROR b")
+
+    with pytest.raises(tree.PathRefused) as caught:
+        tree.clone(source, tmp_path / "two", stop=threading.Event())
+
+    assert str(caught.value) == r"'a\nERROR b' is no regular file"
