@@ -22,6 +22,7 @@ from forge_runtime.runner.affinity import Candidate, Load, choose
 from forge_runtime.runner.breaker import Breaker, Probe
 from forge_runtime.runner.endpoint import Endpoint
 from forge_runtime.runner.probe import DaemonProbe, Seen
+from forge_runtime.runner.relay import sweep_relays
 from forge_runtime.tasks import end_tasks
 
 PROBE_EVERY_S: Final = 2.0
@@ -100,6 +101,7 @@ class RunnerPool:
         """Daemons are watched for as long as the block lasts."""
         for member in self._members.values():
             self._gauge.runner_up(member.endpoint.name, False)
+        await asyncio.to_thread(sweep_relays)
         probing = [asyncio.create_task(self._watch(member)) for member in self._members.values()]
         self._serving = True
         try:

@@ -70,6 +70,8 @@ class DaemonProbe:
             seen = Seen(probe=Probe.FAILED, why=tls or f"{error.code().name}: {(error.details() or '')[:300]}")
         except TimeoutError:
             seen = Seen(probe=Probe.FAILED, why=f"no answer within {self.limit_s:g} s")
+        except OSError as error:  # of this machine: no room or no descriptor for a socket of ours
+            seen = Seen(probe=Probe.FAILED, why=f"no connection can be made: {error.strerror or error}")
         if seen.probe is Probe.FAILED:
             await self.close()
         return seen

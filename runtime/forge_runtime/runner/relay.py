@@ -7,9 +7,12 @@ its version of June 2026: "Cannot check peer: missing selected ALPN property". P
 """
 
 import asyncio
+import os
 import shutil
+import socket
 import ssl
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +23,14 @@ from forge_runtime.tasks import end_tasks
 
 CONNECT_LIMIT_S: Final = 3.0
 
+PLACE_BYTES_MAX: Final = 80
+"""Of the folder for sockets: a socket's whole path has at most 103 bytes on some systems (unix(7): 107 on Linux)."""
+
+FRESH_S: Final = 60.0
+"""So old is a socket that is looked at: a younger one may be about to be opened."""
+
+_PREFIX: Final = "forge-tls-"
+_SOCKET: Final = "s"
 _READ_BYTES: Final = 64 * 1024
 
 
@@ -36,11 +47,15 @@ class TlsRelay:
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def open(self) -> str:
-        """Where gRPC connects to, without TLS."""
-        self._folder = Path(tempfile.mkdtemp(prefix="forge-tls-"))  # which nobody else may enter
-        socket = self._folder / "s"
-        self._server = await asyncio.start_unix_server(self._accepted, path=socket)
-        return f"unix:{socket}"
+        """Where gRPC connects to, without TLS. Raises OSError where there can be no socket, and leaves nothing then."""
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_place()))  # which nobody else may enter
+        try:
+            self._server = await asyncio.start_unix_server(self._accepted, path=folder / _SOCKET)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._folder = folder
+        return f"unix:{folder / _SOCKET}"
 
     async def close(self) -> None:
         if self._server is not None:
@@ -71,6 +86,36 @@ class TlsRelay:
             await end_tasks(*ways)
             far_writer.close()
             writer.close()
+
+
+def sweep_relays() -> int:
+    """Remove the sockets that killed workers left behind, where nobody answers; returns how many there were."""
+    swept = 0
+    for folder in _place().glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another sweep's, another user's
+            known = folder.lstat()
+            if known.st_uid == os.getuid() and time.time() - known.st_mtime > FRESH_S and _is_dead(folder / _SOCKET):
+                shutil.rmtree(folder)
+                swept += 1
+    return swept
+
+
+def _place() -> Path:
+    """Where temporary files go, unless a socket's path below it would be longer than systems take."""
+    usual = Path(tempfile.gettempdir())
+    return usual if len(os.fsencode(usual)) <= PLACE_BYTES_MAX else Path("/tmp")  # noqa: S108 - a folder by mkdtemp
+
+
+def _is_dead(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except BlockingIOError:  # somebody who is busy
+            return False
+    return False
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

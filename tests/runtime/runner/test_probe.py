@@ -1,6 +1,9 @@
 """Probes of a build daemon, over real gRPC connections."""
 
 import asyncio
+import os
+import socket
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from forge_runtime.runner.affinity import Load
 from forge_runtime.runner.breaker import Probe
 from forge_runtime.runner.endpoint import Endpoint
 from forge_runtime.runner.probe import DaemonProbe, Seen
+from forge_runtime.runner.relay import sweep_relays
 
 
 def look(endpoint: Endpoint, *, times: int = 1, **settings: Any) -> list[Seen]:
@@ -156,3 +160,50 @@ def test_renewed_certificates_are_read_after_a_failed_probe(tmp_path: Path, agai
 
     # A connection that stands is not given up because a file was written.
     assert found == ([Probe.FAILED, Probe.HEALTHY] if again == "good" else [Probe.HEALTHY, Probe.HEALTHY])
+
+
+def test_a_long_path_of_temporary_files_does_not_keep_us_from_a_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+
+    with fake_daemon(tls=Authority(tmp_path)) as daemon:
+        (seen,) = look(daemon.endpoint)
+
+    assert seen.probe is Probe.HEALTHY
+
+
+def test_where_no_socket_can_be_made_the_probe_says_so_and_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    endpoint = Endpoint(address="tcp://127.0.0.2:1", tls=Authority(tmp_path).files())
+
+    (seen,) = look(endpoint)
+
+    assert seen.probe is Probe.FAILED
+    assert "no connection can be made: No such file or directory" in seen.why
+
+
+def test_sockets_of_killed_workers_are_swept_and_those_of_living_ones_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="r") as place, socket.socket(socket.AF_UNIX) as living:
+        monkeypatch.setattr(tempfile, "tempdir", place)
+        for name in ("living", "dead", "young"):
+            Path(place, f"forge-tls-{name}").mkdir()
+        living.bind(f"{place}/forge-tls-living/s")
+        living.listen()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(f"{place}/forge-tls-dead/s")
+        for name in ("living", "dead"):
+            os.utime(f"{place}/forge-tls-{name}", (0, 0))
+
+        swept = sweep_relays()
+
+        assert (swept, sorted(path.name for path in Path(place).iterdir())) == (
+            1,
+            ["forge-tls-living", "forge-tls-young"],
+        )
