@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -75,7 +76,7 @@ class Registry:
         self._store = store
         self._access = access
         self._deletes = deletes
-        self._appending: dict[str, asyncio.Lock] = {}
+        self._appending: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "served without lifespan and websockets"
@@ -256,19 +257,18 @@ class Registry:
         async with await self._alone(asked):
             await self._take(asked, await self._upload(asked))
             whole = await asyncio.to_thread(self._store.finish_upload, asked.name, asked.value, digest)
-        self._appending.pop(asked.value, None)
         if not whole:
             raise Refused(400, "DIGEST_INVALID", f"the content does not have the digest {digest}")
         return _created(asked.name, digest)
 
     async def _cancel(self, asked: Asked) -> Response:
-        await self._upload(asked)
-        await asyncio.to_thread(self._store.end_upload, asked.value)
-        self._appending.pop(asked.value, None)
+        async with await self._alone(asked):
+            await self._upload(asked)
+            await asyncio.to_thread(self._store.end_upload, asked.value)
         return Response(status_code=204)
 
     async def _alone(self, asked: Asked) -> asyncio.Lock:
-        """What is sent to one upload is appended one after the other."""
+        """What is asked of one upload is done one after the other; the lock is there while somebody wants it."""
         await self._upload(asked)
         return self._appending.setdefault(asked.value, asyncio.Lock())
 

@@ -351,6 +351,30 @@ async def test_many_may_push_the_same_at_once(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "uploads").iterdir()} == set()
 
 
+async def test_an_upload_that_is_given_up_while_it_goes_on_leaves_nothing(
+    registry: httpx2.AsyncClient, tmp_path: Path
+) -> None:
+    session = (await registry.post("/v2/acme/shop/blobs/uploads/")).headers["Location"]
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def content() -> AsyncIterator[bytes]:
+        yield bytes(WRITE_BYTES)
+        begun.set()
+        await go_on.wait()
+        yield bytes(WRITE_BYTES)
+
+    async with asyncio.timeout(60):
+        appending = asyncio.create_task(registry.patch(session, content=content()))
+        await begun.wait()
+        giving_up = asyncio.create_task(registry.delete(session))
+        await asyncio.wait({giving_up}, timeout=0.2)  # it must not come first, and gets its chance to
+        go_on.set()
+
+        assert (await appending).status_code == 202
+        assert (await giving_up).status_code == 204
+    assert list((tmp_path / "registry" / "uploads").iterdir()) == []
+
+
 def test_uploads_of_yesterday_are_forgotten(tmp_path: Path) -> None:
     store = Store(tmp_path)
     old, new = store.begin_upload("acme/shop"), store.begin_upload("acme/shop")
