@@ -179,7 +179,7 @@ class CloneUrl:
 
     def __init__(self, text: str, *, protocols: Sequence[str]) -> None:
         self.text = text
-        parts = _split(text)
+        parts = split_clone_url(text)
         self.protocol = parts.scheme
         self.path = parts.path
         _refuse_unsafe(text, parts, protocols)
@@ -339,7 +339,8 @@ def masked(text: str) -> str:
 _SCP_LIKE = re.compile(r"(?P<user>[A-Za-z0-9._-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/].*)")
 
 
-def _split(text: str) -> SplitResult:
+def split_clone_url(text: str) -> SplitResult:
+    """Its parts; of ssh's short form (`user@host:path`) those of the URL that means the same. Raises UrlRefused."""
     match = _SCP_LIKE.fullmatch(text)
     try:
         parts = urlsplit(f"ssh://{match['user']}@{match['host']}/{match['path']}" if match else text)

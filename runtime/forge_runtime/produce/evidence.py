@@ -40,10 +40,12 @@ from forge_runtime.supply.provenance import (
     Build,
     Subject,
     provenance_statement,
+    public_address,
 )
 from forge_runtime.supply.sbom import MEDIA_TYPES, Format, Kind, NoBill, Scanned, scan
 from forge_runtime.supply.sign import (
     ENVELOPE_MEDIA_TYPE,
+    SIGNATURE_BYTES_MAX,
     SIGNATURES_MAX,
     Signer,
     sign_envelope,
@@ -112,7 +114,7 @@ class Evidence:
         build = made.build
         reference = tracking_reference(self.registry, build.repository, made.project, build.artifact, build.commit_sha)
         tracking = Tracking(
-            source=_public(build.clone_url),
+            source=public_address(build.clone_url),
             commit_sha=build.commit_sha,
             title=f"{made.project}/{build.artifact}",
             metadata=_metadata(made, locations),
@@ -154,10 +156,14 @@ async def attach(
 
 
 async def sign_there(client: RegistryClient, image: Reference, signer: Signer) -> None:
-    """Add our signature to those that an image has, as cosign 2 finds them. Raises as `attach` does."""
+    """Add our signature to those that an image has, as cosign 2 finds them. Raises as `attach` does.
+
+    What is too large for one is left out: anybody who may push there may have put it there, and we would load it.
+    """
     place = signature_reference(image)
     found = await client.get_manifest(place)
-    layers = found.layers[:SIGNATURES_MAX] if found is not None else ()
+    there = found.layers if found is not None else ()
+    layers = [layer for layer in there if layer.size <= SIGNATURE_BYTES_MAX][:SIGNATURES_MAX]
     others = [Blob(descriptor=layer, content=await client.get_blob(place, layer)) for layer in layers]
     await client.push(place, sign_image(image, signer, tuple(others)))
 
@@ -208,12 +214,3 @@ def _sbom(tracked: Tracked) -> Sbom | None:
             form = next((form for form, kind in MEDIA_TYPES.items() if kind == layer.media_type), layer.media_type)
             return Sbom(format=form, digest=layer.digest)
     return None
-
-
-def _public(clone_url: str) -> str:
-    """The address without whoever is named before an `@`; of a repository on this machine nothing but that."""
-    scheme, separator, rest = clone_url.partition("://")
-    if not separator or scheme == "file":
-        return f"{scheme}:" if separator else ""
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -6,13 +6,15 @@ What the fields mean for our builds is in docs/oci.md, under the address that `B
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from forge_runtime.git.command import split_clone_url
 from forgec.plan.digest import canonical_json
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
 BUILD_TYPE: Final = "https://forge.projectcatalyst.io/build-types/artifact/v1"
+
+LOCAL: Final = "file:"
 
 STATEMENT_MEDIA_TYPE: Final = "application/vnd.in-toto+json"
 
@@ -87,18 +89,23 @@ def provenance_statement(subjects: Sequence[Subject], build: Build) -> bytes:
     )
 
 
+def public_address(clone_url: str) -> str:
+    """A clone URL for everybody to read: a URL, also of the short form of ssh, without whoever is named before an `@`,
+    which may be a password. A directory of this machine says nothing elsewhere: of it nothing but `LOCAL`."""
+    parts = split_clone_url(clone_url)
+    if parts.scheme == "file":
+        return LOCAL
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _digests(digest: str) -> dict[str, str]:
     algorithm, _, encoded = digest.partition(":")
     return {algorithm: encoded}
 
 
 def _source_of(build: Build) -> str:
-    """The address of the source as in-toto writes it. What stands before an `@` in it may be a password, and a
-    directory of this machine says nothing elsewhere: there the repository's name stands for it."""
-    parts = urlsplit(build.clone_url)
-    if parts.scheme == "file":
+    """The address of the source as in-toto writes it; for a directory of this machine, the repository's name."""
+    url = public_address(build.clone_url)
+    if url == LOCAL:
         url = f"file:{build.repository}"
-    else:
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    prefix = "" if parts.scheme.startswith("git") else "git+"
-    return f"{prefix}{url}@{build.ref}" if build.ref else f"{prefix}{url}"
+    return f"git+{url}@{build.ref}" if build.ref else f"git+{url}"

@@ -38,6 +38,8 @@ SIGNATURE_ANNOTATION: Final = "dev.cosignproject.cosign/signature"
 
 ENVELOPE_BYTES_MAX: Final = 4 * 1024 * 1024
 SIGNATURES_MAX: Final = 16
+SIGNATURE_BYTES_MAX: Final = 64 * 1024
+"""Of what an image's signature signs: ours has about 300 bytes; other tools add notes of their users."""
 
 _ECDSA: Final = ec.ECDSA(SHA256(), deterministic_signing=True)
 

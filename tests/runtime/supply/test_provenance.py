@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from forge_runtime.supply.provenance import Build, Subject, provenance_statement
+from forge_runtime.supply.provenance import Build, Subject, provenance_statement, public_address
 
 BUILD = Build(
     repository="acme/shop",
@@ -76,6 +76,7 @@ def test_the_same_facts_are_the_same_bytes() -> None:
     [
         ("https://user:s3cr3t@github.com/acme/shop.git", "git+https://github.com/acme/shop.git@refs/heads/main"),
         ("ssh://git@github.com/acme/shop.git", "git+ssh://github.com/acme/shop.git@refs/heads/main"),
+        ("git@github.com:acme/shop.git", "git+ssh://github.com/acme/shop.git@refs/heads/main"),
         ("file:///srv/shop", "git+file:acme/shop@refs/heads/main"),
     ],
 )
@@ -84,6 +85,18 @@ def test_an_address_of_the_source_holds_nobodys_password(clone_url: str, source:
 
     assert b"s3cr3t" not in statement
     assert json.loads(statement)["predicate"]["buildDefinition"]["externalParameters"]["source"] == source
+
+
+@pytest.mark.parametrize(
+    ("clone_url", "address"),
+    [
+        ("https://user:s3cr3t@github.com:8443/acme/shop.git", "https://github.com:8443/acme/shop.git"),
+        ("git@github.com:acme/shop.git", "ssh://github.com/acme/shop.git"),
+        ("file:///srv/shop", "file:"),
+    ],
+)
+def test_a_public_address_is_a_url_that_names_nobody_and_no_place_of_this_machine(clone_url: str, address: str) -> None:
+    assert public_address(clone_url) == address
 
 
 def test_a_statement_about_nothing_is_none() -> None:
