@@ -282,6 +282,24 @@ class LogAddress(BaseModel):
     expires_at: datetime
 
 
+class LogMark(BaseModel):
+    """Line `line` (from 0) begins at byte `offset`, with this time."""
+
+    line: int
+    offset: int
+    time: str
+
+
+class LogIndexView(BaseModel):
+    """Of a step's whole log: about every 64 KiB a mark. `truncated`: the step printed more than is kept."""
+
+    size: int
+    lines: int
+    sha256: str
+    truncated: bool
+    marks: list[LogMark]
+
+
 class RepositoryView(BaseModel):
     full_name: str
     clone_url: str

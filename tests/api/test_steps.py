@@ -9,7 +9,8 @@ from tests.api.harness import Api, Story, open_api, sample_plan, statuses
 from forge_api.service import log
 from forge_api.service.outbox import drain
 from forge_api.service.projector import project_events
-from forge_runtime.log_store import log_key, part_key
+from forge_runtime.log import StepLog
+from forge_runtime.log_store import LogStore, log_key, part_key
 
 pytestmark = pytest.mark.usefixtures("each_database")
 
@@ -26,6 +27,10 @@ async def planned(api: Api) -> dict[str, Any]:
     for event in story.events:
         await project_events(api.platform, story.run_id, [event])
     return await api.run(run_id)
+
+
+async def nowhere(_offset: int, _data: bytes) -> None:
+    return
 
 
 def step_of(run: dict[str, Any], address: str) -> str:
@@ -172,16 +177,17 @@ async def test_skipped_task_skips_its_steps(tmp_path: Path) -> None:
 
 async def test_unknown_step_or_task_is_404(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
-        nowhere = "00000000-0000-5000-8000-000000000000"
+        nothing = "00000000-0000-5000-8000-000000000000"
 
         found = [
-            await put(api, nowhere, status="running"),
-            await api.client.put(f"/v1/tasks/{nowhere}/status", json={"status": "running"}),
-            await api.client.get(f"/v1/steps/{nowhere}/logs"),
-            await api.client.get(f"/v1/steps/{nowhere}/log"),
+            await put(api, nothing, status="running"),
+            await api.client.put(f"/v1/tasks/{nothing}/status", json={"status": "running"}),
+            await api.client.get(f"/v1/steps/{nothing}/logs"),
+            await api.client.get(f"/v1/steps/{nothing}/log"),
+            await api.client.get(f"/v1/steps/{nothing}/log/index"),
         ]
 
-        assert [response.status_code for response in found] == [404] * 4
+        assert [response.status_code for response in found] == [404] * 5
 
 
 async def test_step_without_a_log_is_404_until_it_has_one(tmp_path: Path) -> None:
@@ -258,6 +264,44 @@ async def test_log_of_a_running_step_is_read_on_without_the_parts_before(tmp_pat
         last = await api.client.get(f"/v1/steps/{step}/log?offset=8")
 
         assert (first.text, rest.text, last.text) == ("one\ntwo\nthree\n", "", "three\n")
+
+
+async def test_index_of_a_log_leads_to_its_lines_once_the_step_is_over(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run = await planned(api)
+        step = step_of(run, "check/web/lint")
+        key = log_key(run["id"], "check", "web", "lint", 1)
+        await put(api, step, status="running", attempt=1)
+        log_of_step = StepLog(tmp_path / "spool", nowhere, lambda: LogStore(api.blob, key))
+        for number in range(2000):
+            await log_of_step.write(f"line {number} " + "x" * 80)
+        running = await api.client.get(f"/v1/steps/{step}/log/index")
+        await log_of_step.finish()
+        await put(api, step, status="succeeded", logs_s3_key=key)
+
+        index = (await api.client.get(f"/v1/steps/{step}/log/index")).json()
+        mark = index["marks"][1]
+        text = await api.client.get(f"/v1/steps/{step}/log?offset={mark['offset']}")
+
+        assert running.status_code == 404
+        assert "running" in running.json()["error"]["message"]
+        assert (index["lines"], index["truncated"]) == (2000, False)
+        assert text.text.startswith(f"{mark['time']} line {mark['line']} ")
+
+
+async def test_log_that_came_without_an_index_has_none(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run = await planned(api)
+        step = step_of(run, "check/web/lint")
+        key = f"pipeline-runs/{run['id']}/logs/check/web/lint.log"
+        await api.blob.put(key, b"fine\n", cls="log")
+        await put(api, step, status="running")
+        await put(api, step, status="succeeded", logs_s3_key=key)
+
+        index = await api.client.get(f"/v1/steps/{step}/log/index")
+
+        assert index.status_code == 404
+        assert "index of the log" in index.json()["error"]["message"]
 
 
 async def test_jobs_are_listed_with_their_place_and_lease(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from forge_api.auth.permission import Permission
 from forge_api.routes.request import Id, OnPlatform, errors, permitted
 from forge_api.service import execution, log
 from forge_api.service.audit import Actor
-from forge_api.wire import INTEGER_MAX, LogAddress, PutStepStatus, PutTaskStatus, StepView, TaskView
+from forge_api.wire import INTEGER_MAX, LogAddress, LogIndexView, PutStepStatus, PutTaskStatus, StepView, TaskView
 
 NEXT_OFFSET_HEADER: Final = "X-Log-Next-Offset"
 
@@ -43,3 +43,9 @@ async def log_text(
     if text.next_offset is not None:
         headers[NEXT_OFFSET_HEADER] = str(text.next_offset)
     return Response(text.data, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+@router.get("/steps/{step_id}/log/index")
+async def log_index(platform: OnPlatform, _: Reader, step_id: Id) -> LogIndexView:
+    """Which line of the log begins where and was printed when, once the step is over."""
+    return await log.log_index(platform, step_id)

@@ -1,15 +1,17 @@
-"""Logs of steps: where the finished object lies, and its text."""
+"""Logs of steps: where the finished object lies, its text, and its index."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from forge_api.db import query
 from forge_api.problem import not_found, unavailable
 from forge_api.service.platform import Platform
-from forge_api.wire import LogAddress
+from forge_api.wire import LogAddress, LogIndexView, LogMark
 from forge_runtime.blob import BlobUnavailable
-from forge_runtime.log_store import log_key, read_log
+from forge_runtime.log_store import LogIndex, index_key, log_key, read_log
 from forge_runtime.status import ChildStatus
 
 URL_S: Final = 3600
@@ -47,6 +49,25 @@ async def log_text(platform: Platform, step_id: str, offset: int) -> LogText:
         raise not_found(f"log of step {step_id} " + ("any more; logs are kept 90 days" if over else "yet (running)"))
     more = len(data) > TEXT_BYTES_MAX
     return LogText(data[:TEXT_BYTES_MAX], offset + TEXT_BYTES_MAX if more else None)
+
+
+async def log_index(platform: Platform, step_id: str) -> LogIndexView:
+    """Of a whole log that a worker of ours stored; logs of other callers have none."""
+    key, _ = await _key(platform, step_id)
+    try:
+        data = await platform.ports.blob.get(index_key(key))
+    except BlobUnavailable:
+        raise unavailable("the object store") from None
+    if data is None:
+        raise not_found(f"index of the log of step {step_id}")
+    index = msgspec.json.decode(data, type=LogIndex)
+    return LogIndexView(
+        size=index.size,
+        lines=index.lines,
+        sha256=index.sha256,
+        truncated=index.truncated,
+        marks=[LogMark(line=mark.line, offset=mark.offset, time=mark.time) for mark in index.marks],
+    )
 
 
 async def _key(platform: Platform, step_id: str, *, running: bool = False) -> tuple[str, bool]:
