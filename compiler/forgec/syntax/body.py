@@ -108,21 +108,24 @@ def _chosen(expr: ast.Expr) -> Iterator[ast.Expr]:
 
 
 def _of_each_other(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
-    """`if a != _|_ {b: 1}`, `if b != _|_ {a: 2}`"""
+    """`if a != _|_ {b: 1}`, `if b != _|_ {a: 2}`; and `if len(a) > 1 {a: b: 1}`, by a call"""
     found = [each for each in literal.declarations if isinstance(each, ast.Comprehension)][:_COMPARED_MAX]
-    added = [frozenset(field_names(each.body)) for each in found] if len(found) > 1 else []
-    asked = [dict(_asked(each)) for each in found] if len(found) > 1 else []
+    added = [frozenset(field_names(each.body)) for each in found]
+    asked = [dict(_asked(each)) for each in found]
     for one, names in enumerate(asked):
+        called = dict(_asked(found[one], by_call=True))
+        yield from ((name, called[name]) for name in called.keys() & added[one])
         for other, fields in enumerate(added):
             if one != other and not asked[other].keys().isdisjoint(added[one]):
                 yield from ((name, names[name]) for name in names.keys() & fields)
 
 
-def _asked(comprehension: ast.Comprehension) -> Iterator[tuple[str, Span]]:
+def _asked(comprehension: ast.Comprehension, *, by_call: bool = False) -> Iterator[tuple[str, Span]]:
     for clause in comprehension.clauses:
         match clause:
             case ast.For(source=expr) | ast.If(condition=expr) | ast.Let(value=expr):
-                yield from _references(expr)
+                for part in (each for each in _everything(expr) if isinstance(each, ast.Call)) if by_call else (expr,):
+                    yield from _references(part)
 
 
 def _of_outer_loops(comprehension: ast.Comprehension) -> Iterator[tuple[str, Span]]:
