@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from forge_runtime.folder import remove_folder
 from forge_runtime.git.command import (
     ADDRESS_SPACE_BYTES,
     CloneUrl,
@@ -142,12 +143,14 @@ class Fetcher:
         await self._measure(fresh, connection, commit_sha)
 
     async def _fetch_through_branches(self, fresh: Path, connection: Connection, commit_sha: str) -> None:
-        refs = ("+refs/heads/*:refs/forge/heads/*", "+refs/tags/*:refs/forge/tags/*")
+        refs = ("+refs/heads/*:refs/forge/found/heads/*", "+refs/tags/*:refs/forge/found/tags/*")
         await self._fetch_refs(fresh, connection, *refs)
         try:
             await git(fresh, "update-ref", keep_ref(commit_sha), commit_sha, timeout_s=COMMAND_TIMEOUT_S)
         except GitFailed:
             raise CommitNotFound(f"{connection.url} holds no commit {commit_sha}") from None
+        # They would keep what they point to for ever.
+        await asyncio.to_thread(remove_folder, fresh / "refs" / "forge" / "found")
 
     async def _fetch_refs(self, fresh: Path, connection: Connection, *refspecs: str) -> None:
         arguments = ("fetch", *_FLAGS, *server_arguments(connection.url), "--", connection.url.text, *refspecs)

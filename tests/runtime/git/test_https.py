@@ -54,6 +54,17 @@ async def read_file(cache: GitCache, url: str, commit: str, into: Path) -> str:
         return (root / "file").read_text()
 
 
+async def test_nothing_is_kept_but_the_commit_that_was_asked_for(
+    server: GitServer, origin: Path, tmp_path: Path
+) -> None:
+    sha = git(origin, "rev-parse", "topic~1")
+    git(origin, "tag", "v1")
+
+    repository = await found(GitCache(tmp_path / "cache"), f"{server.url}/shop/.git", sha)
+
+    assert git(repository, "for-each-ref", "--format=%(refname)") == f"refs/forge/keep/{sha}"
+
+
 async def test_commit_that_no_branch_points_to_is_checked_out(server: GitServer, origin: Path, tmp_path: Path) -> None:
     cache = GitCache(tmp_path / "cache")
     inner = git(origin, "rev-parse", "topic~1")
