@@ -32,6 +32,7 @@ from forge_runtime.git.links import close_links
 from forge_runtime.git.repair import repair
 from forge_runtime.git.shelf import Entry, Lease, Shelf
 from forge_runtime.git.upkeep import Upkeep, UpkeepLimits
+from forge_runtime.git.worktrees import forget_worktree, prune_worktrees
 from forge_runtime.meter import CacheResult, Meter, Unmetered
 
 CHECKOUT_TIMEOUT_S: Final = 300.0
@@ -212,7 +213,8 @@ class GitCache:
         await asyncio.to_thread(remove_folder, into)
         async with self._shelf.exclusive(entry.lock) as held:
             if entry.is_there:
-                await git(entry.repository, "worktree", "prune", timeout_s=COMMAND_TIMEOUT_S, held=(held,))
+                await asyncio.to_thread(forget_worktree, entry.repository, into)
+                await prune_worktrees(entry.repository, held)
 
     async def _warm(self, clone_url: str) -> None:
         url = CloneUrl(clone_url, protocols=self._protocols)

@@ -1,6 +1,6 @@
 """What is done about a repository of the cache that is damaged: the mildest thing first.
 
-    git complains ─▶ lock files of the dead removed, dead worktrees forgotten, `fsck --connectivity-only`
+    git complains ─▶ lock files of the dead and old lost worktrees removed, `fsck --connectivity-only`
                        │ sound: tried again                 │ unsound, or the same complaint after that
                        ▼                                    ▼
                      goes on                              condemned: whoever has a lease goes on with it, nobody else
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.git.command import GitError, GitFailed, git
-from forge_runtime.git.fetch import COMMAND_TIMEOUT_S
 from forge_runtime.git.shelf import Entry, Shelf
+from forge_runtime.git.worktrees import prune_worktrees
 
 FSCK_TIMEOUT_S: Final = 300.0
 
@@ -60,7 +60,7 @@ def remove_stale_locks(repository: Path) -> int:
 async def _is_sound(repository: Path, held: int) -> bool:
     """Whether every object that a reference needs is there, as far as names and packs tell; contents are not read."""
     try:
-        await git(repository, "worktree", "prune", timeout_s=COMMAND_TIMEOUT_S, held=(held,))
+        await prune_worktrees(repository, held)
         check = ("fsck", "--connectivity-only", "--no-dangling", "--no-progress")
         await git(repository, *check, timeout_s=FSCK_TIMEOUT_S, held=(held,))
     except GitError:

@@ -26,6 +26,7 @@ from forge_runtime.git.command import GitError, git
 from forge_runtime.git.fetch import COMMAND_TIMEOUT_S
 from forge_runtime.git.repair import remove_stale_locks
 from forge_runtime.git.shelf import Entry, Shelf
+from forge_runtime.git.worktrees import prune_worktrees
 from forge_runtime.tasks import end_tasks
 
 MAINTENANCE_TIMEOUT_S: Final = 1800.0
@@ -183,7 +184,7 @@ async def _maintain(repository: Path, held: int, *, collect: bool) -> None:
         await git(repository, *arguments, timeout_s=MAINTENANCE_TIMEOUT_S, held=(held,))
 
     remove_stale_locks(repository)
-    await run("worktree", "prune")
+    await prune_worktrees(repository, held)
     if collect:
         # Packs are written anew without what is unreachable, which goes when it is two weeks old; the graph as well.
         await run("gc", "--quiet", "--prune=2.weeks.ago")

@@ -66,6 +66,24 @@ def test_checkout_holds_the_files_of_the_commit_and_goes_away(cache: GitCache, o
     assert git(run(found(cache, f"file://{origin}", old)), "worktree", "list").count("\n") == 0
 
 
+def test_checkout_in_a_folder_that_another_worker_cannot_see_stays_one(
+    cache: GitCache, origin: Path, tmp_path: Path
+) -> None:
+    sha = git(origin, "rev-parse", "HEAD")
+    other = GitCache(tmp_path / "cache", allow_file=True)
+
+    async def work() -> str:
+        async with cache.checkout(f"file://{origin}", sha, tmp_path / "work") as root:
+            root.rename(tmp_path / "elsewhere")
+            async with other.checkout(f"file://{origin}", sha, tmp_path / "other"):
+                pass
+            (tmp_path / "elsewhere").rename(root)
+            return git(root, "rev-parse", "HEAD")
+
+    assert run(work()) == sha
+    assert not list((tmp_path / "cache").glob("repositories/*/worktrees/*"))
+
+
 def test_commit_of_another_branch_is_found(cache: GitCache, origin: Path) -> None:
     git(origin, "checkout", "-q", "-b", "topic")
     sha = commit(origin, "second\n")
