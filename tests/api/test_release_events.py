@@ -290,7 +290,9 @@ async def test_of_two_deployments_the_one_asked_for_later_is_active_whichever_en
         }
 
 
-async def test_a_persons_deployment_is_active_when_its_job_has_ended(tmp_path: Path) -> None:
+async def test_a_persons_deployment_is_active_when_its_job_has_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_api(tmp_path) as api:
         deployment_id = await by_hand(api)
         record = await job_of(api, deployment_id)
@@ -302,6 +304,7 @@ async def test_a_persons_deployment_is_active_when_its_job_has_ended(tmp_path: P
 
     assert (active["id"], active["gitops_commit_sha"]) == (deployment_id, GITOPS.gitops_commit_sha)
     assert active["deployed_at"].startswith("1970-01-01T00:01:40")
+    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == []
 
 
 async def test_a_runs_job_that_came_to_nothing_does_not_fail_what_a_person_asked_for_too(tmp_path: Path) -> None:

@@ -37,14 +37,16 @@ async def settle_deployments(session: AsyncSession, events: Sequence[Event]) -> 
     for event in events:
         if event.kind is not EventKind.DEPLOYMENT:
             continue
+        if not STEP.final(event.status):  # changes nothing yet, and does not say which deployment it is of
+            known = True
+            continue
         deployment = await _deployment_of(session, event)
         if deployment is None:
             _log.warning("event of a deployment that there is not", extra={"job_id": event.job_id})
             continue
         known = True
-        if STEP.final(event.status):
-            await _settle(session, deployment, event)
-            await session.flush()
+        await _settle(session, deployment, event)
+        await session.flush()
     return known
 
 
@@ -65,8 +67,12 @@ async def abandon_deployments(session: AsyncSession, run: Run, at: datetime) -> 
         "class": "cancelled",
         "timestamp": at.isoformat(),
     }
-    for deployment in await release_query.unsubmitted(session, {release_id for release_id, _ in mine}):
-        if (deployment.release_id, deployment.environment) in mine:
+    pending = await release_query.unsubmitted(session, {release_id for release_id, _ in mine})
+    ours = [deployment for deployment in pending if (deployment.release_id, deployment.environment) in mine]
+    for deployment in sorted(ours, key=lambda each: each.project):  # in one order, so that nobody waits in a ring
+        await release_query.counter(session, ProjectKey(deployment.repository, deployment.project))
+        await session.refresh(deployment)
+        if deployment.status == DeploymentStatus.PENDING:  # as it is now, and not as it was before the wait
             fail(deployment, error, at)
 
 
