@@ -1,16 +1,19 @@
 """What PostgreSQL does differently: real concurrency, types of its own, text that it cannot hold."""
 
 import asyncio
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.api.conftest import Databases
 from tests.api.harness import REPOSITORY, SHA, open_api
-from tests.api.release_story import deploy, release, released, sha
+from tests.api.release_story import TAG, approve, body, deploy, release, released, sha
 from tests.api.test_database import schema
+from tests.api.test_release_events import begun, registered, tell
 from tests.postgres_server import PostgresServer
 
 from forge_api.db import query, release_query
@@ -86,7 +89,7 @@ async def test_of_deployments_that_become_active_at_once_one_stays(tmp_path: Pat
         await api.register()
         made = await asyncio.gather(*(release(api, commit_sha=sha(number)) for number in range(10)))
         asked = await asyncio.gather(*(deploy(api, response.json()["id"], "dev") for response in made))
-        async with api.by("worker") as worker:
+        async with api.by("worker-release") as worker:
             active = {"status": "active", "gitops_commit_sha": SHA}
             puts = [worker.put(f"/v1/deployments/{each.json()['id']}/status", json=active) for each in asked]
             found = await asyncio.gather(*puts)
@@ -95,6 +98,74 @@ async def test_of_deployments_that_become_active_at_once_one_stays(tmp_path: Pat
     assert {response.status_code for response in found} == {200}
     statuses = [each["status"] for each in history["deployments"]]
     assert sorted(statuses) == ["active"] + ["superseded"] * 9
+
+
+@both_databases
+async def test_who_approves_many_times_at_once_approved_once(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        made = await released(api, trigger=TAG)
+
+        found = await asyncio.gather(*(approve(api, made["id"]) for _ in range(8)))
+
+    assert len(set(found)) == 1
+
+
+@both_databases
+async def test_one_key_used_many_times_at_once_is_one_request(tmp_path: Path) -> None:
+    headers = {"Idempotency-Key": "k"}
+    async with open_api(tmp_path) as api:
+        made = await released(api, trigger=TAG)
+        request = {"release_id": made["id"], "environment": "production", "justification": "looked at it"}
+        run = {"repository": REPOSITORY, "commit_sha": SHA, "branch": "main"}
+        async with api.by("approver.ada") as ada, api.by("worker-release") as worker:
+            approved = [ada.post("/v1/approvals", json=request, headers=headers) for _ in range(6)]
+            begun = [api.client.post("/v1/runs", json=run, headers=headers) for _ in range(6)]
+            mixed = [
+                worker.post("/v1/releases", json=body(project=f"p{number}"), headers=headers) for number in range(6)
+            ]
+            found = [(await asyncio.gather(*each)) for each in (approved, begun, mixed)]
+
+    codes = [sorted(response.status_code for response in each) for each in found]
+    assert codes == [[200] * 5 + [201], [200] * 5 + [201], [201] + [422] * 5]
+
+
+@both_databases
+async def test_a_repository_that_is_registered_many_times_at_once_is_registered_once(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        found = await asyncio.gather(*(api.register() for _ in range(8)))
+        others = await asyncio.gather(*(api.register(f"acme/r{number}", github_repository_id=7) for number in range(8)))
+
+    assert sorted(response.status_code for response in found) == [200] * 7 + [201]
+    assert sorted(response.status_code for response in others) == [201] + [409] * 7
+
+
+async def test_the_end_of_a_run_leaves_what_became_active_meanwhile(
+    tmp_path: Path, databases: Databases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at what is pending and the lock of its project, the deployment becomes active."""
+    unsubmitted = release_query.unsubmitted
+    async with open_api(tmp_path, database_url=await asyncio.to_thread(databases.take)) as api:
+        story = await begun(api)
+        story.tested()
+        release_of_run, requested = await registered(api, story)
+        story.released(release_of_run, requested)
+        await tell(api, story)
+
+        async def and_then(session: AsyncSession, release_ids: Collection[str]) -> Sequence[Deployment]:
+            found = await unsubmitted(session, release_ids)
+            async with api.by("worker-release") as worker:
+                done = {"status": "active", "gitops_commit_sha": SHA}
+                put = await worker.put(f"/v1/deployments/{requested.id}/status", json=done)
+            assert put.status_code == 200
+            return found
+
+        monkeypatch.setattr(release_query, "unsubmitted", and_then)
+        async with api.by("worker") as worker:
+            ended = await worker.put(f"/v1/runs/{story.run_id}/status", json={"status": "failed"})
+        active = await api.client.get(f"/v1/deployments/dev/{REPOSITORY}/web")
+
+    assert ended.status_code == 200
+    assert (active.status_code, active.json()["status"]) == (200, "active")
 
 
 @both_databases

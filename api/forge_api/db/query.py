@@ -266,6 +266,15 @@ async def open_entries(session: AsyncSession, run_id: str, kind: str) -> int:
     return await session.scalar(query) or 0
 
 
+async def hold_name(session: AsyncSession, name: str) -> None:
+    """Until the transaction ends, wait for whoever holds the same name, also of what has no row yet to be locked.
+
+    SQLite lets in one writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
 async def idempotency_key(session: AsyncSession, key: str) -> IdempotencyKey | None:
     found: IdempotencyKey | None = await session.get(IdempotencyKey, key)
     return found

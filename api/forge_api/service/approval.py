@@ -5,6 +5,7 @@ from typing import Final
 
 from forge_api.auth.permission import may_approve
 from forge_api.db import release_query
+from forge_api.db.release_query import ProjectKey
 from forge_api.db.release_tables import ApprovalStatus, ReleaseApproval
 from forge_api.problem import conflict, forbidden, not_found
 from forge_api.release_wire import ApprovalList, ApprovalView, CreateApproval
@@ -26,11 +27,12 @@ async def create_approval(platform: Platform, asked: Asked, request: CreateAppro
     _check_permission(platform, actor, request.environment)
     known_environment(platform, request.environment)
     async with platform.database.write() as session:
+        release = await existing_release(session, request.release_id)
+        await release_query.counter(session, ProjectKey(release.repository, release.project))
         if (approval_id := await asked.before(session, now)) is not None:
             earlier = await release_query.approval(session, approval_id)
             assert earlier is not None
             return approval_view(earlier, now), False
-        release = await existing_release(session, request.release_id)
         if release.partial:
             raise conflict(f"release {canonical_id(release)} is partial, and cannot be deployed", reason=PARTIAL)
         for approval in await release_query.approvals(session, release.id, request.environment):

@@ -26,9 +26,13 @@ class Asked:
     key: str | None
 
     async def before(self, session: AsyncSession, now: datetime) -> str | None:
-        """The id of what an earlier request with this key came to; Problem 422 if that was another request."""
+        """The id of what an earlier request with this key came to; Problem 422 if that was another request.
+
+        Of requests that come at once the others wait until the first one's transaction has ended.
+        """
         if self.key is None:
             return None
+        await query.hold_name(session, f"idempotency {self._own}")
         await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - TTL))
         known = await query.idempotency_key(session, self._own)
         if known is not None and known.request_digest != self._digest:

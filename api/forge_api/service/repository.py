@@ -11,6 +11,7 @@ from forge_api.service.platform import Platform
 from forge_api.settings import LOCAL_OWNER
 from forge_api.wire import RegisterRepository, RepositoryView
 from forge_runtime.git.command import CloneUrl, UrlRefused, protocols
+from forge_runtime.release_client import POLICY
 
 
 def fold(full_name: str) -> str:
@@ -26,6 +27,7 @@ async def put_repository(
     local = platform.settings.file_clone and full_name.startswith(f"{LOCAL_OWNER}/")
     _check_clone_url(request.clone_url, files=local)
     async with platform.database.write() as session:
+        await query.hold_name(session, "repositories")  # of names and GitHub's ids alike: they are registered rarely
         if request.github_repository_id is not None:
             other = await query.repository_by_github_id(session, request.github_repository_id)
             if other is not None and other.full_name != full_name:
@@ -54,9 +56,11 @@ async def registered(session: AsyncSession, full_name: str, *, lock: bool = Fals
     """A repository that work may be done for, by its folded name. Locked, admissions to it come one after another."""
     row = await query.repository(session, full_name, lock=lock)
     if row is None:
-        raise forbidden(f"repository {full_name} is not registered; PUT /v1/repositories/{full_name} registers it")
+        raise forbidden(
+            f"repository {full_name} is not registered; PUT /v1/repositories/{full_name} registers it", reason=POLICY
+        )
     if not row.enabled:
-        raise forbidden(f"repository {full_name} is disabled")
+        raise forbidden(f"repository {full_name} is disabled", reason=POLICY)
     return row
 
 
