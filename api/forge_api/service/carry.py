@@ -4,26 +4,43 @@ Such a deployment is a run of its own, of one job, and its id is the run's. It h
 what its job came to becomes the deployment's status.
 """
 
+import logging
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from forge_api.db import query, release_query
-from forge_api.db.release_tables import Deployment, DeploymentStatus, Release, ReleaseTrigger
+from forge_api.db.release_query import ProjectKey
+from forge_api.db.release_tables import (
+    ApprovalStatus,
+    Deployment,
+    DeploymentStatus,
+    Release,
+    ReleaseApproval,
+    ReleaseTrigger,
+)
+from forge_api.service.deployment import fail
 from forge_api.service.platform import BACKGROUND_PATIENCE_S, Platform
+from forge_api.service.release_view import standing
 from forge_runtime import subject
 from forge_runtime.bus.port import Bus, Conflict
 from forge_runtime.envelope import Envelope
 from forge_runtime.job import NO_APPROVAL, Approval, Git, JobState, ReleaseData, RequestedDeployment, encode, utc_text
 from forge_runtime.outage import ride_out
+from forge_runtime.release_client import APPROVAL
 from forge_runtime.run import RunRecord, decode_run
 
 RUN_S_MAX: Final = 24 * 3600.0
 TRIGGER: Final = "manual"
 
+_log = logging.getLogger(__name__)
+
 
 async def submit_deployment(platform: Platform, deployment_id: str) -> None:
-    """Attach or submit, as a dispatcher does; raises BusUnavailable and QueueFull, and may be repeated."""
+    """Attach or submit, as a dispatcher does; raises BusUnavailable and QueueFull, and may be repeated.
+
+    What was approved when it was asked for must be so still when it begins.
+    """
     async with platform.database.read() as session:
         deployment = await release_query.deployment(session, deployment_id)
         assert deployment is not None
@@ -37,8 +54,12 @@ async def submit_deployment(platform: Platform, deployment_id: str) -> None:
     if deployment.status != DeploymentStatus.PENDING:
         return
     ledger = platform.ledger(BACKGROUND_PATIENCE_S)
-    record = _run_record(deployment, release, trigger, repository.clone_url)
-    await ride_out(lambda: create_run_record(ledger.bus, record), limit_s=BACKGROUND_PATIENCE_S)
+    worth = None if approval is None else standing(approval, platform.now())
+    if worth not in (None, ApprovalStatus.ACTIVE) and not await ledger.records(deployment.id):
+        await _not_approved(platform, deployment, f"its approval is {worth}, so it was not begun; ask for a new one")
+        return
+    wanted = _run_record(deployment, release, trigger, repository.clone_url)
+    record = await ride_out(lambda: create_run_record(ledger.bus, wanted), limit_s=BACKGROUND_PATIENCE_S)
     job = Envelope(record, platform.now().timestamp()).deployment_job(
         release.project,
         ReleaseData(
@@ -49,7 +70,7 @@ async def submit_deployment(platform: Platform, deployment_id: str) -> None:
             aliases=tuple(alias.alias for alias in aliases),
         ),
         RequestedDeployment(id=deployment.id, environment=deployment.environment),
-        approval,
+        _word_of(approval),
     )
     opened = (await ledger.open(job)).record
     if opened.state is JobState.QUEUED:
@@ -60,26 +81,57 @@ async def submit_deployment(platform: Platform, deployment_id: str) -> None:
         )
 
 
-async def create_run_record(bus: Bus, record: RunRecord) -> None:
-    """Before any job of the run; found equal, it was made before."""
+async def create_run_record(bus: Bus, record: RunRecord) -> RunRecord:
+    """Before any job of the run. The one that was made before, if it was, though the repository has moved since."""
     key = subject.run_key(record.run_id)
     try:
         await bus.runs.create(key, encode(record))
     except Conflict:
         entry = await bus.runs.get(key)
-        assert entry is None or decode_run(entry.value) == record, f"{key} holds another run"
+        stored = record if entry is None else decode_run(entry.value)
+        assert _same_run(stored, record), f"{key} holds another run"
+        return stored
+    return record
 
 
-async def _approval(session: AsyncSession, deployment: Deployment) -> Approval:
+def _same_run(one: RunRecord, other: RunRecord) -> bool:
+    return (one.run_id, one.repository, one.commit_sha) == (other.run_id, other.repository, other.commit_sha)
+
+
+async def _approval(session: AsyncSession, deployment: Deployment) -> ReleaseApproval | None:
     if deployment.approval_id is None:
-        return NO_APPROVAL
+        return None
     found = await release_query.approval(session, deployment.approval_id)
     assert found is not None
+    return found
+
+
+async def _not_approved(platform: Platform, deployment: Deployment, message: str) -> None:
+    now = platform.now()
+    error = {
+        "code": APPROVAL,
+        "message": message,
+        "component": "api",
+        "class": "policy",
+        "timestamp": now.isoformat(),
+    }
+    async with platform.database.write() as session:
+        await release_query.counter(session, ProjectKey(deployment.repository, deployment.project))
+        stored = await release_query.deployment(session, deployment.id)
+        assert stored is not None
+        if stored.status == DeploymentStatus.PENDING:
+            fail(stored, error, now)
+    _log.warning("deployment not begun: %s", message, extra={"run_id": deployment.id})
+
+
+def _word_of(found: ReleaseApproval | None) -> Approval:
+    if found is None:
+        return NO_APPROVAL
     return Approval(id=found.id, approved_by=found.approver, approved_at=utc_text(found.approved_at.timestamp()))
 
 
 def _run_record(deployment: Deployment, release: Release, trigger: ReleaseTrigger, clone_url: str) -> RunRecord:
-    """Made from rows that do not change, so that it is the same each time."""
+    """Made from rows that do not change, but for the address that the repository is cloned from."""
     return RunRecord(
         run_id=deployment.id,
         repository=release.repository,
