@@ -153,7 +153,10 @@ class HttpReleaseClient:
         if reply.status == 404:
             _read(reply, _ErrorReply)  # from the API, and not from something before it that knows no such path
             return None
-        return _read(reply, StoredRelease)
+        found = _read(reply, StoredRelease)
+        if found.commit_sha != commit_sha:
+            raise ReleaseRefused(INTERNAL, f"{reply.url}: the answer is the release of commit {found.commit_sha}")
+        return found
 
     async def register(self, release: NewRelease) -> RegisteredRelease:
         reply = await self._call("POST", "/v1/releases", release, (200, 201))

@@ -157,6 +157,20 @@ async def test_a_branch_with_slashes_is_folded_in_a_lookup_as_well(tmp_path: Pat
     assert found.json()["id"] == made["id"]
 
 
+async def test_a_tag_that_looks_like_a_commit_names_no_release(tmp_path: Path) -> None:
+    other = "b" * 40
+    async with open_api(tmp_path) as api:
+        made = await released(api, trigger={"trigger_type": "tag", "tag": f"web/{other}"})
+        nothing = await api.client.get(f"/v1/releases/{REPOSITORY}/web/{other}")
+        later = (await release(api, commit_sha=other)).json()
+        found = await api.client.get(f"/v1/releases/{REPOSITORY}/web/{other}")
+        allowed = await api.client.post("/v1/deployments", json={"release_id": made["id"], "environment": "production"})
+
+    assert made["aliases"] == ["1"]
+    assert (nothing.status_code, found.json()["id"]) == (404, later["id"])
+    assert reason(allowed) == "APPROVAL_REQUIRED"  # a release of a tag it is all the same
+
+
 @pytest.mark.parametrize("reference", ["2", "v9", "abcdef", "ABCDEF1", "abcdef2", "9" * 200])
 async def test_what_names_no_release_is_404(tmp_path: Path, reference: str) -> None:
     async with open_api(tmp_path) as api:
@@ -203,6 +217,7 @@ async def test_an_unregistered_or_disabled_repository_has_no_releases(tmp_path: 
         disabled = await release(api)
 
     assert (unregistered.status_code, disabled.status_code) == (403, 403)
+    assert (reason(unregistered), reason(disabled)) == ("POLICY_DENIED", "POLICY_DENIED")
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ async def test_refusals_have_the_platforms_codes(tmp_path: Path) -> None:
 
     assert made.auto_deploy == ()
     codes = [refused.value.code for refused in (unregistered, policy, elsewhere, taken)]
-    assert codes == ["INTERNAL", "POLICY_DENIED", "POLICY_DENIED", "RELEASE_CONFLICT"]
+    assert codes == ["POLICY_DENIED", "POLICY_DENIED", "POLICY_DENIED", "RELEASE_CONFLICT"]
     assert "not registered" in str(unregistered.value)
     assert "release/*" in str(policy.value)
 
@@ -168,6 +168,18 @@ async def test_an_answer_that_is_none_of_the_api_is_refused(tmp_path: Path, stat
             await client.find(REPOSITORY, "web", SHA)
 
     assert refused.value.code == "INTERNAL"
+
+
+async def test_the_release_of_another_commit_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api, opened(api, tmp_path) as client:
+        await api.register()
+        await client.register(RELEASE)
+        found = (await api.client.get(f"/v1/releases/{REPOSITORY}/web/{SHA}")).json()
+
+    async with answered(tmp_path, lambda _request: JSONResponse(found)) as client:
+        assert await client.find(REPOSITORY, "web", SHA) is not None
+        with pytest.raises(ReleaseRefused, match=SHA):
+            await client.find(REPOSITORY, "web", "b" * 40)
 
 
 async def test_the_token_goes_to_the_api_and_nowhere_else(tmp_path: Path) -> None:

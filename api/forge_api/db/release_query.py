@@ -160,6 +160,15 @@ async def active_deployment(session: AsyncSession, key: ProjectKey, environment:
     return found
 
 
+async def active_release(session: AsyncSession, key: ProjectKey, environment: str) -> Release | None:
+    found: Release | None = await session.scalar(
+        select(Release)
+        .join(Deployment, Deployment.release_id == Release.id)
+        .where(*_of_project(key), Deployment.environment == environment, Deployment.status == DeploymentStatus.ACTIVE)
+    )
+    return found
+
+
 async def deployments(
     session: AsyncSession, key: ProjectKey, environment: str, limit: int, offset: int
 ) -> tuple[Sequence[Deployment], int]:

@@ -100,7 +100,7 @@ class ReleaseCounter(Base):
 
 
 class ReleaseAlias(Base):
-    """A name of a release, which no other release of its project has."""
+    """A name of a release, which no other release of its project has; of a branch's the branch as it is called."""
 
     __tablename__ = "release_alias"
     __table_args__ = (
@@ -116,6 +116,7 @@ class ReleaseAlias(Base):
     project: Mapped[str]
     alias: Mapped[str]
     alias_type: Mapped[str]
+    branch: Mapped[str | None]
 
 
 class ReleaseTrigger(Base):

@@ -5,7 +5,8 @@
     branch feature/x        feature-x-42
 
 No two releases of a project share a name. A tag or a name that somebody chose has to be free; what the number gives may
-be taken already by a tag that looks like one, and then the release does without.
+be taken already by a tag that looks like one, and then the release does without. A tag that looks like a commit names
+nothing: that name is the commit's.
 """
 
 import re
@@ -26,6 +27,7 @@ from forgec import ids
 BRANCH_CHARS_MAX: Final = 100
 """Of a branch's name within an alias, which is to fit a tag of an image (128) with its number."""
 
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _NO_TAG_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -33,6 +35,7 @@ _NO_TAG_CHARACTERS: Final = re.compile(r"[^A-Za-z0-9._-]+")
 class Alias:
     name: str
     type: AliasType
+    branch: str | None = None
 
     @property
     def dispensable(self) -> bool:
@@ -42,16 +45,21 @@ class Alias:
 def aliases_of(number: int, project: str, trigger: Trigger, custom: Iterable[str] = ()) -> list[Alias]:
     """Without repeats; of two types for one name the first counts."""
     wanted = [Alias(str(number), AliasType.NUMERIC)]
-    if trigger.tag is not None:
-        wanted.append(Alias(tag_alias(project, trigger.tag), AliasType.TAG))
+    if trigger.tag is not None and not is_commit(tag := tag_alias(project, trigger.tag)):
+        wanted.append(Alias(tag, AliasType.TAG))
     if trigger.branch is not None:
-        wanted.append(Alias(f"{folded(trigger.branch)}-{number}", AliasType.BRANCH))
+        wanted.append(Alias(f"{folded(trigger.branch)}-{number}", AliasType.BRANCH, trigger.branch))
     wanted += [Alias(name, AliasType.CUSTOM) for name in custom]
     return list({alias.name: alias for alias in reversed(wanted)}.values())[::-1]
 
 
 def tag_alias(project: str, tag: str) -> str:
     return tag.removeprefix(f"{project}/")
+
+
+def is_commit(name: str) -> bool:
+    """Whether the name is one of a commit, and of nothing else."""
+    return _COMMIT.fullmatch(name) is not None
 
 
 def folded(branch: str) -> str:
@@ -75,6 +83,7 @@ async def name_release(session: AsyncSession, release: Release, request: CreateR
                     project=release.project,
                     alias=alias.name,
                     alias_type=alias.type,
+                    branch=alias.branch,
                 )
             )
         elif other.release_id != release.id and not alias.dispensable:

@@ -23,7 +23,7 @@ from forge_api.service import audit
 from forge_api.service.audit import Actor, Resource
 from forge_api.service.idempotency import Asked
 from forge_api.service.platform import Platform
-from forge_api.service.release import origins_of
+from forge_api.service.release import later_release, origins_of
 from forge_api.service.release_view import canonical_id, deployment_view, standing
 from forge_runtime.release_client import APPROVAL, PARTIAL, POLICY
 from forge_runtime.status import DEPLOYMENT, Change, Refused, Same, next_status, reach
@@ -45,7 +45,7 @@ async def create_deployment(platform: Platform, asked: Asked, request: CreateDep
         deployment = await release_query.open_deployment(session, release.id, environment.name)
         created = deployment is None
         if deployment is None:
-            await _check_policy(session, environment, release)
+            await _check_policy(session, actor, environment, release)
             await _check_approval(session, actor, environment, request, now)
             deployment = await _new_deployment(platform, session, asked, request, release)
             session.add(deployment)
@@ -164,7 +164,7 @@ def _asked_later(one: Deployment, other: Deployment) -> bool:
     return (one.requested_at, one.id) > (other.requested_at, other.id)
 
 
-async def _check_policy(session: AsyncSession, environment: Environment, release: Release) -> None:
+async def _check_policy(session: AsyncSession, actor: Actor, environment: Environment, release: Release) -> None:
     if release.partial:
         raise conflict(
             f"release {canonical_id(release)} is partial: not all of it is published; a new run of its commit may"
@@ -174,6 +174,13 @@ async def _check_policy(session: AsyncSession, environment: Environment, release
     reason = refusal(environment, await origins_of(session, release))
     if reason is not None:
         raise forbidden(reason, reason=POLICY)
+    later = await later_release(session, release, environment.name) if actor.principal.role.service else None
+    if later is not None:
+        raise forbidden(
+            f"{environment.name} has release {later.release_number} already, which is after release"
+            f" {release.release_number}; a person may take it back",
+            reason=POLICY,
+        )
 
 
 async def _check_approval(

@@ -16,7 +16,7 @@ from forge_api.environment import Origin, automatic
 from forge_api.problem import conflict, forbidden, invalid, not_found
 from forge_api.release_wire import CreateRelease, RegisteredView, ReleasePage, ReleaseView
 from forge_api.service import audit
-from forge_api.service.alias import folded, name_release, tag_alias
+from forge_api.service.alias import folded, is_commit, name_release, tag_alias
 from forge_api.service.audit import Actor, Resource
 from forge_api.service.idempotency import Asked
 from forge_api.service.platform import Platform
@@ -29,7 +29,7 @@ NUMBER_MAX: Final = 2**31 - 1
 
 _log = logging.getLogger(__name__)
 _NUMBER: Final = re.compile(r"[1-9][0-9]{0,9}")
-_COMMIT_PREFIX: Final = re.compile(r"[0-9a-f]{7,40}")
+_COMMIT_PREFIX: Final = re.compile(r"[0-9a-f]{7,39}")
 
 
 async def create_release(platform: Platform, asked: Asked, request: CreateRelease) -> tuple[RegisteredView, bool]:
@@ -91,8 +91,10 @@ async def list_releases(platform: Platform, key: ProjectKey, limit: int, offset:
 
 
 async def find_release(session: AsyncSession, key: ProjectKey, reference: str) -> Release | None:
-    """By alias, as it is or as tag and branch are folded into one; then by number; then by the beginning of its commit,
-    which Problem 409 says to be ambiguous where it is that of several."""
+    """By commit; else by alias, as it is or as tag and branch are folded into one; then by number; then by the
+    beginning of its commit, which Problem 409 says to be ambiguous where it is that of several."""
+    if is_commit(reference):
+        return await release_query.release_of_commit(session, key, reference)
     for alias in dict.fromkeys((reference, tag_alias(key.project, reference), folded(reference))):
         release = await release_query.release_of_alias(session, key, alias)
         if release is not None:
@@ -111,13 +113,21 @@ async def find_release(session: AsyncSession, key: ProjectKey, reference: str) -
 
 
 async def origins_of(session: AsyncSession, release: Release) -> list[Origin]:
-    """What the release came from. A tag that came to its commit later made it a release of a tag as well."""
+    """What the release came from. A branch or tag that came to its commit later made it a release of that as well."""
     trigger = await release_query.trigger(session, release.id)
     origins = [Origin(trigger.trigger_type, trigger.branch)]
     aliases = await release_query.aliases(session, [release.id])
+    branches = (alias.branch for alias in aliases if alias.branch not in (None, trigger.branch))
+    origins += [Origin("branch_push", branch) for branch in branches]
     if any(alias.alias_type == AliasType.TAG for alias in aliases):
         origins.append(Origin("tag"))
     return origins
+
+
+async def later_release(session: AsyncSession, release: Release, environment: str) -> Release | None:
+    """A release after this one that is active there: only a person takes an environment back."""
+    active = await release_query.active_release(session, ProjectKey(release.repository, release.project), environment)
+    return active if active is not None and active.release_number > release.release_number else None
 
 
 async def _registered(platform: Platform, session: AsyncSession, release_id: str) -> RegisteredView:
@@ -125,7 +135,8 @@ async def _registered(platform: Platform, session: AsyncSession, release_id: str
     assert release is not None
     aliases: Sequence[ReleaseAlias] = await release_query.aliases(session, [release_id])
     origins = await origins_of(session, release)
-    auto_deploy = () if release.partial else automatic(platform.settings.environments, origins)
+    taking = () if release.partial else automatic(platform.settings.environments, origins)
+    auto_deploy = [name for name in taking if await later_release(session, release, name) is None]
     return registered_view(release, aliases, auto_deploy)
 
 

@@ -70,6 +70,7 @@ def _releases() -> None:
         sa.Column("project", sa.Text(), nullable=False),
         sa.Column("alias", sa.Text(), nullable=False),
         sa.Column("alias_type", sa.Text(), nullable=False),
+        sa.Column("branch", sa.Text(), nullable=True),
         sa.CheckConstraint(
             "alias_type IN ('numeric', 'tag', 'branch', 'custom')", name=op.f("ck_release_alias_alias_type")
         ),
