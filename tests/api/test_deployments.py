@@ -10,6 +10,7 @@ from tests.api.harness import REPOSITORY, Api, open_api
 from tests.api.release_story import TAG, approve, artifact, deploy, reason, release, released, sha
 
 from forge_api.environment import STANDARD
+from forge_api.service.carry import submit_deployment
 from forge_api.service.outbox import drain
 from forge_runtime import subject
 from forge_runtime.job import DeploymentPayload, decode_record
@@ -134,6 +135,36 @@ async def test_a_tag_on_a_commit_of_a_branch_lets_its_release_into_production(tm
         after = await deploy(api, made["id"], "production")
 
     assert (reason(before), reason(after)) == ("POLICY_DENIED", "APPROVAL_REQUIRED")
+
+
+async def test_a_branch_that_came_to_a_released_commit_lets_its_release_in_where_it_may(
+    tmp_path: Path,
+) -> None:
+    of_main = dict(STANDARD) | {"dev": msgspec.structs.replace(STANDARD["dev"], allowed_branches=("main",))}
+    async with open_api(tmp_path, environments=of_main) as api:
+        made = await released(api, trigger={"trigger_type": "branch_push", "branch": "feature/x"})
+        before = await deploy(api, made["id"], "staging")
+        again = (await release(api, trigger={"trigger_type": "branch_push", "branch": "main"})).json()
+
+        after = await deploy(api, made["id"], "staging")
+
+    assert (made["auto_deploy"], again["auto_deploy"]) == ([], ["dev"])
+    assert (before.status_code, after.status_code) == (403, 201)
+
+
+async def test_a_tag_on_an_older_commit_does_not_take_an_environment_back_by_itself(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        old, new = await released(api, commit_sha=sha(1)), (await release(api, commit_sha=sha(2))).json()
+        await activated(api, new["id"])
+        tagged = (await release(api, commit_sha=sha(1), trigger=TAG)).json()
+
+        by_itself = await deploy(api, old["id"], "dev", "worker-release")
+        by_hand = await deploy(api, old["id"], "dev")
+
+    assert (old["auto_deploy"], tagged["auto_deploy"]) == (["dev"], [])
+    assert (by_itself.status_code, reason(by_itself)) == (403, "POLICY_DENIED")
+    assert "release 2" in by_itself.json()["error"]["message"]
+    assert by_hand.status_code == 201
 
 
 async def test_a_partial_release_is_not_deployed(tmp_path: Path) -> None:
@@ -269,6 +300,68 @@ async def test_a_partial_release_is_not_approved(tmp_path: Path) -> None:
         assert (await api.client.post("/v1/approvals", json=request)).status_code == 409
 
 
+@pytest.mark.parametrize("gone", ["revoked", "expired"])
+async def test_an_approval_that_is_worth_nothing_any_more_deploys_nothing(tmp_path: Path, gone: str) -> None:
+    async with open_api(tmp_path) as api:
+        made = await released(api, trigger=TAG)
+        approval_id = await approve(api, made["id"])
+        asked = (await deploy(api, made["id"], "production", approval_id=approval_id)).json()
+        if gone == "revoked":
+            await api.client.delete(f"/v1/approvals/{approval_id}")
+        else:
+            api.clock.forward(24 * 3600)
+
+        await drain(api.platform)
+        jobs = await api.bus.jobs.list(subject.job_keys(asked["id"]))
+        page = (await api.client.get(f"/v1/deployments/production/{REPOSITORY}/web/history")).json()
+
+    assert jobs == []
+    [deployment] = page["deployments"]
+    assert (deployment["status"], deployment["error"]["code"]) == ("failed", "APPROVAL_REQUIRED")
+    assert gone in deployment["error"]["message"]
+
+
+async def test_an_approval_that_ends_after_the_job_was_submitted_takes_nothing_back(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        made = await released(api, trigger=TAG)
+        approval_id = await approve(api, made["id"])
+        asked = (await deploy(api, made["id"], "production", approval_id=approval_id)).json()
+        await drain(api.platform)
+        await api.client.delete(f"/v1/approvals/{approval_id}")
+
+        await submit_deployment(api.platform, asked["id"])
+        page = (await api.client.get(f"/v1/deployments/production/{REPOSITORY}/web/history")).json()
+
+    assert [deployment["status"] for deployment in page["deployments"]] == ["pending"]
+
+
+async def test_a_submission_is_repeated_though_the_repository_has_moved(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        made = await released(api)
+        asked = (await deploy(api, made["id"], "dev")).json()
+        await drain(api.platform)
+        await api.register(clone_url="https://elsewhere.test/acme/shop.git")
+
+        await submit_deployment(api.platform, asked["id"])
+        entry = await api.bus.runs.get(subject.run_key(asked["id"]))
+
+    assert entry is not None
+    assert decode_run(entry.value).clone_url == "https://github.com/acme/shop.git"
+
+
+@pytest.mark.parametrize(
+    ("who", "status"), [("worker", 403), ("worker-artifact", 403), ("developer.dev", 403), ("worker-release", 200)]
+)
+async def test_only_who_carries_out_deployments_says_how_they_went(tmp_path: Path, who: str, status: int) -> None:
+    async with open_api(tmp_path) as api:
+        made = await released(api)
+        asked = (await deploy(api, made["id"], "dev")).json()
+        async with api.by(who) as client:
+            done = {"status": "active", "gitops_commit_sha": GITOPS}
+
+            assert (await client.put(f"/v1/deployments/{asked['id']}/status", json=done)).status_code == status
+
+
 async def test_a_persons_deployment_is_submitted_once_as_a_run_of_its_own(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
         made = await released(api, trigger=TAG)
@@ -315,5 +408,5 @@ async def activated(api: Api, release_id: str) -> dict[str, Any]:
 
 
 async def put(api: Api, deployment_id: str, **fields: Any) -> Any:
-    async with api.by("worker") as worker:
+    async with api.by("worker-release") as worker:
         return await worker.put(f"/v1/deployments/{deployment_id}/status", json=fields)

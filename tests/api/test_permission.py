@@ -19,7 +19,12 @@ EXPECTED = {
     Role.APPROVER: READS | {Permission.RUN_CREATE, Permission.RUN_CANCEL},
     Role.WORKER: {Permission.EXECUTION_WRITE},
     Role.WORKER_ARTIFACT: {Permission.EXECUTION_WRITE, Permission.RELEASE_READ},
-    Role.WORKER_RELEASE: {Permission.EXECUTION_WRITE, Permission.RELEASE_READ, Permission.RELEASE_CREATE},
+    Role.WORKER_RELEASE: {
+        Permission.EXECUTION_WRITE,
+        Permission.RELEASE_READ,
+        Permission.RELEASE_CREATE,
+        Permission.DEPLOYMENT_WRITE,
+    },
 }
 
 

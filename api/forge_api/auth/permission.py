@@ -32,6 +32,7 @@ class Permission(enum.StrEnum):
     RELEASE_CREATE = "release:create"
     RELEASE_READ = "release:read"
     DEPLOYMENT_READ = "deployment:read"
+    DEPLOYMENT_WRITE = "deployment:write"
     APPROVAL_READ = "approval:read"
     REPOSITORY_ADMIN = "repo:admin"
     AUDIT_READ = "audit:read"
@@ -54,7 +55,14 @@ _GRANTED: Final = {
     Role.APPROVER: _PEOPLE,
     Role.WORKER: frozenset({Permission.EXECUTION_WRITE}),
     Role.WORKER_ARTIFACT: frozenset({Permission.EXECUTION_WRITE, Permission.RELEASE_READ}),
-    Role.WORKER_RELEASE: frozenset({Permission.EXECUTION_WRITE, Permission.RELEASE_READ, Permission.RELEASE_CREATE}),
+    Role.WORKER_RELEASE: frozenset(
+        {
+            Permission.EXECUTION_WRITE,
+            Permission.RELEASE_READ,
+            Permission.RELEASE_CREATE,
+            Permission.DEPLOYMENT_WRITE,
+        }
+    ),
 }
 
 

@@ -63,7 +63,7 @@ async def create_deployment(
 @router.put("/deployments/{deployment_id}/status", responses=errors(404, 409))
 async def put_deployment_status(
     platform: OnPlatform,
-    caller: Annotated[Actor, permitted(Permission.EXECUTION_WRITE)],
+    caller: Annotated[Actor, permitted(Permission.DEPLOYMENT_WRITE)],
     deployment_id: Id,
     body: PutDeploymentStatus,
 ) -> DeploymentView:

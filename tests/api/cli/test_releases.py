@@ -98,7 +98,7 @@ def test_a_deployment_is_waited_for(served: Served, capsys: pytest.CaptureFixtur
     assert releases.deploy(served.client(), name, "dev", approval=None, wait=False) == 0
     [pending] = served.ask(None, "GET", f"/v1/deployments/dev/{WEB}/history", {})["deployments"]
     done = {"status": "active", "gitops_commit_sha": "c" * 40}
-    served.ask("worker", "PUT", f"/v1/deployments/{pending['id']}/status", done)
+    served.ask("worker-release", "PUT", f"/v1/deployments/{pending['id']}/status", done)
 
     code = releases.deploy(served.client(), name, "dev", approval=None, wait=True)
 
@@ -116,7 +116,7 @@ def test_a_deployment_that_fails_says_why(
     def fail(_seconds: float) -> None:
         [pending] = served.ask(None, "GET", f"/v1/deployments/dev/{WEB}/history", {})["deployments"]
         failed = {"status": "failed", "error": error}
-        served.ask("worker", "PUT", f"/v1/deployments/{pending['id']}/status", failed)
+        served.ask("worker-release", "PUT", f"/v1/deployments/{pending['id']}/status", failed)
 
     monkeypatch.setattr(releases.time, "sleep", fail)  # while it waits
 
