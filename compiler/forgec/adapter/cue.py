@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,8 +25,9 @@ from msgspec.structs import replace
 from forgec.adapter.cue_place import place_values
 from forgec.adapter.cue_report import read_complaints
 from forgec.diagnostic import Code, ForgeError, fail
+from forgec.discovery.evaluate import evaluate_builtin
 from forgec.source import Source
-from forgec.syntax.data import StructNode
+from forgec.syntax.data import Node, StructNode
 from forgec.syntax.document import SIZE_BYTES_MAX, parse_json
 
 VERSION_MIN: Final = (0, 17)
@@ -40,6 +41,7 @@ MEMORY_BYTES_MAX: Final = 4 * 1024**3
 
 _MODULE: Final = 'module: "forge.local/module"\nlanguage: version: "v0.17.0"\n'
 _FILE: Final = "./input.cue"
+_ATTRIBUTE: Final = re.compile(r"@(?:artifact|repo)\(")
 _ADVICE: Final = "install v0.17 or later and put it on the PATH, or use the built-in evaluator"
 _REST_LIMIT_S: Final = 5.0
 """For what was killed to be gone."""
@@ -63,14 +65,20 @@ class CueCommand:
     time_limit_s: float = TIME_LIMIT_S
 
     def __call__(self, source: Source) -> StructNode:
+        if _ATTRIBUTE.search(source.text) is not None:
+            # JSON has no attributes, and a value that waits for one is none: cue evaluates, we read what it waits for.
+            return _read_evaluated(self._output(source, "eval", "-A", "-E"), source)
+        return _read_output(self._output(source, "export", "-E", "--out", "json"), source)
+
+    def _output(self, source: Source, *command: str) -> bytes:
         with _private_module() as folder:
             (folder / _FILE).write_text(source.text, encoding="utf-8", newline="")
-            ended = self._run(["export", "-E", "--out", "json", _FILE], folder, source)
+            ended = self._run([*command, _FILE], folder, source)
         if ended.code == 1:
             raise ForgeError(read_complaints(ended.stderr.decode(errors="replace"), _FILE, source))
         if ended.code != 0:
             raise fail(Code.CUE_FAILED, f"cue ended with {_how(ended)}", source.span(0, 0))
-        return _read_output(ended.stdout, source)
+        return ended.stdout
 
     def check_version(self) -> None:
         """Raises ForgeError where it is too old, or does not say how old it is."""
@@ -195,8 +203,18 @@ def _how(ended: _Ended) -> str:
 
 def _read_output(output: bytes, source: Source) -> StructNode:
     """Raises ForgeError where the data is no struct, or more than a document may hold (numbers, depth)."""
+    return _placed(parse_json, output, source)
+
+
+def _read_evaluated(output: bytes, source: Source) -> StructNode:
+    """What cue printed as CUE, values with their attributes, read by the evaluator that knows ours. Raises ForgeError
+    also for a value that waits for nothing."""
+    return _placed(evaluate_builtin, output, source)
+
+
+def _placed(read: Callable[[Source], Node], output: bytes, source: Source) -> StructNode:
     try:
-        node = parse_json(Source(source.name, output.decode(errors="replace")))
+        node = read(Source(source.name, output.decode(errors="replace")))
     except ForgeError as error:
         raise ForgeError([replace(each, span=source.span(0, 0), related=()) for each in error.diagnostics]) from None
     placed = place_values(node, source)
