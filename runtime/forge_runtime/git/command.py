@@ -309,7 +309,7 @@ _LAUNCH: Final = """\
 trap "" 25
 ulimit -S -v "$1" 2>/dev/null
 ulimit -f "$2" || exit
-(trap "" TERM; read -r _ <"/dev/fd/$3"; kill -TERM 0; sleep 1; kill -KILL 0) &
+(trap "" TERM; exec <"/dev/fd/$3"; read -r _; kill -TERM 0; sleep 1; kill -KILL 0) &
 shift 3
 exec "$@"
 """
