@@ -31,6 +31,11 @@ def machine_failed(error: OSError) -> bool:
     return error.errno in _MACHINE
 
 
+def cannot_be_started(error: OSError) -> bool:
+    """Whether a command names no program, or cannot be handed over: the repository's fault, and not this machine's."""
+    return error.errno in _NOT_STARTED
+
+
 def step_error(
     code: str,
     error_class: str,
@@ -107,3 +112,16 @@ _MACHINE: Final = frozenset(
 def _place(span: Span) -> Place:
     position = span.position
     return Place(file=span.source.name, line=position.line, column=position.column)
+
+
+_NOT_STARTED: Final = frozenset(
+    {
+        errno.ENOENT,
+        errno.EACCES,
+        errno.ENOEXEC,
+        errno.E2BIG,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    }
+)

@@ -10,7 +10,6 @@ passed over, since the rest of the recipe means the same without them. What woul
 file and line.
 """
 
-import errno
 import json
 import posixpath
 import re
@@ -28,7 +27,7 @@ from msgspec.structs import replace
 from forge_runtime.folder import open_plain, remove_folder
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
-from forge_runtime.runner.failure import command_failed, machine_failed, refused, short
+from forge_runtime.runner.failure import cannot_be_started, command_failed, machine_failed, refused, short
 from forge_runtime.runner.supported import IMAGE_ONLY, REFUSED, check_flags, unsupported
 from forge_runtime.runner.target import BuiltTarget, Surroundings, Targets
 from forge_runtime.runner.thread import in_thread
@@ -353,7 +352,7 @@ class RecipeRun:
         except ValueError as error:
             raise refused(f"{short(' '.join(argv))} cannot be started: {error}", span) from None
         except OSError as error:
-            if error.errno not in _NOT_STARTED:
+            if not cannot_be_started(error):
                 raise
             raise refused(f"{short(' '.join(argv))} cannot be started: {error}", span) from None
         if end.exit_code is None:
@@ -391,19 +390,6 @@ def _empty(directory: Path) -> None:
     remove_folder(directory)
     directory.mkdir()
 
-
-_NOT_STARTED: Final = frozenset(
-    {
-        errno.ENOENT,
-        errno.EACCES,
-        errno.ENOEXEC,
-        errno.E2BIG,
-        errno.ENOTDIR,
-        errno.ENAMETOOLONG,
-        errno.ELOOP,
-    }
-)
-"""What is wrong with a command that names no program, or cannot be handed over. All else is this machine's."""
 
 _BUILT_IN: Final = {"EARTHLY_CI": "true", "EARTH_CI": "true"}
 """Of the ARGs that a build tool sets itself; the others describe images and platforms and stay empty."""
