@@ -104,8 +104,9 @@ class Leased:
         """A run that was cancelled, or whose job was given up, may have units that ended before."""
         number = int(dispatcher.split("-")[1])
         cancelled = number >= self._size.runs
-        stopped = (Exit.STOPPED,) if cancelled else (Exit.STOPPED, Exit.FAILED) if self._given_up else ()
-        return exit_code in (Exit.SUCCEEDED, *stopped)
+        stopped = (Exit.STOPPED,) if cancelled or self._given_up else ()
+        failed = (Exit.FAILED,) if self._given_up else ()  # also of a run that is cancelled afterwards
+        return exit_code in (Exit.SUCCEEDED, *stopped, *failed)
 
     async def settle(self) -> None:
         end = time.monotonic() + SETTLE_S
