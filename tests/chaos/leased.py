@@ -18,7 +18,7 @@ from forge_runtime import subject
 from forge_runtime.blob import DirectoryBlob
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.port import BusUnavailable
-from forge_runtime.bus.provision import provision
+from forge_runtime.bus.provision import Misprovisioned, provision
 from forge_runtime.dispatcher import Exit
 from forge_runtime.job import JobType, decode_record
 from forge_runtime.ledger import Ledger
@@ -49,8 +49,7 @@ class Leased:
         self._size = size
         self._folder = folder
         self._bus = await connect(self._settings)
-        # The leader of a cluster that has just begun may leave its first questions without an answer.
-        await ride_out(lambda: provision(self._bus, replicas=self._replicas), limit_s=SETTLE_S)
+        await ride_out(self._provision, limit_s=SETTLE_S)
         await samples.set_ack_wait(self._bus, _TASKS, LEASE_S)
         self._plan = plan_of(size)
         self._digest = await samples.store_plan(self._bus, self._plan)
@@ -118,6 +117,15 @@ class Leased:
             except BusUnavailable:
                 pass
             await asyncio.sleep(0.1)
+
+    async def _provision(self) -> None:
+        """The leader of a cluster that has just begun may not answer yet, or not know yet of its other servers."""
+        try:
+            await provision(self._bus, replicas=self._replicas)
+        except Misprovisioned as error:
+            if "no suitable peers" not in str(error):
+                raise
+            raise BusUnavailable(str(error)) from error
 
     async def verdict(self) -> Verdict:
         found = await audit(self._bus, DirectoryBlob(self._folder / "objects"))
