@@ -13,11 +13,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nats.js.client import KV_STREAM_TEMPLATE
+from tests.chaos.stream import read_stream
 from tests.nats_server import NatsServer
 
 from forge_api.cli.client import ApiClient
 from forge_api.cli.home import Home
 from forge_api.cli.up import STOP_S_MAX
+from forge_runtime import subject
+from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.server_config import ACCOUNT
 from forge_runtime.job import JobRecord, decode_record
 
@@ -108,15 +112,15 @@ class Platform:
 
 
 async def _job_records(server: NatsServer) -> dict[str, list[JobRecord]]:
-    import nats
-
-    connection = await nats.connect(server.url, token=server.token)
+    bus = await connect(server.settings("reader"))
     try:
-        bucket = await connection.jetstream().key_value("forge-jobs")
-        histories = {key: await bucket.history(key) for key in await bucket.keys()}
+        stored = await read_stream(bus.connection, KV_STREAM_TEMPLATE.format(bucket=subject.JOBS_BUCKET))
     finally:
-        await connection.close()
-    return {key: [decode_record(entry.value) for entry in history if entry.value] for key, history in histories.items()}
+        await bus.close()
+    records: dict[str, list[JobRecord]] = {}
+    for message in stored:
+        records.setdefault(message.subject, []).append(decode_record(message.data))
+    return records
 
 
 def wait_until(holds: Callable[[], object], *, what: Callable[[], str] = lambda: "condition") -> None:
