@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.api.conftest import Databases
@@ -46,7 +46,10 @@ async def test_apis_that_start_together_migrate_once(postgres: PostgresServer) -
     await asyncio.gather(*(api.migrate() for api in apis))
 
     await asyncio.gather(*(api.ping() for api in apis))
+    async with apis[0].read() as session:
+        versions = (await session.execute(text("SELECT version_num FROM alembic_version"))).scalars().all()
     await asyncio.gather(*(api.close() for api in apis))
+    assert len(versions) == 1
 
 
 @both_databases

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from forge_runtime import subject
@@ -32,6 +33,7 @@ from forge_runtime.otlp import exporting
 from forge_runtime.outage import ride_out
 from forge_runtime.process import kill_stale_groups
 from forge_runtime.runner.choose import RunnerRefused, RunnerSurroundings, choose_runner
+from forge_runtime.runner.port import StepRunner
 from forge_runtime.settings import (
     BadSettings,
     BusSettings,
@@ -102,24 +104,8 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
     registry = new_registry()
     metrics = WorkerMetrics(registry)
     await _check_git(settings)
-    high_bytes = settings.git_cache_bytes
-    cache = GitCache(
-        settings.data_dir / "git",
-        allow_file=settings.allow_file_clone,
-        meter=metrics,
-        credentials=git_credentials(settings),
-        limits=CacheLimits(upkeep=UpkeepLimits(high_bytes=high_bytes, low_bytes=high_bytes * 3 // 4)),
-    )
-    surroundings = RunnerSurroundings(
-        engine=settings.engine,
-        buildkit_hosts=settings.buildkit_hosts,
-        buildkit_tls=settings.buildkit_tls,
-        buildkit_leases=settings.buildkit_leases,
-        docker_config=settings.docker_config,
-        groups=groups,
-        gauge=metrics,
-    )
-    runner = choose_runner(settings.runner, surroundings)
+    cache = _git_cache(settings, metrics)
+    runner = _step_runner(settings, groups, metrics)
     blob = open_blob(settings.objects)
     stop = asyncio.Event()
     closed: list[str] = []
@@ -164,6 +150,30 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         await worker.serve(stop)
     _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
     return 75 if closed else 0
+
+
+def _git_cache(settings: WorkerSettings, metrics: WorkerMetrics) -> GitCache:
+    high_bytes = settings.git_cache_bytes
+    return GitCache(
+        settings.data_dir / "git",
+        allow_file=settings.allow_file_clone,
+        meter=metrics,
+        credentials=git_credentials(settings),
+        limits=CacheLimits(upkeep=UpkeepLimits(high_bytes=high_bytes, low_bytes=high_bytes * 3 // 4)),
+    )
+
+
+def _step_runner(settings: WorkerSettings, groups: Path, metrics: WorkerMetrics) -> StepRunner:
+    surroundings = RunnerSurroundings(
+        engine=settings.engine,
+        buildkit_hosts=settings.buildkit_hosts,
+        buildkit_tls=settings.buildkit_tls,
+        buildkit_leases=settings.buildkit_leases,
+        docker_config=settings.docker_config,
+        groups=groups,
+        gauge=metrics,
+    )
+    return choose_runner(settings.runner, surroundings)
 
 
 async def _check_git(settings: WorkerSettings) -> None:
