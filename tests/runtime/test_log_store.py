@@ -340,9 +340,13 @@ async def test_parts_end_with_the_spool(blob: WatchedBlob, tmp_path: Path) -> No
     store = LogStore(blob, KEY, first_part_s=0.0)
     before = asyncio.all_tasks()
     store.begin(tmp_path / "no-such-spool")
+    begun = asyncio.all_tasks() - before
 
     async with asyncio.timeout(10):
-        await asyncio.gather(*(asyncio.all_tasks() - before))
+        await asyncio.gather(*begun)
+
+    assert len(begun) == 1
+    assert asyncio.all_tasks() == before
 
 
 async def test_an_attempt_that_begins_again_is_read_in_place_of_the_one_before(
