@@ -23,7 +23,7 @@ from forge_runtime.tasks import end_tasks
 
 PULL_S: Final = 30.0
 
-EMPTY_S: Final = 0.1
+EMPTY_S: Final = 0.02
 """A lane found empty is passed over for so long: a look into it costs a round trip, and jobs last longer than this."""
 
 
