@@ -44,6 +44,7 @@ lint: $(READY) ## style, types of imports allowed between packages
 type: $(READY) ## mypy --strict
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/mypy --no-error-summary packaging/pack.py packaging/start.py
+	@$(BIN)/mypy --no-error-summary -p benchmarks
 
 fmt: $(READY) ## format and fix what can be fixed
 	@$(BIN)/ruff format -q .

@@ -4,7 +4,6 @@ import argparse
 import datetime
 import os
 import platform
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -75,4 +74,4 @@ def _machine() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -22,8 +22,8 @@ def discovery(folder: Path) -> Iterator[Table]:
     contenders = [Contender(name="forgec discover, from a commit", argv=argv)]
     if command := cue():
         script = 'for each in "$1"/services/*/.forge; do (cd "$each" && "$2" export --out json .) || exit 1; done'
-        argv = ("sh", "-c", script, "sh", str(bare.with_suffix(".work")), command)
-        contenders.append(Contender(name="cue export for each project", argv=argv, rounds=3))
+        each = ("sh", "-c", script, "sh", str(bare.with_suffix(".work")), command)
+        contenders.append(Contender(name="cue export for each project", argv=each, rounds=3))
     results = compare(contenders)
     results.insert(1, _in_a_worker(bare))
     notes = (

@@ -56,6 +56,10 @@ class _Bench:
         return Contender(name=title, argv=argv, prepare=write, environment=self.environment, rounds=ROUNDS)
 
 
+def _each_of(commits: Iterator[str]) -> Callable[[Path], str]:
+    return lambda _: next(commits)
+
+
 def git_cache(folder: Path) -> Iterator[Table]:
     served = folder / "served"
     commits = _repository(served / "shop.git", folder / "git-cache")
@@ -82,7 +86,7 @@ def git_cache(folder: Path) -> Iterator[Table]:
         yield Table(title=f"{JOBS} checkouts, the commit is there", results=results, notes=notes)
 
         turns = {mode: iter(commits[HISTORY + 1 :]) for mode in NAMES}
-        results = compare([bench.contender(mode, lambda _, mode=mode: next(turns[mode])) for mode in NAMES])
+        results = compare([bench.contender(mode, _each_of(turns[mode])) for mode in NAMES])
         notes = f"{what} Each round is one new commit of 20 files; cache and mirror have the one before."
         yield Table(title=f"{JOBS} checkouts, a commit that is new", results=results, notes=notes)
 

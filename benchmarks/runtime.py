@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.jobs.contender import BURST, PACE, SLOTS, TRIPS, WORKERS, Turn, bench, fine_cpu_of, take_turn
 from benchmarks.jobs.fairness import LARGE_RUN, NEW_RUN
 from benchmarks.jobs.others import others
-from benchmarks.jobs.ours import fair, floor, ours
+from benchmarks.jobs.ours import bare, fair, floor, ours
 from benchmarks.jobs.worker import HELD, LASTING_S
 from benchmarks.projector import projector
 from benchmarks.table import Grid
@@ -22,7 +22,8 @@ IDLE_S: Final = 20.0
 IDLE_SLOTS: Final = 50
 RESTART_AFTER_S: Final = 3.0
 FAIR_SLOTS: Final = 4
-FAIRNESS: Final = {"lanes and a window for each run": ("lanes",), "one queue": ("one",)}
+FAIRNESS: Final = {"lanes and a window for each run": ("lanes", 5), "one queue": ("one", 1)}
+"""What each is called, its word for the load, and how often it is measured."""
 _WRITES: Final = 500
 
 
@@ -34,7 +35,7 @@ def runtime(folder: Path) -> Iterator[Grid]:
 
 
 def _carrying(folder: Path) -> Grid:
-    contenders = [ours(), *others(), floor()]
+    contenders = [ours(), bare(), *others(), floor()]
     turns: dict[str, list[Turn]] = {contender.name: [] for contender in contenders}
     for number in range(TURNS):
         for place, contender in enumerate(contenders):
@@ -86,11 +87,9 @@ def _trouble(turns: Sequence[Turn]) -> str:
 def _fairness(folder: Path) -> Grid:
     """A new run of a few jobs behind a large one, with lanes and windows and without."""
     rows = []
-    for name, words in FAIRNESS.items():
-        (folder / words[0]).mkdir()
-        with bench(fair(), folder / words[0], workers=1, slots=FAIR_SLOTS) as made:
-            waits = made.finish(made.start_load("fairness", LARGE_RUN, 0.0, *words))["waits"]
-        rows.append([name, f"{waits[0]:.1f}", f"{waits[-1]:.1f}"])
+    for name, (word, times) in FAIRNESS.items():
+        takes = [_waits(folder / f"{word}-{number}", word) for number in range(times)]
+        rows.append([name, *(_spread([waits[place] for waits in takes]) for place in (0, -1))])
     return Grid(
         title="Fairness",
         headings=["first job of the new run", "its last"],
@@ -99,9 +98,21 @@ def _fairness(folder: Path) -> Grid:
             f"A run of {LARGE_RUN:,} jobs of {1000 * LASTING_S:g} ms is under way and one worker of {FAIR_SLOTS} slots"
             f" busy with it; then a run of {NEW_RUN} jobs comes. Waits from its submission to its starts, by the"
             f" records, in job lengths of {1000 * LASTING_S:g} ms. One queue is what the same dispatcher does without"
-            " lanes and window: all jobs of a run go into the queue at once, first come, first served."
+            " lanes and window: all jobs of a run go into the queue at once, first come, first served. Medians of"
+            f" {', '.join(f'{times} ({name})' for name, (_, times) in FAIRNESS.items())}."
         ),
     )
+
+
+def _waits(folder: Path, word: str) -> list[float]:
+    folder.mkdir()
+    with bench(fair(), folder, workers=1, slots=FAIR_SLOTS) as made:
+        waits: list[float] = made.finish(made.start_load("fairness", LARGE_RUN, 0.0, word))["waits"]
+        return waits
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.1f}" + (f" ({min(values):.1f}-{max(values):.1f})" if len(values) > 1 else "")
 
 
 def _recovery(folder: Path) -> Grid:

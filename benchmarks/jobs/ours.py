@@ -34,6 +34,19 @@ def fair() -> Contender:
     return replace(ours(), load=(PYTHON, "-m", "benchmarks.jobs.fairness", "*"))
 
 
+def bare() -> Contender:
+    """What a job costs without a platform: an audit of it finds as many results as jobs, and an empty queue."""
+    argv = (PYTHON, "-m", "benchmarks.jobs.bare")
+    return Contender(
+        name="by hand over nats-py",
+        promises="durable message, lease and result; no renewal or fencing, no events, no retries, no cancelling",
+        worker=lambda _number, slots, _folder: (*argv, "worker", str(slots)),
+        load=(*argv, "*"),
+        prepare=lambda server: asyncio.run(_prepare_bare(server)),
+        audit=lambda server, jobs: asyncio.run(_audit_bare(server, jobs)),
+    )
+
+
 def floor() -> Contender:
     argv = (PYTHON, "-m", "benchmarks.jobs.floor")
     return Contender(
@@ -54,6 +67,26 @@ async def _prepare(server: NatsServer) -> None:
     await bus.close()
 
 
+async def _prepare_bare(server: NatsServer) -> None:
+    from benchmarks.jobs.bare import prepare
+
+    bus = await connect(server.settings("bench"))
+    await prepare(bus.connection.jetstream)
+    await bus.close()
+
+
+async def _audit_bare(server: NatsServer, jobs: int) -> None:
+    from benchmarks.jobs.bare import RESULTS, STREAM
+
+    bus = await connect(server.settings("bench"))
+    try:
+        await _emptied(bus, STREAM)
+        results = await read_stream(bus.connection, f"KV_{RESULTS}")
+        assert len(results) == jobs, f"{len(results)} of {jobs} jobs have a result"
+    finally:
+        await bus.close()
+
+
 async def _prepare_floor(server: NatsServer) -> None:
     from benchmarks.jobs.floor import prepare
 
@@ -66,7 +99,7 @@ async def _audit(server: NatsServer, jobs: int) -> None:
     """Every job succeeded, once, and was told so; nothing is left in a queue or among the dead letters."""
     bus = await connect(server.settings("bench"))
     try:
-        await _settled(bus)
+        await _emptied(bus, *(queue.stream for queue in subject.QUEUES))
         records = [decode_record(stored.data) for stored in await read_stream(bus.connection, _RECORDS)]
         ends = Counter(record.job.job_id for record in records if record.state.terminal)
         good = Counter(record.job.job_id for record in records if record.state is JobState.SUCCEEDED)
@@ -85,11 +118,11 @@ async def _audit(server: NatsServer, jobs: int) -> None:
         await bus.close()
 
 
-async def _settled(bus: JetStreamBus) -> None:
+async def _emptied(bus: JetStreamBus, *streams: str) -> None:
     """The asker knows a job's end before its message is acknowledged: that takes a moment more."""
     async with asyncio.timeout(10):
-        for queue in subject.QUEUES:
-            while (await bus.connection.jetstream.stream_info(queue.stream)).state.messages:  # noqa: ASYNC110
+        for stream in streams:
+            while (await bus.connection.jetstream.stream_info(stream)).state.messages:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
 
