@@ -113,9 +113,10 @@ class Connection:
         """False after `timeout_s` without a connection; BusUnavailable if it is closed for good."""
         if self.client.is_closed:
             raise BusUnavailable(f"the connection to {self.url} is closed: {self._last_error}")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._up.wait()
+        if not self.connected:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._up.wait()
         return self.connected
 
     async def reconnected(self, limit_s: float) -> bool:
@@ -190,7 +191,7 @@ class Connection:
 
     async def require_connected(self, operation: str) -> None:
         """BusUnavailable after 5 s without a connection."""
-        if not self.client.is_connected and not await self.wait_connected(OPERATION_LIMIT_S):
+        if not await self.wait_connected(OPERATION_LIMIT_S):
             raise BusUnavailable(f"{operation}: {self.explain(nats.errors.TimeoutError())}")
 
     async def store(self, operation: str, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> int:
