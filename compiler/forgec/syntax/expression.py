@@ -4,26 +4,25 @@ Both may need vertices to be expanded first; `expand` is given by the evaluator,
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Span
 from forgec.syntax import ast
 from forgec.syntax.budget import Budget
 from forgec.syntax.call import PREDECLARED_FUNCTIONS, Calls
+from forgec.syntax.existence import exists
 from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
-from forgec.syntax.problem import OTHER_ENGINE, Unknown, missing, possibilities, without_value, wrong, wrong_value
+from forgec.syntax.problem import Unknown, missing, possibilities, without_value, wrong, wrong_value
 from forgec.syntax.selection import check_key, given, indexed, regular_fields, selected, valueless, written
 from forgec.syntax.settling import Settling
-from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
+from forgec.syntax.value import PREDECLARED, Basic, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 S = TypeVar("S")
 T = TypeVar("T")
-
-_COMPUTED: Final = (ast.Reference, ast.Selector, ast.Index, ast.Slice, ast.Call, ast.Operation, ast.Prefix)
 
 
 class Expressions:
@@ -41,7 +40,7 @@ class Expressions:
         self.expanding: list[Vertex] = []
         self.settling = Settling(self.expanding, self.early)
         self._root = root
-        self._expand = expand
+        self.expand = expand
         self._calls = Calls(self)
 
     def resolve(self, expr: ast.Expr, scope: Scope) -> Vertex | Basic:
@@ -107,7 +106,7 @@ class Expressions:
         target = self.resolve(pattern, scope)
         if isinstance(target, Basic):
             return meet(target, atom(name)) is not None
-        self._expand(target)
+        self.expand(target)
         if target.problems or target.unreported:
             raise Unknown(None if target.unreported else target.problems[0], final=True)
         if target.unknown is not None:
@@ -156,7 +155,7 @@ class Expressions:
             target = self._operand(expr, scope)
             if isinstance(target, Basic):
                 raise wrong(Code.WRONG_TYPE, f"{target} is a type where a value is needed", expr.span)
-            self._expand(target)
+            self.expand(target)
         finally:
             self.budget.leave()
         if target.unreported:
@@ -187,7 +186,7 @@ class Expressions:
     def plain_vertex(self, vertex: Vertex, expr: ast.Expr) -> Plain:
         self.budget.enter(expr.span)
         try:
-            self._expand(vertex)
+            self.expand(vertex)
             if vertex.is_list and not vertex.problems:
                 return [self.plain_vertex(item, expr) for item in vertex.items]
             if vertex.is_struct and not vertex.problems:
@@ -205,7 +204,7 @@ class Expressions:
         """A conflict in a hidden field is one of the value around it. Raises Unknown."""
         if vertex.presence is ast.Presence.OPTIONAL:
             return
-        self._expand(vertex)
+        self.expand(vertex)
         if vertex.problems:
             raise Unknown(vertex.problems[0], final=True)
         for child in (*vertex.fields.values(), *vertex.hidden.values(), *vertex.items):
@@ -213,7 +212,7 @@ class Expressions:
 
     def items(self, vertex: Vertex) -> Sequence[Vertex] | None:
         """The items of a list, or None of anything else."""
-        self._expand(vertex)
+        self.expand(vertex)
         if vertex.problems:
             raise Unknown(vertex.problems[0], final=True)
         return vertex.items if vertex.is_list else None
@@ -258,7 +257,7 @@ class Expressions:
         """Of any two values; and `x != _|_` asks whether x has one."""
         for side, other in ((left, right), (right, left)):
             if isinstance(side, ast.Bottom):
-                return self._exists(other, scope) == (operator == "!=")
+                return exists(other, scope, self) == (operator == "!=")
         first, second = self.every((left, right), lambda side: self._compared(side, scope))
         self.budget.read(left.span, sum(len(text) for text in (first, second) if isinstance(text, str)))
         return same(first, second, outermost=True) == (operator == "==")
@@ -271,27 +270,6 @@ class Expressions:
             if unknown.diagnostic is None or isinstance(side, ast.Reference | ast.Selector | ast.Index):
                 raise
             raise Unknown(valueless(side, unknown.diagnostic), final=unknown.final) from None
-
-    def _exists(self, expr: ast.Expr, scope: Scope) -> bool:
-        """Whether something that is referred to, or calculated, has a value; a type is none."""
-        if not isinstance(expr, _COMPUTED):
-            message = "comparing this with _|_ is valid CUE that the built-in evaluator does not support"
-            raise self.unsupported(Diagnostic(Code.UNSUPPORTED, message, expr.span, help=OTHER_ENGINE))
-        try:
-            target = self.resolve(expr, scope)
-            if isinstance(target, Basic):
-                raise wrong(Code.WRONG_TYPE, f"{target} is a type; only values are compared", expr.span)
-            if target.state is State.EXPANDING:
-                raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
-            self._expand(target)
-        except Unknown as unknown:
-            if unknown.diagnostic is None or unknown.diagnostic in self.undecided:
-                raise
-            return False
-        if target.problems or target.unknown is not None:
-            return False
-        is_open = target.basic.kinds & (Kind.LIST | Kind.STRUCT) or target.is_ambiguous
-        return target.basic.atom is not None or bool(is_open)
 
     def _key(self, index: ast.Expr, scope: Scope) -> Exact:
         """What selects from a list or a struct; or Unknown, which is final where it need be no number and no string."""
@@ -324,7 +302,7 @@ class Expressions:
             raise Unknown(Diagnostic(Code.INCOMPLETE, f"{target} is a type where a value is needed", expr.span))
         if target.state is State.EXPANDING:
             raise self.early(f"{target.name} needs its own value", expr.span)
-        self._expand(target)
+        self.expand(target)
         if target.unreported:
             raise Unknown(None)
         if target.problems:
