@@ -43,15 +43,6 @@ def is_open(body: ast.Expr) -> bool:
     return False
 
 
-def is_mixed(expr: ast.Expr) -> bool:
-    """Whether a struct has fields of its own beside what it embeds."""
-    declarations = expr.declarations if isinstance(expr, ast.StructLiteral) else ()
-    embeds = any(
-        isinstance(each, ast.Embedding) and not isinstance(each.value, ast.StructLiteral) for each in declarations
-    )
-    return embeds and any(isinstance(each, ast.Field | ast.Computed) for each in declarations)
-
-
 def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Iterator[tuple[Vertex, ast.Label]]:
     """The fields of a body that are not there because the body is not wanted, which is because they are not there."""
     for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():

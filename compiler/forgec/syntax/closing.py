@@ -16,11 +16,12 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic]) -> None:
     closings = {closing for each in vertex.structs for closing in each.closings}
     for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
         closed = [each for each in vertex.structs if closing in each.closings]
-        parts = closing.parts.union(*(each.parts for each in closed))
-        beside = [each for each in vertex.structs if each.beside & parts]
         if any(_is_open(each) for each in closed):
             continue
-        inside = [each for each in vertex.structs if closing not in each.closings and each.parts & closing.parts]
+        use = closing.use or min(closed, key=lambda each: len(each.parts))
+        others = [each for each in vertex.structs if closing not in each.closings]
+        inside = [each for each in others if use.part is not None and use.part in each.parts]
+        beside = [each for each in others if _is_beside(each, use)]
         found = _not_told_apart(vertex, closing, closed, inside)
         vertex.problems += found
         undecided += found
@@ -37,6 +38,11 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic]) -> None:
             if is_given and name not in allowed and name not in refused:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
+
+
+def _is_beside(conjunct: Conjunct, use: Conjunct) -> bool:
+    """Whether it is in the struct that the use is a part of, and not in this part. All files are one such struct."""
+    return use.part is not None and use.part not in conjunct.parts and use.whole in (None, conjunct.whole)
 
 
 def _not_told_apart(

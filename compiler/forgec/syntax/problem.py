@@ -172,12 +172,6 @@ def list_in_choice(vertex: Vertex, place: Span) -> Diagnostic:
     return Diagnostic(Code.UNSUPPORTED, message, place, help=OTHER_ENGINE)
 
 
-def mixed_in_file(target: Vertex, place: Span) -> Diagnostic:
-    """To CUE, what closes a part of it then closes the file."""
-    message = f"{target.name}, which embeds something itself, is embedded in the file, which is not supported"
-    return Diagnostic(Code.UNSUPPORTED, message, place, help="embed it in a field")
-
-
 def marked(vertex: Vertex, bottom: ast.Bottom) -> Diagnostic:
     return Diagnostic(Code.CONFLICT, f"{vertex.name} is marked as an error (_|_)", bottom.span)
 

@@ -28,7 +28,7 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
-from forgec.syntax.body import field_names, is_mixed, is_open, looked_up_in_vain, mentions
+from forgec.syntax.body import field_names, is_open, looked_up_in_vain, mentions
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, names_definition
 from forgec.syntax.comprehension import scopes
@@ -196,30 +196,18 @@ class _Evaluator:
             return []
         if any(isinstance(each.expr, ast.ListLiteral) for each in target.conjuncts) and vertex.is_deep_in_choice:
             self._undecided(vertex, problem.list_in_choice(vertex, conjunct.expr.span))
-        if vertex is self._root and target.parent is vertex and any(is_mixed(each.expr) for each in target.conjuncts):
-            self._undecided(vertex, problem.mixed_in_file(target, conjunct.expr.span))
         vertex.seen.add(target)
         target.is_taken = True
-        closings = conjunct.closings
-        if names_definition(conjunct.expr) or target.label.startswith(("#", "_#")):  # by an alias
-            closings |= {Closing(conjunct.expr.span, conjunct.parts)}
-        return [
-            replace(
-                each,
-                closings=each.closings | closings,
-                trail=each.trail | conjunct.trail,
-                within=conjunct.within,
-                parts=each.parts | conjunct.parts,
-                beside=(each.beside | conjunct.beside) - conjunct.parts,
-            )
-            for each in target.conjuncts
-        ]
+        is_definition = names_definition(conjunct.expr) or target.label.startswith(("#", "_#"))  # by an alias
+        uses = frozenset({Closing(conjunct.expr.span, conjunct)} if is_definition else ())
+        return [each.in_place_of(conjunct, uses) for each in target.conjuncts]
 
     def _add_struct(self, vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) -> list[Conjunct]:
         """Give the literal's fields to the vertex's; what it embeds is given back."""
         scope = Scope(vertex, conjunct.scope, names=literal.names)
         parts = {each: Part() for each in literal.declarations if isinstance(each, ast.Embedding | ast.Comprehension)}
-        inner = conjunct.next_to(parts.values())
+        is_whole = parts and conjunct.whole is None and vertex.parent is not None  # files are no whole
+        inner = replace(conjunct, whole=conjunct) if is_whole else conjunct
         vertex.structs.append(inner)
         embedded = []
         vertex.order |= self._order(literal)
@@ -236,12 +224,13 @@ class _Evaluator:
                 case ast.Pattern():
                     vertex.patterns.append((declaration, inner, scope))
                 case ast.Embedding(value=value):
-                    embedded.append(replace(inner.as_part(parts[declaration]), expr=value, scope=scope))
+                    embedded.append(inner.as_part(parts[declaration], value, scope))
                 case ast.Computed():
                     vertex.deferred.append(Deferred(declaration, inner, scope))
                     is_struct = True
                 case ast.Comprehension():
-                    vertex.deferred.append(Deferred(declaration, inner.as_part(parts[declaration]), scope))
+                    part = inner.as_part(parts[declaration], literal, conjunct.scope)
+                    vertex.deferred.append(Deferred(declaration, part, scope))
                     vertex.late.add(parts[declaration])
                     is_more = True
         if is_struct or not (embedded or is_more):  # else it is what it embeds, which need not be a struct

@@ -8,7 +8,7 @@ http: #Step & {timeout: "2m"}                             vertex http, conjuncts
 
 import enum
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import Struct, field
@@ -31,15 +31,15 @@ class Part:
 class Closing:
     """One use of a definition. What it marks may only hold the fields that its own conjuncts declare.
 
-    `parts`: where it is used as a part of a struct, what stands beside these parts is allowed, too. `deep`: all this
-    holds below as well; a call of `close` speaks of one level.
+    `use`: the reference to it. Where that is a part of a struct, what stands in the struct beside this part is allowed,
+    too. `deep`: all this holds below as well; a call of `close`, which is none by a reference, speaks of one level.
     """
 
-    __slots__ = ("deep", "parts", "span")
+    __slots__ = ("deep", "span", "use")
 
-    def __init__(self, span: Span, parts: frozenset[Part] = frozenset(), *, deep: bool = True) -> None:
+    def __init__(self, span: Span, use: "Conjunct | None" = None, *, deep: bool = True) -> None:
         self.span = span
-        self.parts = parts
+        self.use = use
         self.deep = deep
 
 
@@ -73,25 +73,41 @@ class Conjunct(Struct, frozen=True, eq=False):
     trail: "frozenset[tuple[ast.Expr, Scope]]" = frozenset()
     within: int | None = None
     parts: frozenset[Part] = frozenset()
-    beside: frozenset[Part] = frozenset()
+    part: Part | None = None
+    whole: "Conjunct | None" = None
+    referred: bool = False
 
     def of(self, expr: ast.Expr) -> "Conjunct":
         """A part of the expression in the same role: a term of `a & b`, an alternative."""
         return replace(self, expr=expr)
 
-    def next_to(self, parts: Iterable[Part]) -> "Conjunct":
-        """The same beside more parts."""
-        beside = self.beside.union(parts)
-        return self if beside == self.beside else replace(self, beside=beside)
+    def as_part(self, part: Part, expr: ast.Expr, scope: Scope) -> "Conjunct":
+        """A part of the struct that it is.
 
-    def as_part(self, part: Part) -> "Conjunct":
-        """The same as a part of the struct that it is beside."""
-        return replace(self, parts=self.parts | {part}, beside=self.beside - {part})
+        The files are no whole, except to what is embedded in a field that is embedded in a file.
+        """
+        found = replace(self, expr=expr, scope=scope, parts=self.parts | {part}, part=part, referred=False)
+        is_alone = scope.vertex.parent is None and self.referred and not isinstance(expr, ast.StructLiteral)
+        return replace(found, whole=found) if is_alone else found
+
+    def in_place_of(self, reference: "Conjunct", uses: frozenset[Closing]) -> "Conjunct":
+        """What it is where the reference leads to it; `uses`: of a definition."""
+        return replace(
+            self,
+            closings=self.closings | reference.closings | uses,
+            trail=self.trail | reference.trail,
+            within=reference.within,
+            parts=self.parts | reference.parts,
+            part=reference.part,
+            whole=reference.whole,
+            referred=not uses,
+        )
 
     def inside(self, expr: ast.Expr, scope: Scope) -> "Conjunct":
         """A part of the literal that this conjunct is: a field's value or an item."""
         deep = frozenset(each for each in self.closings if each.deep)
-        return Conjunct(expr, scope, deep, trail=self.trail | {self.key}, parts=self.parts, beside=self.beside)
+        trail = self.trail | {self.key}
+        return Conjunct(expr, scope, deep, trail, parts=self.parts, part=self.part, whole=self.whole)
 
     @property
     def key(self) -> "tuple[ast.Expr, Scope]":
