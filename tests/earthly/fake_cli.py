@@ -13,8 +13,8 @@ the file `fake.json` beside it says, with the texts, the manifest and the exit c
 | `failure` | {`kind`, `message`}: a failure that is no command's, as the manifest calls it |
 | `artifacts` | {path: text} that the target saves; `local` names those that are also saved AS LOCAL |
 | `links` | {path: target}: symbolic links among them |
-| `image` | what SAVE IMAGE names |
-| `print`, `raw` | lines; hex bytes written as they are |
+| `images` | {name: id}: what SAVE IMAGE names, handed to the `engine`, a container engine's program |
+| `print`, `raw` | lines; hex bytes written as they are, as a command's under RUN --raw-output |
 | `flood` | lines of 100 characters |
 | `hang`, `ignore_term` | seconds; SIGTERM is ignored |
 | `exit` | the exit code, instead of the one that follows |
@@ -22,11 +22,15 @@ the file `fake.json` beside it says, with the texts, the manifest and the exit c
 | `signal` | ends itself by that signal |
 """
 
+import base64
+import io
 import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -192,7 +196,7 @@ class Run:
         if not self.words:
             self.fail(1, "INVALID_PARAM", "no target reference provided. Try earth +<target-name>")
         self.target = self.words[0].rpartition("/")[0] if "artifact" in on else self.words[0]
-        print(" Init \N{ROCKET}\n" + "\N{EM DASH}" * 80 + "\n", flush=True)
+        self.say("_generic:default", " Init \N{ROCKET}\n" + "\N{EM DASH}" * 80 + "\n\n")
         for name in self.options.get("secret", []):
             key, equal, _ = name.partition("=")
             if not equal and key not in os.environ:
@@ -200,8 +204,10 @@ class Run:
         self.connect()
         for line in self.script.get("print", []):
             print(line, flush=True)
-        sys.stdout.buffer.write(bytes.fromhex(self.script.get("raw", "")))
+        raw = bytes.fromhex(self.script.get("raw", ""))
+        sys.stdout.buffer.write(raw)
         sys.stdout.flush()
+        self.event("sha256:7d1f/raw", raw)
         for _ in range(self.script.get("flood", 0)):
             print("x" * 100)
         time.sleep(self.script.get("hang", 0))
@@ -212,8 +218,9 @@ class Run:
             self.fail(codes.get(failure["kind"], 1), failure["kind"], failure["message"])
         if "artifact" in on:
             self.save_artifacts(Path(self.words[1] if len(self.words) > 1 else "./"))
-        if "image" in on and "image" in self.script:
-            print(f"Image {self.target} output as {self.script['image']}")
+        if "image" in on:
+            for name, image_id in self.script.get("images", {}).items():
+                self.save_image(name, image_id)
         print("=" * 27 + " \N{EARTH GLOBE EUROPE-AFRICA} Earth Build  \N{WHITE HEAVY CHECK MARK} SUCCESS " + "=" * 27)
 
     def connect(self):
@@ -223,7 +230,7 @@ class Run:
         if parts.hostname in LOCAL:
             print("           buildkitd | Is  installed and running? Are you part of any needed groups?")
             self.fail(1, "OTHER", "build new buildkitd client:  not available")
-        print(f"           buildkitd | Connecting to {self.host}...", flush=True)
+        self.say("_generic:buildkitd", f"Connecting to {self.host}...\n", "           buildkitd | ")
         if self.script.get("daemon") == "dialled":
             try:
                 socket.create_connection((parts.hostname, parts.port), timeout=self.timeout_s()).close()
@@ -278,6 +285,27 @@ class Run:
             (folder / path).symlink_to(target)
         for path in artifacts:
             print(f"Artifact {self.target}/{path} output as {folder}/{path}")
+
+    def save_image(self, name, image_id):
+        """As the engine's `load` takes it."""
+        document = json.dumps([{"Config": image_id.removeprefix("sha256:"), "RepoTags": [name]}]).encode()
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            entry = tarfile.TarInfo("manifest.json")
+            entry.size = len(document)
+            tar.addfile(entry, io.BytesIO(document))
+        subprocess.run([self.script["engine"], "load"], input=file.getvalue(), check=True)
+        self.say("_generic:default", f"Image {self.target} output as {name}\n")
+
+    def say(self, command_id, text, prefix=""):
+        print(prefix + text, end="", flush=True)
+        self.event(command_id, text.encode())
+
+    def event(self, command_id, data):
+        for path in self.options.get("logstream-debug-file", []):
+            log = {"commandId": command_id, "timestampUnixNanos": str(time.time_ns())}
+            with Path(path).open("a") as file:
+                file.write(json.dumps({"deltaLog": log | {"data": base64.b64encode(data).decode()}}) + "\n")
 
     def fail(self, code, kind, message):
         print(f"Error: {message}\n", flush=True)

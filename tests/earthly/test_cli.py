@@ -4,6 +4,8 @@ What is true of both is what the other tests of the runner rely on.
 """
 
 import asyncio
+import base64
+import json
 import os
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from tests.earthly.daemon import HOST, Authority
 from tests.earthly.fakes import FakeCli
 from tests.earthly.real import own_daemon, real_cli, real_host
 from tests.judge import Judged
+from tests.runtime.runner.engine import Engine
 from tests.runtime.runner.step import Healthy
 
 from forge_runtime.job import JobState
@@ -40,6 +43,9 @@ dist:
     SAVE ARTIFACT Earthfile deep/x AS LOCAL out/x
 missing:
     COPY nofile .
+image:
+    COPY dir dir
+    SAVE IMAGE app:1
 """
 
 
@@ -107,11 +113,15 @@ class Called:
         failed = read_failure(call.manifest)
         return ended.returncode, ended.stdout, failed.kind if failed else None
 
-    def build(self, host: str | Endpoint, target: str, save_to: Path | None = None) -> StepOutcome:
+    def build(
+        self, host: str | Endpoint, target: str, save_to: Path | None = None, *, engine: Engine | None = None
+    ) -> StepOutcome:
+        """With an engine the target's image is wanted, as the file `image.tar`."""
+
         async def built() -> StepOutcome:
             endpoints = parse_endpoints(host) if isinstance(host, str) else (host,)
             pool = RunnerPool(endpoints, Unmetered(), watch=Healthy)
-            runner = EarthlyRunner(cli=self.program, pool=pool)
+            runner = EarthlyRunner(cli=self.program, pool=pool, images=engine.images if engine else None)
             scratch = self.folder / f"scratch-{target[1:]}"
             scratch.mkdir()
             request = StepRequest(
@@ -122,6 +132,7 @@ class Called:
                 scratch=scratch,
                 timeout_s=120,
                 save_to=save_to,
+                save_image=self.folder / "image.tar" if engine else None,
             )
             async with runner.serving():
                 return await runner.run(request, self._take)
@@ -186,6 +197,21 @@ def test_its_targets_are_listed(called: Called) -> None:
     assert {"+dist", "+missing"} <= set(ended.stdout.split())
 
 
+def test_its_events_tell_its_own_words_from_others(called: Called) -> None:
+    events, config = called.folder / "events.json", called.folder / "config.yml"
+    config.write_text('{"global": {"buildkit_restart_timeout_s": 1}}')
+
+    called.call(
+        *("--config", str(config), "--logstream-debug-file", str(events)),
+        *("--buildkit-host", NOBODY, "./libs/x+dist"),
+    )
+
+    logs = [log for line in events.read_text().splitlines() if (log := json.loads(line).get("deltaLog"))]
+    said = {log["commandId"]: base64.b64decode(log["data"]).decode() for log in logs}
+    assert said["_generic:default"].startswith(" Init ")
+    assert said["_generic:buildkitd"].startswith("Connecting to ")
+
+
 STEERS = "EARTH_INTERACTIVE=true\nEARTHLY_INTERACTIVE=true\n"
 """What --ci refuses, so that the CLI ends at once where it reads this."""
 
@@ -224,7 +250,7 @@ def test_a_build_over_tls_shows_who_we_are(called: Called, tmp_path: Path) -> No
     with own_daemon(called.judged, tmp_path / "daemon", port, tls=authority) as daemon:
         outcome = called.build(daemon.endpoint, "+ok")
 
-    assert outcome.status is JobState.SUCCEEDED, called.lines
+    assert outcome.status is JobState.SUCCEEDED, "\n".join(called.lines)
 
 
 def files_of(folder: Path) -> Sequence[str]:
@@ -237,8 +263,23 @@ def test_a_target_gives_its_artifacts_under_their_names_and_nothing_else(called:
 
     outcome = called.build(host, "+dist", called.folder / "saved")
 
-    assert outcome.status is JobState.SUCCEEDED, called.lines
+    assert outcome.status is JobState.SUCCEEDED, "\n".join(called.lines)
     assert files_of(called.folder / "saved") == ["deep/x", "dir/file", "renamed"]
+
+
+def test_an_image_is_named_by_the_clis_own_event(
+    called: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(tmp_path / "engine")
+    engine.held = {"other:1": "sha256:1c77"}
+    monkeypatch.setenv("PATH", f"{engine.folder}:{os.environ['PATH']}")
+    host = host_of(called, images={"app:1": "sha256:9e3b"}, engine=str(engine.program))
+
+    outcome = called.build(host, "+image", engine=engine)
+
+    assert outcome.status is JobState.SUCCEEDED, "\n".join(called.lines)
+    assert [call[-1] for call in engine.calls if call[:2] == ["image", "save"]] == ["app:1"]
+    assert engine.held == {"other:1": "sha256:1c77"}
 
 
 def test_a_file_that_is_missing_is_told_with_its_place(called: Called) -> None:

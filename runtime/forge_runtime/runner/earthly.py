@@ -13,7 +13,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from forge_runtime.process import run_process
 from forge_runtime.runner import tree
 from forge_runtime.runner.cli import Cli, CliBroken, CliProbe
 from forge_runtime.runner.earthly_command import CliSite, base_environment, check_request, invocation
+from forge_runtime.runner.earthly_events import own_words
 from forge_runtime.runner.earthly_manifest import read_failure
 from forge_runtime.runner.earthly_outcome import CliEnd, OutputWatch, cli_end, unavailable
 from forge_runtime.runner.failure import StepFailure, config_failure, machine_failed, step_error, timed_out
@@ -109,7 +110,10 @@ class EarthlyRunner:
         watch = OutputWatch(output)
         try:
             call = invocation(site, request, folder)
-            end = await run_process(call.program, timeout_s=request.timeout_s, output=watch.take, groups=self.groups)
+            with own_words(call.events) as words:
+                end = await run_process(
+                    call.program, timeout_s=request.timeout_s, output=watch.take, groups=self.groups
+                )
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             message = f"{self.cli} cannot be started: {where}{error.strerror}"
@@ -119,16 +123,17 @@ class EarthlyRunner:
             return CliEnd(outcome=StepOutcome(status=JobState.FAILED, error=error_record))
         ended = cli_end(request, end.exit_code, read_failure(call.manifest), watch)
         if end.exit_code == 0:
-            await self._give(request, watch, call.artifacts)
+            await self._give(request, words.images, call.artifacts)
         return ended
 
-    async def _give(self, request: StepRequest, watch: OutputWatch, artifacts: Path) -> None:
+    async def _give(self, request: StepRequest, images: Sequence[str], artifacts: Path) -> None:
         """What the request wants besides success. Raises StepFailure."""
         if request.save_to is not None:
             await _save(request, artifacts, request.save_to)
         if request.save_image is not None and self.images is not None:
-            images = list(dict.fromkeys(watch.images()))
             if len(images) != 1:
+                for image in images:
+                    await self.images.forget(image, request.scratch)
                 found = ", ".join(images[:5]) or "none"
                 raise config_failure(f"{request.target} has to give one image by SAVE IMAGE; it gives: {found}")
             try:

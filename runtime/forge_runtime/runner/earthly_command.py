@@ -51,11 +51,13 @@ class CliSite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """A call of the CLI. It writes `manifest` if it can, and artifacts below `artifacts` if it was asked for them."""
+    """A call of the CLI. It writes `manifest` if it can, artifacts below `artifacts` if it was asked for them, and what
+    happens to `events`, a pipe, if it was asked for an image."""
 
     program: Program = field(repr=False)
     manifest: Path
     artifacts: Path
+    events: Path | None
 
 
 def check_request(request: StepRequest) -> StepArguments:
@@ -81,10 +83,13 @@ def invocation(site: CliSite, request: StepRequest, folder: Path) -> Invocation:
     config = folder / "config.yml"
     config.write_text(_configuration(site.endpoint), encoding="utf-8")
     manifest, artifacts = folder / "manifest.json", folder / "artifacts"
+    events = folder / "events.json" if request.save_image is not None else None  # JSON by its ending
     argv = [site.cli.path, "--config", str(config), "--ci", "--strict"]
     for kind in ("env", "arg", "secret"):
         argv += [f"--{kind}-file-path", str(empty)]
     argv += ["--ssh-auth-sock=", "--logstream-debug-manifest-file", str(manifest)]
+    if events is not None:
+        argv += ["--logstream-debug-file", str(events)]
     if site.endpoint is not None:  # always as a flag: from the configuration it is ignored where there is no Docker
         argv += ["--buildkit-host", site.endpoint.address]
     argv += [flag for flag in arguments.flags if flag not in argv]
@@ -99,7 +104,7 @@ def invocation(site: CliSite, request: StepRequest, folder: Path) -> Invocation:
         **request.secrets,
     }
     program = Program(argv=tuple(argv), cwd=request.workspace, environment=environment, mask=request.mask, legible=True)
-    return Invocation(program=program, manifest=manifest, artifacts=artifacts)
+    return Invocation(program=program, manifest=manifest, artifacts=artifacts, events=events)
 
 
 def base_environment(home: Path, docker_config: Path | None = None) -> dict[str, str]:

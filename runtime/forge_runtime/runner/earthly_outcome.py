@@ -67,10 +67,6 @@ class OutputWatch:
     def exit_code(self) -> int | None:
         return next((code for line in reversed(self.last) if (code := exit_code_in(line)) is not None), None)
 
-    def images(self) -> list[str]:
-        """The names under which the CLI handed images to the local container engine, as its summary lists them."""
-        return [match[1] for line in self.own_words() if (match := _IMAGE.search(line))]
-
 
 def cli_end(request: StepRequest, exit_code: int, failed: Failed | None, watch: OutputWatch) -> CliEnd:
     """`failed` is None where there is no manifest."""
@@ -198,7 +194,6 @@ def _in_repository(request: StepRequest, file: str) -> str:
 
 
 _ERROR_PLACE: Final = re.compile(r"\bERROR ([^\s:|]+):(\d{1,9}):(\d{1,9})")
-_IMAGE: Final = re.compile(r"\AImage \S+ output as (\S+)\Z")
 
 _PRIVILEGES: Final = (
     "the Earthfile asks for privileges (RUN --privileged, WITH DOCKER), which this platform does not give"

@@ -1,67 +1,20 @@
-"""Images by way of the container engine: a program that behaves as Docker's command line does, and the runner."""
+"""Images by way of the container engine: its command line, and the runner."""
 
 import asyncio
 import io
-import json
 import os
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from tests.runtime.runner.engine import Engine
 from tests.runtime.runner.step import EarthlyStep
 
 from forge_runtime.job import JobState
 from forge_runtime.process import LINE_BYTES_MAX
 from forge_runtime.runner.image import EngineImages, ImageUnavailable
 
-ENGINE = """
-import json, sys, tarfile, io, time
-from pathlib import Path
-here = Path(__file__).parent
-script = json.loads((here / "engine.json").read_text())
-with (here / "engine.log").open("a") as log:
-    log.write(json.dumps(sys.argv[1:]) + "\\n")
-if sys.argv[1] == "version":
-    if not script.get("up", True):
-        sys.exit("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
-    print("28.2.2")
-elif sys.argv[1:3] == ["image", "save"]:
-    file, name = sys.argv[sys.argv.index("-o") + 1], sys.argv[-1]
-    if script.get("hang"):
-        (here / "saving").write_text("")
-        time.sleep(60)
-    if name not in script.get("images", []):
-        sys.exit(f"Error response from daemon: reference does not exist: {name}")
-    with tarfile.open(file, "w") as tar:
-        for member in script.get("members", ["oci-layout", "index.json", "manifest.json"]):
-            tar.addfile(tarfile.TarInfo(member), io.BytesIO())
-elif sys.argv[1:3] == ["image", "rm"]:
-    print(f"Untagged: {sys.argv[3]}")
-"""
-
-
-class Engine:
-    def __init__(self, folder: Path, name: str = "docker") -> None:
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
-        (folder / "engine.py").write_text(ENGINE)
-        self.program = folder / name
-        self.program.write_text(f'#!/bin/sh\nexec {sys.executable} {folder}/engine.py "$@"\n')
-        self.program.chmod(0o755)
-        self.behave(images=["app:1"])
-
-    def behave(self, **script: object) -> None:
-        (self.folder / "engine.json").write_text(json.dumps(script))
-
-    @property
-    def calls(self) -> list[list[str]]:
-        return [json.loads(line) for line in (self.folder / "engine.log").read_text().splitlines()]
-
-    @property
-    def images(self) -> EngineImages:
-        found = {self.program.name: str(self.program)}
-        return EngineImages(environment={"PATH": os.environ["PATH"]}, which=found.get)
+NEW, OLD = "sha256:9e3b", "sha256:1c77"
 
 
 @pytest.fixture
@@ -70,24 +23,28 @@ def engine(tmp_path: Path) -> Engine:
 
 
 def test_an_image_becomes_an_oci_archive_and_leaves_the_engine(engine: Engine, tmp_path: Path) -> None:
+    engine.held = {"app:1": NEW, "other:1": OLD}
+
     asyncio.run(engine.images.export("app:1", tmp_path / "image.tar"))
 
     with tarfile.open(tmp_path / "image.tar") as tar:
         assert "oci-layout" in tar.getnames()
-    assert engine.calls[-1] == ["image", "rm", "app:1"]
+    assert engine.held == {"other:1": OLD}
 
 
 def test_an_image_that_cannot_be_saved_leaves_the_engine_too(engine: Engine, tmp_path: Path) -> None:
-    engine.behave(images=[])
+    engine.held = {"app:1": NEW}
+    engine.behave(damaged=True)
 
     with pytest.raises(ImageUnavailable):
         asyncio.run(engine.images.export("app:1", tmp_path / "image.tar"))
 
-    assert engine.calls[-1] == ["image", "rm", "app:1"]
+    assert engine.held == {}
 
 
 def test_an_image_whose_step_is_cancelled_leaves_the_engine_too(engine: Engine, tmp_path: Path) -> None:
-    engine.behave(images=["app:1"], hang=True)
+    engine.held = {"app:1": NEW}
+    engine.behave(hang=True)
     os.mkfifo(engine.folder / "saving")
 
     async def cancel() -> None:
@@ -100,15 +57,31 @@ def test_an_image_whose_step_is_cancelled_leaves_the_engine_too(engine: Engine, 
 
     asyncio.run(cancel())
 
-    assert engine.calls[-1] == ["image", "rm", "app:1"]
+    assert engine.held == {}
 
 
-def test_podman_is_asked_for_the_form(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("prefix", "image"), [("localhost/", "app"), ("docker.io/library/", "app:latest")])
+def test_podman_is_asked_for_the_form_and_by_its_own_name(tmp_path: Path, prefix: str, image: str) -> None:
     engine = Engine(tmp_path / "engine", "podman")
+    engine.held = {"app:latest": NEW}
+    engine.behave(prefix=prefix)
 
-    asyncio.run(engine.images.export("app:1", tmp_path / "image.tar"))
+    asyncio.run(engine.images.export(image, tmp_path / "image.tar"))
 
-    assert engine.calls[1][:4] == ["image", "save", "--format", "oci-archive"]
+    (save,) = [call for call in engine.calls if call[:2] == ["image", "save"]]
+    assert save[:4] == ["image", "save", "--format", "oci-archive"]
+    assert save[-1] == f"{prefix}app:latest"
+    assert engine.held == {}
+
+
+def test_an_engine_that_does_not_answer_keeps_what_was_built_and_that_is_told(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.behave(up=False)
+
+    asyncio.run(engine.images.forget("app:1", tmp_path))
+
+    assert "an image stays in the container engine" in caplog.messages
 
 
 def test_no_engine_says_what_to_do(tmp_path: Path) -> None:
@@ -128,73 +101,84 @@ def test_an_engine_that_is_not_there_is_told_in_its_own_words(engine: Engine, tm
 @pytest.mark.parametrize(
     ("script", "image", "words"),
     [
-        ({"images": []}, "app:1", "reference does not exist"),
-        ({"images": ["app:1"], "members": ["manifest.json"]}, "app:1", "Docker 25 or newer"),
+        ({}, "app:2", "does not have the image"),
+        ({"damaged": True}, "app:1", "Error response from daemon"),
+        ({"members": ["manifest.json"]}, "app:1", "Docker 25 or newer"),
         ({}, "--output=/etc/x", "not the name of an image"),
+        ({}, "app@sha256:9e3b", "not the name of an image"),
+        ({}, NEW, "does not have the image"),
     ],
 )
 def test_what_cannot_be_exported_is_told(
     engine: Engine, tmp_path: Path, script: dict[str, object], image: str, words: str
 ) -> None:
+    engine.held = {"app:1": NEW}
     engine.behave(**script)
 
     with pytest.raises(ImageUnavailable, match=words) as caught:
         asyncio.run(engine.images.export(image, tmp_path / "image.tar"))
 
-    assert caught.value.away == (words == "reference does not exist")
+    assert caught.value.away == (words in ("does not have the image", "Error response from daemon"))
 
 
-def test_a_step_gives_its_image(earthly: EarthlyStep, engine: Engine) -> None:
-    archive = earthly.root / "image.tar"
-    earthly.wanted, earthly.images = {"save_image": archive}, engine.images
-    earthly.cli.behave(image="app:1")
+@pytest.fixture
+def step(earthly: EarthlyStep, engine: Engine) -> EarthlyStep:
+    """A step that is wanted as an image."""
+    earthly.wanted, earthly.images = {"save_image": earthly.root / "image.tar"}, engine.images
+    return earthly
 
-    outcome = earthly.run()
+
+def test_a_step_gives_its_image(step: EarthlyStep, engine: Engine) -> None:
+    step.cli.behave(images={"app:1": NEW}, engine=str(engine.program))
+
+    outcome = step.run()
 
     assert outcome.status is JobState.SUCCEEDED
-    assert "--image" in earthly.argv
-    assert tarfile.is_tarfile(io.BytesIO(archive.read_bytes()))
+    assert "--image" in step.argv
+    assert tarfile.is_tarfile(io.BytesIO((step.root / "image.tar").read_bytes()))
+    assert engine.held == {}
 
 
 @pytest.mark.parametrize(
     ("engine_script", "cli_script", "words"),
     [
-        ({"up": False}, {"image": "app:1"}, "no container engine on this worker"),
-        ({"images": ["app:1"]}, {}, "has to give one image by SAVE IMAGE; it gives: none"),
-        ({"images": []}, {"image": "app:1"}, "reference does not exist"),
+        ({"up": False}, {"images": {"app:1": NEW}}, "no container engine on this worker"),
+        ({}, {}, "has to give one image by SAVE IMAGE; it gives: none"),
+        ({}, {"images": {"app:1": NEW, "app:2": NEW}}, "it gives: app:1, app:2"),
+        ({"damaged": True}, {"images": {"app:1": NEW}}, "Error response from daemon"),
     ],
 )
 def test_a_step_that_cannot_give_its_image_fails(
-    earthly: EarthlyStep,
+    step: EarthlyStep,
     engine: Engine,
     engine_script: dict[str, object],
     cli_script: dict[str, object],
     words: str,
 ) -> None:
-    earthly.wanted, earthly.images = {"save_image": earthly.root / "image.tar"}, engine.images
     engine.behave(**engine_script)
-    earthly.cli.behave(**cli_script)
+    step.cli.behave(engine=str(engine.program), **cli_script)
 
-    outcome = earthly.run()
+    outcome = step.run()
 
     assert outcome.status is JobState.FAILED
     assert outcome.error
     assert words in outcome.error.message
+    assert engine.held == {}
 
 
-def test_nothing_is_built_for_an_image_that_nobody_could_take_out(earthly: EarthlyStep, engine: Engine) -> None:
-    earthly.wanted, earthly.images = {"save_image": earthly.root / "image.tar"}, engine.images
+def test_nothing_is_built_for_an_image_that_nobody_could_take_out(step: EarthlyStep, engine: Engine) -> None:
     engine.behave(up=False)
 
-    earthly.run()
+    step.run()
 
-    assert earthly.cli.calls == []
+    assert step.cli.calls == []
 
 
 BAR = b"          ./libs/x+test | "
 SAID = b"Image x output as other/private:latest"
 
 DISGUISED = {
+    "as RUN --raw-output prints": SAID,
     "the rest of a line that was cut": BAR + b"A" * (LINE_BYTES_MAX - len(BAR)) + SAID,
     "the rest of a line that was cut often": BAR + b"A" * (20 * LINE_BYTES_MAX - len(BAR)) + SAID,
     "over the beginning of the line": BAR + b"\r" + SAID,
@@ -202,14 +186,35 @@ DISGUISED = {
 
 
 @pytest.mark.parametrize("printed", DISGUISED.values(), ids=DISGUISED)
-def test_what_a_command_prints_never_names_the_image(earthly: EarthlyStep, engine: Engine, printed: bytes) -> None:
-    earthly.wanted, earthly.images = {"save_image": earthly.root / "image.tar"}, engine.images
-    engine.behave(images=["other/private:latest"])
-    earthly.cli.behave(raw=(printed + b"\n").hex())
+def test_what_a_command_prints_never_names_the_image(step: EarthlyStep, engine: Engine, printed: bytes) -> None:
+    engine.held = {"other/private:latest": OLD}
+    step.cli.behave(raw=(printed + b"\n").hex())
 
-    outcome = earthly.run()
+    outcome = step.run()
 
-    assert any(SAID.decode() in line for line in earthly.lines)
+    assert any(SAID.decode() in line for line in step.lines)
     assert outcome.error
     assert "it gives: none" in outcome.error.message
-    assert not [call for call in engine.calls if call[0] == "image"]
+    assert {call[1] for call in engine.calls if call[0] == "image"} == {"ls"}
+    assert engine.held == {"other/private:latest": OLD}
+
+
+@pytest.mark.parametrize(
+    ("made", "succeeds"),
+    [
+        ({"app:1": NEW}, True),
+        ({"app:1": OLD}, True),
+        ({"app:1": NEW, "app:2": NEW}, False),
+    ],
+    ids=["another image took its name", "the same image, built from a warm cache", "and the step fails"],
+)
+def test_an_image_that_the_engine_had_before_keeps_its_name(
+    step: EarthlyStep, engine: Engine, made: dict[str, str], succeeds: bool
+) -> None:
+    engine.held = {"app:1": OLD, "other:1": OLD}
+    step.cli.behave(images=made, engine=str(engine.program))
+
+    outcome = step.run()
+
+    assert (outcome.status is JobState.SUCCEEDED) == succeeds
+    assert engine.held == {"app:1": OLD, "other:1": OLD}
