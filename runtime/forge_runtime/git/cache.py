@@ -30,12 +30,15 @@ from forge_runtime.git.credentials import Credentials, connect
 from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, beyond_memory, holds
 from forge_runtime.git.links import close_links
 from forge_runtime.git.repair import repair
-from forge_runtime.git.shelf import Entry, Lease, Shelf
+from forge_runtime.git.shelf import Entry, Lease, Locked, Shelf
 from forge_runtime.git.upkeep import Upkeep, UpkeepLimits
 from forge_runtime.git.worktrees import forget_worktree, prune_worktrees
 from forge_runtime.meter import CacheResult, Meter, Unmetered
 
 CHECKOUT_TIMEOUT_S: Final = 300.0
+
+TIDY_PATIENCE_S: Final = 1.0
+"""When a checkout ends and its folder is gone: a cancelled run has to be over within 2 s, and a repair may take 300."""
 
 TRIES: Final = 3
 """As it is, repaired, cloned anew."""
@@ -211,10 +214,11 @@ class GitCache:
 
     async def _remove(self, entry: Entry, into: Path) -> None:
         await asyncio.to_thread(remove_folder, into)
-        async with self._shelf.exclusive(entry.lock) as held:
-            if entry.is_there:
-                await asyncio.to_thread(forget_worktree, entry.repository, into)
-                await prune_worktrees(entry.repository, held)
+        with suppress(Locked):  # then others prune it when it is old
+            async with self._shelf.exclusive(entry.lock, patience_s=TIDY_PATIENCE_S) as held:
+                if entry.is_there:
+                    await asyncio.to_thread(forget_worktree, entry.repository, into)
+                    await prune_worktrees(entry.repository, held)
 
     async def _warm(self, clone_url: str) -> None:
         url = CloneUrl(clone_url, protocols=self._protocols)

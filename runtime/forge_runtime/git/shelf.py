@@ -80,6 +80,10 @@ class Entry:
         (self.repository / _CONDEMNED).touch()
 
 
+class Locked(GitError):
+    """Others held a lock for longer than we wait for it."""
+
+
 class Lease:
     """While it is held, the repository is not evicted and nothing in it expires."""
 
@@ -114,7 +118,7 @@ class Shelf:
     async def lease(self, entry: Entry) -> Lease:
         descriptor = _open(entry.use)
         try:
-            await self._flock(descriptor, fcntl.LOCK_SH)
+            await _flock(descriptor, fcntl.LOCK_SH, self._patience_s)
             os.utime(descriptor)
         except BaseException:
             os.close(descriptor)
@@ -122,21 +126,22 @@ class Shelf:
         return Lease(descriptor)
 
     @asynccontextmanager
-    async def exclusive(self, lock: Path) -> AsyncIterator[int]:
+    async def exclusive(self, lock: Path, *, patience_s: float | None = None) -> AsyncIterator[int]:
         """One at a time, of the tasks of this process and then of all processes. Gives the lock's descriptor.
 
-        Raises GitError where that takes longer than our patience.
+        Raises Locked where either takes longer than our patience, or `patience_s`.
         """
+        patience_s = self._patience_s if patience_s is None else patience_s
         turn = self._turns.setdefault(lock, asyncio.Lock())
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s):
                 await turn.acquire()
         except TimeoutError:
-            raise self._busy() from None
+            raise _locked(patience_s) from None
         try:
             descriptor = _open(lock)
             try:
-                await self._flock(descriptor, fcntl.LOCK_EX)
+                await _flock(descriptor, fcntl.LOCK_EX, patience_s)
                 yield descriptor
             finally:
                 os.close(descriptor)
@@ -194,16 +199,18 @@ class Shelf:
         left = [*(self.root / "building").glob("*"), *(self.root / "trash").glob("*")]
         return sum(map(_swept, left))
 
-    async def _flock(self, descriptor: int, kind: int) -> None:
-        try:
-            async with asyncio.timeout(self._patience_s):
-                while not _try(descriptor, kind):  # noqa: ASYNC110 - other processes set no events
-                    await asyncio.sleep(LOCK_POLL_S)
-        except TimeoutError:
-            raise self._busy() from None
 
-    def _busy(self) -> GitError:
-        return GitError(f"the git cache was locked by others for more than {self._patience_s:.0f} s")
+async def _flock(descriptor: int, kind: int, patience_s: float) -> None:
+    try:
+        async with asyncio.timeout(patience_s):
+            while not _try(descriptor, kind):  # noqa: ASYNC110 - other processes set no events
+                await asyncio.sleep(LOCK_POLL_S)
+    except TimeoutError:
+        raise _locked(patience_s) from None
+
+
+def _locked(patience_s: float) -> Locked:
+    return Locked(f"the git cache was locked by others for more than {patience_s:.0f} s")
 
 
 def _open(lock: Path) -> int:

@@ -12,7 +12,8 @@ from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git import fetch
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import CommitNotFound, GitError, ObjectRefused, UrlRefused
+from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, ObjectRefused, UrlRefused, protocols
+from forge_runtime.git.shelf import Entry, Shelf
 
 pytestmark = pytest.mark.usefixtures("real_git")
 
@@ -244,6 +245,47 @@ def test_cancelled_checkout_leaves_nothing(cache: GitCache, origin: Path, tmp_pa
     run(work())
 
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["inside", "on its way there"])
+def test_cancelled_checkout_ends_while_others_hold_the_lock(
+    cache: GitCache, origin: Path, tmp_path: Path, inside: bool
+) -> None:
+    sha = git(origin, "rev-parse", "HEAD")
+    others = Shelf(tmp_path / "cache", patience_s=60)
+    entry = others.entry(CloneUrl(f"file://{origin}", protocols=protocols(files=True)))
+
+    async def work() -> set[asyncio.Task[None]]:
+        started = asyncio.Event()
+
+        async def job() -> None:
+            async with cache.checkout(f"file://{origin}", sha, tmp_path / "work"):
+                started.set()
+                await asyncio.Event().wait()
+
+        async with cache.lease(f"file://{origin}", sha):  # so that it is there
+            pass
+        if inside:
+            task = asyncio.create_task(job())
+            await started.wait()
+        async with others.exclusive(entry.lock):
+            if not inside:
+                task = asyncio.create_task(job())
+                while not is_waited_for(cache, entry):  # noqa: ASYNC110 - locks set no events
+                    await asyncio.sleep(0.01)
+            task.cancel()
+            done, _ = await asyncio.wait({task}, timeout=20)
+        return done
+
+    done = run(work())
+
+    assert [task.cancelled() for task in done] == [True]
+    assert not (tmp_path / "work").exists()
+
+
+def is_waited_for(cache: GitCache, entry: Entry) -> bool:
+    turn = cache._shelf._turns.get(entry.lock)
+    return turn is not None and turn.locked()
 
 
 @pytest.mark.parametrize(
