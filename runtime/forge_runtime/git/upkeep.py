@@ -14,8 +14,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -86,9 +86,11 @@ class Upkeep:
             await end_tasks(task, stopped)
 
     async def round(self) -> None:
+        """A repository with which something is wrong does not keep the others from their turn."""
         await self.evict()
         for entry in self._shelf.entries():
-            await self.tend(entry)
+            with _told("maintaining a repository", entry):
+                await self.tend(entry)
 
     async def evict(self) -> int:
         """Condemned repositories, and down to the low mark when the high one is passed; how many were evicted."""
@@ -146,6 +148,11 @@ class Upkeep:
         return done
 
     async def _evict(self, entry: Entry) -> bool:
+        with _told("evicting a repository", entry):
+            return await self._evicted(entry)
+        return False
+
+    async def _evicted(self, entry: Entry) -> bool:
         async with self._shelf.at_once(entry.lock) as held:
             if held is None or not entry.is_there:
                 return False
@@ -175,6 +182,15 @@ class Upkeep:
             return True
         finally:
             await end_tasks(task)
+
+
+@contextmanager
+def _told(doing: str, entry: Entry) -> Iterator[None]:
+    """What fails is logged."""
+    try:
+        yield
+    except (GitError, OSError) as error:
+        _log.warning("%s failed", doing, extra={"repository": entry.name, "why": str(error)})
 
 
 async def _maintain(repository: Path, held: int, *, collect: bool) -> None:

@@ -168,6 +168,44 @@ async def test_repository_is_maintained_only_when_due_and_idle(tmp_path: Path) -
     assert not await upkeep_of(tmp_path, UpkeepLimits(idle_s=0)).tend(entry)
 
 
+async def two_repositories(tmp_path: Path) -> list[Entry]:
+    """In the order in which they are served."""
+    cache = open_cache(tmp_path)
+    for name in "ab":
+        [commit] = make_origin(tmp_path / name)
+        await ask(cache, tmp_path / name, commit)
+        os.utime(entry_of(tmp_path, tmp_path / name).use, (1_700_000_000,) * 2)
+    return sorted((entry_of(tmp_path, tmp_path / name) for name in "ab"), key=lambda entry: entry.name)
+
+
+async def test_repository_that_cannot_be_maintained_is_told_and_the_others_are_served(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, sound = await two_repositories(tmp_path)
+    (broken.repository / "HEAD").unlink()
+
+    await upkeep_of(tmp_path, UpkeepLimits(tend_s=0, idle_s=0)).round()
+
+    assert (broken.tended.exists(), sound.tended.exists()) == (False, True)
+    [told] = [record for record in caplog.records if record.getMessage() == "maintaining a repository failed"]
+    assert vars(told)["repository"] == broken.name
+
+
+async def test_repository_that_cannot_be_evicted_is_told_and_the_others_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck, other = await two_repositories(tmp_path)
+    stuck.use.unlink()
+    stuck.use.mkdir()
+    os.utime(stuck.use, (1_600_000_000,) * 2)
+
+    assert await upkeep_of(tmp_path, NOTHING_STAYS).evict() == 1
+
+    assert (stuck.is_there, other.is_there) == (True, False)
+    [told] = [record for record in caplog.records if record.getMessage() == "evicting a repository failed"]
+    assert vars(told)["repository"] == stuck.name
+
+
 async def test_maintenance_stops_for_whoever_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = open_cache(tmp_path)
     [commit] = make_origin(tmp_path / "a")
