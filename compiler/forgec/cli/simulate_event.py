@@ -37,7 +37,9 @@ def _run(arguments: argparse.Namespace) -> int:
         records = [{"event": name, "projects": projects} for name, projects in outcomes]
         write(json.dumps({"schemaVersion": 1, "events": records}, indent=2).encode() + b"\n")
     else:
-        write("\n\n".join("\n".join(_text(*outcome)) for outcome in outcomes).encode() + b"\n")
+        from forgec.render.escape import escaped  # patterns, branches and paths are anybody's
+
+        write("\n\n".join("\n".join(map(escaped, _text(*outcome))) for outcome in outcomes).encode() + b"\n")
     return DONE
 
 
