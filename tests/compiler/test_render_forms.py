@@ -169,12 +169,21 @@ def test_a_sarif_artifact_is_a_uri_relative_to_the_root(file: str, uri: dict[str
     assert result["locations"][0]["physicalLocation"]["artifactLocation"] == uri
 
 
-def test_sarif_results_without_text_or_place_claim_none() -> None:
-    nowhere, missing, carried = run_of(NOWHERE, MISSING, CARRIED)["results"]
+def test_every_sarif_result_has_a_line_since_code_scanning_refuses_a_file_for_one_without() -> None:
+    about_another = Finding(
+        code="FC502", severity=Severity.ERROR, message="twice", related=((Place(file="d.json"), "here"),)
+    )
 
-    assert "locations" not in nowhere
-    assert "region" not in missing["locations"][0]["physicalLocation"]
-    assert carried["locations"][0]["physicalLocation"]["region"] == {"startLine": 7, "startColumn": 3}
+    results = run_of(NOWHERE, MISSING, CARRIED, about_another)["results"]
+
+    places = [result["locations"][0]["physicalLocation"] for result in results]
+    assert [(place["artifactLocation"]["uri"], place["region"]["startLine"]) for place in places] == [
+        (".forge/repo.cue", 1),
+        (".forge/repo.cue", 1),
+        ("a%20b/c.cue", 7),
+        ("d.json", 1),
+    ]
+    assert all("endLine" not in place["region"] for place in places), "no more is claimed than is known"
 
 
 def test_a_fingerprint_stays_when_the_text_moves_and_tells_equal_findings_apart() -> None:

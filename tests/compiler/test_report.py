@@ -75,13 +75,11 @@ def test_a_warning_is_carried_with_the_place_that_makes_sense(
     main(["check", written(tmp_path, RIGHT | {"warnings": strange}), "--format", "sarif"])
 
     (run,) = json.loads(capfd.readouterr().out)["runs"]
-    places = {
-        each["message"]["text"]: each.get("locations", [{}])[0].get("physicalLocation", {}) for each in run["results"]
-    }
-    assert {name: place.get("region") for name, place in places.items()} == {
-        "a": None,
+    places = {each["message"]["text"]: each["locations"][0]["physicalLocation"] for each in run["results"]}
+    assert {name: place["region"] for name, place in places.items()} == {
+        "a": {"startLine": 1, "startColumn": 1},
         "b": {"startLine": 2, "startColumn": 1},
-        "c": None,
+        "c": {"startLine": 1, "startColumn": 1},
     }
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["FC313", "of the future"]
 

@@ -126,9 +126,9 @@ def _too_long_run(stages: tuple[Stage, ...], places: Places) -> list[Diagnostic]
         f"the groups, one after another, may take {format_duration(total_s)}; "
         f"a run has {format_duration(WORKFLOW_DEADLINE_S)}"
     )
-    advice = f"lower timeouts, those of {longest.name} first, or merge groups"
-    related = _related(places.group(phase), f"the longest, {format_duration(_stage_s(longest))}")
-    return [_warning(Code.RUN_ABOVE_LIMIT, message, related=related, help=advice)]
+    longest_for = format_duration(_stage_s(longest))
+    advice = f"lower timeouts, those of {longest.name} ({longest_for}) first, or merge groups"
+    return [_warning(Code.RUN_ABOVE_LIMIT, message, places.group(phase), help=advice)]
 
 
 def _related(span: Span | None, message: str) -> tuple[Related, ...]:

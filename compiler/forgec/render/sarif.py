@@ -3,6 +3,9 @@
 Each code that was found is a rule with its documentation; lines and columns are those of all our forms (from 1, in
 code points, the end behind the last character). Files are relative to `%SRCROOT%`, the repository or, of a document,
 the working directory. A result keeps its fingerprint while the text it is about stays the same, wherever that moves.
+
+Code scanning refuses a whole file for one result without a place or a line. A finding that has none is shown at the
+first place that it names besides, or else at the repository's own configuration; one about a whole file at its start.
 """
 
 import hashlib
@@ -17,10 +20,12 @@ from urllib.parse import quote
 from forgec.diagnostic import Code
 from forgec.explain.section import documentation, sections
 from forgec.render.finding import Finding, Place
+from forgec.source import Position
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT: Final = "%SRCROOT%"
 FINGERPRINT: Final = "forgecFinding/v1"
+FALLBACK: Final = Place(file=".forge/repo.cue")
 
 
 def render_sarif(findings: Sequence[Finding]) -> str:
@@ -65,9 +70,8 @@ def _result(finding: Finding, rule_index: int, seen: Counter[str]) -> dict[str, 
         "level": finding.severity.value,
         "message": {"text": f"{finding.message}\n{finding.help}" if finding.help else finding.message},
         "partialFingerprints": {FINGERPRINT: _fingerprint(finding, seen)},
+        "locations": [_location(finding.place or next((place for place, _ in finding.related), FALLBACK))],
     }
-    if finding.place is not None:
-        result["locations"] = [_location(finding.place)]
     if finding.related:
         result["relatedLocations"] = [
             {"id": number, **_location(place), "message": {"text": message}}
@@ -87,13 +91,11 @@ def _fingerprint(finding: Finding, seen: Counter[str]) -> str:
 
 
 def _location(place: Place) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": _artifact(place.file)}
-    if place.start is not None:
-        region: dict[str, Any] = {"startLine": place.start.line, "startColumn": place.start.column}
-        if place.end is not None:
-            region |= {"endLine": place.end.line, "endColumn": place.end.column, "snippet": {"text": place.text}}
-        physical["region"] = region
-    return {"physicalLocation": physical}
+    start = place.start or Position(1, 1)
+    region: dict[str, Any] = {"startLine": start.line, "startColumn": start.column}
+    if place.end is not None:
+        region |= {"endLine": place.end.line, "endColumn": place.end.column, "snippet": {"text": place.text}}
+    return {"physicalLocation": {"artifactLocation": _artifact(place.file), "region": region}}
 
 
 def _artifact(file: str) -> dict[str, str]:
