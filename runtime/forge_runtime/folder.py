@@ -1,4 +1,5 @@
-"""The directories that work is done in: whether there is room, reading and removing what work left behind."""
+"""The directories that work is done in: whether there is room, reading and removing what work left behind, whose fault
+it is where that fails."""
 
 import errno
 import os
@@ -24,6 +25,14 @@ def check_room(path: Path) -> None:
         file.write(bytes(ROOM_BYTES))
 
 
+def machine_failed(error: OSError) -> bool:
+    """Whether this machine lacks something (room, descriptors, memory) that no change of the repository would give it.
+
+    Such errors say nothing of what was asked for: they go on as they are, and the attempt is made again elsewhere.
+    """
+    return error.errno in _MACHINE
+
+
 def open_plain(path: Path) -> IO[bytes]:
     """A plain file that a build left there; never waits. A link or a pipe of theirs would lead elsewhere: OSError."""
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
@@ -46,3 +55,17 @@ def remove_folder(path: Path) -> None:
     except (OSError, RecursionError):
         for command in (("chmod", "-R", "u+rwX"), ("rm", "-r", "-f")):
             subprocess.run([*command, "--", path], capture_output=True, timeout=REMOVE_LIMIT_S, check=False)
+
+
+_MACHINE: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EAGAIN,
+        errno.ENOMEM,
+    }
+)

@@ -20,7 +20,7 @@ from typing import IO, Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from forge_runtime.folder import open_plain
+from forge_runtime.folder import machine_failed, open_plain
 from forgec.plan.digest import canonical_json, digest_of
 
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
@@ -166,7 +166,7 @@ def json_blob(
 
 
 def file_blob(media_type: str, path: Path, annotations: Mapping[str, str] | None = None) -> Blob:
-    """A plain file's content, read once for its digest; BadImage where it cannot be read."""
+    """A plain file's content, read once for its digest; BadImage where it is none. OSError as this machine has it."""
     hashed, size = hashlib.sha256(), 0
     with _opened(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -236,6 +236,8 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         return open_plain(path)
     except OSError as error:
+        if machine_failed(error):
+            raise
         raise BadImage(f"cannot read {path.name!r} as a plain file: {error.strerror}") from None
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.folder import remove_folder
+from forge_runtime.folder import machine_failed, remove_folder
 from forge_runtime.job import JobState
 from forge_runtime.process import run_process
 from forge_runtime.runner import tree
@@ -28,7 +28,7 @@ from forge_runtime.runner.earthly_command import CliSite, base_environment, chec
 from forge_runtime.runner.earthly_events import own_words
 from forge_runtime.runner.earthly_manifest import read_failure
 from forge_runtime.runner.earthly_outcome import CliEnd, OutputWatch, cli_end, unavailable
-from forge_runtime.runner.failure import StepFailure, config_failure, machine_failed, step_error, timed_out
+from forge_runtime.runner.failure import StepFailure, config_failure, step_error, timed_out
 from forge_runtime.runner.image import ImageExporter, ImageUnavailable
 from forge_runtime.runner.pool import Lease, NoDaemon, RunnerPool
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest

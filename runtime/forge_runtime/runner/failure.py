@@ -23,14 +23,6 @@ class StepFailure(Exception):
         self.exit_code = exit_code
 
 
-def machine_failed(error: OSError) -> bool:
-    """Whether this machine lacks something (room, descriptors, memory) that no change of the repository would give it.
-
-    Such errors are not a step's: they leave the runner as they are, and the attempt is made again elsewhere.
-    """
-    return error.errno in _MACHINE
-
-
 def cannot_be_started(error: OSError) -> bool:
     """Whether a command names no program, or cannot be handed over: the repository's fault, and not this machine's."""
     return error.errno in _NOT_STARTED
@@ -93,20 +85,6 @@ def short(text: str) -> str:
     """For messages: one line, at most 200 characters."""
     text = " ".join(text.split())
     return text if len(text) <= 200 else f"{text[:200]} ..."
-
-
-_MACHINE: Final = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.EAGAIN,
-        errno.ENOMEM,
-    }
-)
 
 
 def _place(span: Span) -> Place:

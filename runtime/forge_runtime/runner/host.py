@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.folder import open_plain
+from forge_runtime.folder import machine_failed, open_plain
 from forge_runtime.job import JobState
 from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
-from forge_runtime.runner.failure import StepFailure, config_failure, machine_failed, refused, timed_out
+from forge_runtime.runner.failure import StepFailure, config_failure, refused, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
 from forge_runtime.runner.recipe import RecipeRun
 from forge_runtime.runner.target import BuiltTarget, Progress, Surroundings

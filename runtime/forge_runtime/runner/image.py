@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from forge_runtime.folder import machine_failed
 from forge_runtime.process import Program, run_process, settle
-from forge_runtime.runner.failure import machine_failed
 
 ENGINES: Final = ("docker", "podman")
 

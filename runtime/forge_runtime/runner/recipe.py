@@ -24,10 +24,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from forge_runtime.folder import open_plain, remove_folder
+from forge_runtime.folder import machine_failed, open_plain, remove_folder
 from forge_runtime.process import Program, run_process
 from forge_runtime.runner import tree
-from forge_runtime.runner.failure import cannot_be_started, command_failed, machine_failed, refused, short
+from forge_runtime.runner.failure import cannot_be_started, command_failed, refused, short
 from forge_runtime.runner.supported import IMAGE_ONLY, REFUSED, check_flags, unsupported
 from forge_runtime.runner.target import BuiltTarget, Surroundings, Targets
 from forge_runtime.runner.thread import in_thread

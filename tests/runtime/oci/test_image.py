@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import tarfile
 from pathlib import Path
 from random import Random
@@ -103,6 +104,20 @@ def test_links_and_pipes_are_not_packed_and_hold_nobody_up(tmp_path: Path) -> No
             tar_gzip([Packed(name=name, content=tmp_path / name)])
         with pytest.raises(BadImage, match=name):
             file_blob(LAYER_TAR_GZIP_TYPE, tmp_path / name)
+
+
+def test_what_the_machine_lacks_is_not_the_files_fault(tmp_path: Path) -> None:
+    (tmp_path / "layer").write_text("x")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            tar_gzip([Packed(name="layer", content=tmp_path / "layer")])
+        with pytest.raises(OSError, match="Too many open files"):
+            file_blob(LAYER_TAR_GZIP_TYPE, tmp_path / "layer")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_blob_of_a_file_is_the_blob_of_its_content(tmp_path: Path) -> None:
