@@ -69,6 +69,11 @@ class Envelope:
     lanes: Mapping[StepAddress, Lane] = field(default_factory=dict)
     earlier: Mapping[tuple[str, str], tuple[EarlierStep, ...]] = field(default_factory=dict)
 
+    def job_before(self, phase: str, project: str) -> str | None:
+        """The id of the last job that the project has in phases that are over; None if there is none."""
+        earlier = self.earlier.get((phase, project), ())
+        return ids.job_id(self.run.run_id, earlier[-1].phase, project, earlier[-1].step) if earlier else None
+
     def discovery_job(self) -> Job:
         payload = DiscoveryPayload(trigger_type=self.run.trigger_type, shard_size=self.run.shard_size)
         return self._job(JobType.DISCOVERY, _DISCOVERY, DISCOVERY_LIMITS, payload)
@@ -208,7 +213,7 @@ def lanes_of(plan: Plan) -> dict[StepAddress, Lane]:
 def earlier_of(plan: Plan) -> dict[tuple[str, str], tuple[EarlierStep, ...]]:
     """By phase and project: the project's steps in groups before the phase's, in the order of groups, phases and waves.
 
-    Phases of one group run together, so none of them is earlier than another.
+    Phases of one group run together, so none of them is earlier than another. Releases come after all of them.
     """
     found: dict[tuple[str, str], tuple[EarlierStep, ...]] = {}
     done: dict[str, list[EarlierStep]] = {}
@@ -218,7 +223,8 @@ def earlier_of(plan: Plan) -> dict[tuple[str, str], tuple[EarlierStep, ...]]:
         for phase, task in tasks:
             steps = [EarlierStep(phase, step.name) for wave in task.waves for step in wave.steps]
             done.setdefault(task.project, []).extend(steps)
-    return found
+    released = [project.project for unit in plan.release for project in unit.projects]
+    return found | {(ids.RELEASE_PHASE, project): tuple(done[project]) for project in released if project in done}
 
 
 def running_event(record: JobRecord) -> Event:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, cycle
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,6 +32,7 @@ from forge_runtime.ledger import Ledger
 from forge_runtime.submit import Submitter
 from forge_runtime.tasks import end_tasks
 from forge_runtime.telemetry import log_fields
+from forgec import ids
 from forgec.plan.model import Dispatch, Plan, ReleaseProject, Task
 
 Ended = Sequence[Sequence[JobRecord]]
@@ -50,12 +51,14 @@ class BadResult(Exception):
 class Part:
     """`next_wave` gives the jobs that come after those that ended, or None when that was all.
 
+    `earlier` is the id of the job that the project's phases before ended with: its worker had better do the first wave.
     Waves before `own_from` are other dispatchers' too: they are brought to their end like ours, so that nobody depends
     on another one's pod, but their failure and their settling are left to those that were started for them.
     """
 
     next_wave: Callable[[Ended], Sequence[Job] | None]
     own_from: int = 0
+    earlier: str | None = None
 
 
 def discovery_part(envelope: Envelope) -> Part:
@@ -99,7 +102,11 @@ def _task_part(part: Dispatch, task: Task, envelope: Envelope) -> Part:
             return None
         return [envelope.ci_job(part.phase, task, step) for step in task.waves[len(ended)].steps]
 
-    return Part(next_wave=next_wave, own_from=len(task.waves) - 1 if part.last_wave_only else 0)
+    return Part(
+        next_wave=next_wave,
+        own_from=len(task.waves) - 1 if part.last_wave_only else 0,
+        earlier=envelope.job_before(part.phase, task.project),
+    )
 
 
 def _release_part(project: ReleaseProject, envelope: Envelope) -> Part:
@@ -122,7 +129,7 @@ def _release_part(project: ReleaseProject, envelope: Envelope) -> Part:
             case _:
                 return None
 
-    return Part(next_wave=next_wave)
+    return Part(next_wave=next_wave, earlier=envelope.job_before(ids.RELEASE_PHASE, project.project))
 
 
 def _handed_on(names: Sequence[str], built: Sequence[JobRecord]) -> list[ArtifactResult]:
@@ -149,18 +156,35 @@ def _handed_on(names: Sequence[str], built: Sequence[JobRecord]) -> list[Artifac
 
 async def _follow(part: Part, submitter: Submitter) -> JobRecord | None:
     ended: list[Sequence[JobRecord]] = []
+    preferred: Sequence[str] = ()
     while (wave := part.next_wave(ended)) is not None:
+        if not ended and part.earlier is not None:
+            preferred = await _workers_before(part.earlier, wave, submitter.ledger)
         records: dict[str, JobRecord] = {}
-        bad = await _first_bad(_step(job, submitter, records) for job in wave)
+        turns = cycle(preferred or (None,))
+        bad = await _first_bad(_step(job, submitter, records, worker) for job, worker in zip(wave, turns, strict=False))
         if bad is not None:
             return bad
         ended.append([records[job.job_id] for job in wave])
+        preferred = _workers(ended[-1]) or preferred
     return None
 
 
-async def _step(job: Job, submitter: Submitter, records: dict[str, JobRecord]) -> JobRecord | None:
+async def _workers_before(job_id: str, wave: Sequence[Job], ledger: Ledger) -> Sequence[str]:
+    """Who did the job before this wave; nobody if that is not known any more."""
+    record = await ledger.read(wave[0].run_id, job_id) if wave else None
+    return () if record is None else _workers([record])
+
+
+def _workers(records: Sequence[JobRecord]) -> Sequence[str]:
+    return [record.worker for record in records if record.worker is not None]
+
+
+async def _step(
+    job: Job, submitter: Submitter, records: dict[str, JobRecord], preferred: str | None
+) -> JobRecord | None:
     with log_fields(**log_fields_of(job)):
-        record = records[job.job_id] = await submitter.bring_to_end(job)
+        record = records[job.job_id] = await submitter.bring_to_end(job, preferred)
         facts = {"state": record.state, "error.code": _error_code(record)}
         if record.state is JobState.SUCCEEDED:
             _log.info("job ended", extra=facts)

@@ -59,6 +59,10 @@ class Meter(Protocol):
         """An attempt was stopped, or its result refused, because the job is another's."""
         ...
 
+    def offered(self, pool: str, taken: bool, /) -> None:
+        """A job that had better be another worker's was offered to it."""
+        ...
+
     def cache_asked(self, result: CacheResult, /) -> None:
         """A commit was asked for from the git cache."""
         ...
@@ -82,6 +86,9 @@ class Unmetered:
         return None
 
     def lease_lost(self, _pool: str) -> None:
+        return None
+
+    def offered(self, _pool: str, _taken: bool) -> None:
         return None
 
     def cache_asked(self, _result: CacheResult) -> None:

@@ -83,6 +83,12 @@ class WorkerMetrics(JobMetrics):
         self._leases_lost = Counter(
             "forge_lease_lost_total", "Attempts that lost their job to another.", ("pool",), registry=registry
         )
+        self._offers = Counter(
+            "forge_job_offers_total",
+            "Jobs offered to the worker of their project's earlier step.",
+            ("pool", "result"),
+            registry=registry,
+        )
         self._cache = Counter(
             "forge_git_cache_requests_total", "Commits asked for, by what they cost.", ("result",), registry=registry
         )
@@ -109,6 +115,9 @@ class WorkerMetrics(JobMetrics):
 
     def lease_lost(self, pool: str) -> None:
         self._leases_lost.labels(pool).inc()
+
+    def offered(self, pool: str, taken: bool) -> None:
+        self._offers.labels(pool, "taken" if taken else "kept").inc()
 
     def cache_asked(self, result: CacheResult) -> None:
         self._cache.labels(result).inc()

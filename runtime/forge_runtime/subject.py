@@ -6,6 +6,8 @@
     forge.dead.<pool>.<run>.<job>    jobs that were given up, the newest letter of each
     forge.logs.<run>.<job>           live log lines, core NATS, lossy
     forge.ended.<run>.<job>          the terminal record of a job, for its dispatcher; core NATS, lossy
+    forge.offers.<pool>.<worker>     a job that another worker was given, and this one may have; core NATS
+    forge.answers.<pool>.<worker>.<number>   whether it takes it
     forge-jobs  state.<run>.<job>    job records          forge-runs  run.<run>, cancel.<run>
     forge-plans sha256:<digest>      plans and discovery documents (object bucket)
 
@@ -14,6 +16,7 @@ ones loses jobs silently; refusing is backpressure), and holds one message a sub
 publishing it once. Messages carry no `Nats-Msg-Id`: its window would swallow a job published again after a purge.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -227,6 +230,19 @@ def ended_subject(run_id: str, job_id: str) -> str:
 def ended_subjects(run_id: str) -> str:
     """Pattern over the ends of a run's jobs."""
     return f"forge.ended.{run_id}.>"
+
+
+def worker_token(worker: str) -> str:
+    """A worker's name as a part of a subject. Two names may become one: then both hear, and a job has one record."""
+    return re.sub(r"[^-A-Za-z0-9_]", "_", worker)
+
+
+def offer_subject(pool: str, token: str) -> str:
+    return f"forge.offers.{pool}.{token}"
+
+
+def answer_subject(pool: str, token: str, number: int | str) -> str:
+    return f"forge.answers.{pool}.{token}.{number}"
 
 
 def job_key(run_id: str, job_id: str) -> str:

@@ -68,12 +68,15 @@ class Submitter:
     def __post_init__(self) -> None:
         self._place = asyncio.Semaphore(self.window)
 
-    async def bring_to_end(self, job: Job) -> JobRecord:
-        """The job's terminal record; GaveUp when it does not come in time, counted from its submission."""
-        async with self._place:
-            return await self._bring_to_end(job)
+    async def bring_to_end(self, job: Job, preferred: str | None = None) -> JobRecord:
+        """The job's terminal record; GaveUp when it does not come in time, counted from its submission.
 
-    async def _bring_to_end(self, job: Job) -> JobRecord:
+        `preferred` is the name of the worker that had better do it, if it has a slot free.
+        """
+        async with self._place:
+            return await self._bring_to_end(job, None if preferred is None else subject.worker_token(preferred))
+
+    async def _bring_to_end(self, job: Job, preferred: str | None) -> JobRecord:
         limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
         with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _success) as hearing:
@@ -83,7 +86,7 @@ class Submitter:
                     standing = await self.ledger.open(job)
                     record = standing.record
                     if record.state is JobState.QUEUED:
-                        await self._publish(standing, give_up_at)
+                        await self._publish(standing, preferred, give_up_at)
             finally:
                 self.submitting -= 1
             if record.state.terminal:
@@ -94,28 +97,30 @@ class Submitter:
             raise GaveUp(f"job {job.job_id} did not end within {limit_s:.0f} s (queue wait and {STARTS_MAX} starts)")
         return ended
 
-    async def _publish(self, standing: Standing, give_up_at: float) -> None:
+    async def _publish(self, standing: Standing, preferred: str | None, give_up_at: float) -> None:
         job = standing.record.job
         stream = subject.queue_of(job.type).stream
         door = self._doors.setdefault(stream, _Door(stream))
-        if await self._offer(standing):
+        if await self._offer(standing, preferred):
             return
         async with door.outside(self.submitting):
             failures = 0
-            while not await self._offer(standing):
+            while not await self._offer(standing, preferred):
                 delay_s = backoff_s(failures, random.random(), FULL_PAUSE_S)  # noqa: S311 - guards nothing
                 if time.monotonic() + delay_s > give_up_at:
                     raise GaveUp(f"{stream} stayed full, its workers do not keep up; job {job.job_id} waits outside")
                 failures += 1
                 await asyncio.sleep(delay_s)
 
-    async def _offer(self, standing: Standing) -> bool:
+    async def _offer(self, standing: Standing, preferred: str | None) -> bool:
         """False if the queue is full."""
         bus, job = self.ledger.bus, standing.record.job
         target, data, known = subject.subject_of(job), encode(job), standing.queued
         try:
             queued = await ride_out(
-                lambda: bus.publish_job(target, data, job.traceparent, known), limit_s=self.ledger.patience_s, bus=bus
+                lambda: bus.publish_job(target, data, job.traceparent, known, preferred),
+                limit_s=self.ledger.patience_s,
+                bus=bus,
             )
         except QueueFull:
             return False

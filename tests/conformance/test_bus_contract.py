@@ -7,11 +7,12 @@ import random
 import pytest
 from tests.conformance.conftest import Connections
 
-from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, Hint, Queued, QueueFull, TooLarge
+from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, Conflict, Delivery, Hint, Queued, QueueFull, TooLarge
 from forge_runtime.job import JobType
 from forge_runtime.lane import Lane
 from forge_runtime.subject import (
     CANCEL_KEYS,
+    WorkQueue,
     cancel_key,
     event_subject,
     job_subject,
@@ -23,6 +24,11 @@ from forge_runtime.subject import (
 CI = queue_of(JobType.CI)
 DISCOVERY = queue_of(JobType.DISCOVERY)
 JOB = job_subject(JobType.CI, "run-1", "job-1")
+
+
+async def nothing(_queue: WorkQueue, _delivery: Delivery) -> bool:
+    """A worker that takes no job of others."""
+    return False
 
 
 async def test_a_published_job_reaches_a_puller_that_waits(connections: Connections) -> None:
@@ -54,6 +60,85 @@ async def test_a_job_brings_what_its_publisher_knew_of_its_record(connections: C
         assert first is not None
         assert second is not None
         assert (first.queued, second.queued) == (Queued(7, 1764500000.1234567), None)
+
+
+async def test_a_job_brings_who_had_better_do_it(connections: Connections) -> None:
+    async with connections() as (dispatcher, worker):
+        await dispatcher.publish_job(JOB, b"payload", preferred="worker-2")
+        delivery = await worker.pull(CI, 10)
+
+        assert delivery is not None
+        assert (delivery.preferred, delivery.queued) == ("worker-2", None)
+
+
+async def test_a_job_that_another_worker_takes_is_that_ones(connections: Connections) -> None:
+    async with connections() as (one, other):
+        given: list[Delivery] = []
+
+        async def take(queue: WorkQueue, delivery: Delivery) -> bool:
+            given.append(delivery)
+            return queue == CI
+
+        async with one.neighbours("one", [CI], nothing) as known, other.neighbours("worker.2", [DISCOVERY, CI], take):
+            await one.publish_job(JOB, b"payload", None, Queued(7, 1.5), "worker_2")
+            pulled = await one.pull(CI, 10)
+            assert pulled is not None
+            taken = await known.offer("worker_2", CI, pulled)
+        (held,) = given
+        await held.progress()
+        await held.ack()
+
+        assert taken
+        assert (held.subject, held.data, held.deliveries) == (JOB, b"payload", 1)
+        assert (held.queued, held.preferred) == (Queued(7, 1.5), "worker_2")
+        assert await one.publish_job(JOB, b"again"), "its message has left the queue"
+
+
+async def test_a_job_that_another_worker_hands_back_returns_to_the_queue(connections: Connections) -> None:
+    async with connections() as (one, other):
+
+        async def take(_queue: WorkQueue, delivery: Delivery) -> bool:
+            await delivery.retry(0.0)
+            return True
+
+        async with one.neighbours("one", [CI], nothing) as known, other.neighbours("other", [CI], take):
+            await one.publish_job(JOB, b"payload")
+            pulled = await one.pull(CI, 10)
+            assert pulled is not None
+            assert await known.offer("other", CI, pulled)
+            again = await one.pull(CI, 10)
+
+        assert again is not None
+        assert (again.data, again.deliveries) == (b"payload", 2)
+
+
+async def test_what_nobody_takes_stays_ours(connections: Connections) -> None:
+    async with connections() as (one, other):
+        async with one.neighbours("one", [CI], nothing) as known, other.neighbours("other", [DISCOVERY], nothing):
+            await one.publish_job(JOB, b"payload")
+            pulled = await one.pull(CI, 10)
+            assert pulled is not None
+            declined = [await known.offer(name, CI, pulled) for name in ("one", "other", "gone", "no name > * \u00e9")]
+            await pulled.ack()
+
+        assert declined == [False] * 4
+        assert await other.publish_job(JOB, b"again"), "its message has left the queue"
+
+
+async def test_a_worker_that_gives_no_answer_is_not_waited_for(connections: Connections) -> None:
+    async with connections() as (one, other):
+
+        async def take(_queue: WorkQueue, _delivery: Delivery) -> bool:
+            await asyncio.Event().wait()
+            return True
+
+        async with one.neighbours("one", [CI], nothing) as known, other.neighbours("other", [CI], take):
+            await one.publish_job(JOB, b"payload")
+            pulled = await one.pull(CI, 10)
+            assert pulled is not None
+
+            async with asyncio.timeout(10):
+                assert not await known.offer("other", CI, pulled)
 
 
 async def test_a_job_reaches_only_its_own_pool(connections: Connections) -> None:

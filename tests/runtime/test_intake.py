@@ -12,11 +12,12 @@ from tests.runtime.workshop import until
 
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus, MemoryServer
-from forge_runtime.bus.port import Bus, BusUnavailable
+from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
 from forge_runtime.bus.provision import provision
 from forge_runtime.job import JobType
 from forge_runtime.lane import Lane
 from forge_runtime.subject import job_subject, queue_of, read_job_subject
+from forge_runtime.worker import intake as intake_module
 from forge_runtime.worker.intake import Intake, Taken
 
 CI = queue_of(JobType.CI)
@@ -47,6 +48,12 @@ def buses(request: pytest.FixtureRequest) -> Buses:
             yield found
 
     return open_
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An offer waits for as long as it takes."""
+    monkeypatch.setattr(intake_module, "OFFER_HELD_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -171,6 +178,68 @@ async def test_a_closed_intake_takes_no_job_and_leaves_none_behind(buses: Buses)
         assert delivery.deliveries == 1
 
 
+async def test_what_is_offered_goes_to_a_slot_that_waits_and_to_no_more(buses: Buses) -> None:
+    async with buses() as (bus, other):
+        offered = [await _offered(other, number) for number in range(3)]
+        intake = Intake(bus, [CI])
+        waiting = [asyncio.create_task(intake.next(LIMIT_S)) for _ in range(2)]
+        done, _ = await asyncio.wait(waiting, timeout=0.1)
+        assert not done
+
+        taken = [await intake.take(CI, delivery) for delivery in offered]
+
+        assert taken == [True, True, False]
+        assert {_job(await slot) for slot in waiting} == {"run-0/job", "run-1/job"}
+        await _publish(other, 1, Lane.MAIN)
+        assert await other.pull(CI, LIMIT_S) is not None, "nothing of the intake's is still open"
+
+
+async def test_what_is_offered_waits_for_a_slot_that_is_about_to_come(bus: Bus) -> None:
+    coming = 1
+    intake = Intake(bus, [CI], coming=lambda: coming)
+    offer, second = await _offered(bus, 1), await _offered(bus, 2)
+    taking = asyncio.create_task(intake.take(CI, offer))
+    await asyncio.sleep(0)
+
+    assert not await intake.take(CI, second), "one slot has room for one"
+    coming = 0
+    assert await intake.next(LIMIT_S) == Taken(CI, offer, shared=True)
+    assert await taking
+
+
+async def test_what_is_offered_waits_for_a_moment_and_no_longer(bus: Bus) -> None:
+    intake = Intake(bus, [CI], coming=lambda: 1)
+
+    async with asyncio.timeout(LIMIT_S):
+        assert not await intake.take(CI, await _offered(bus, 1))
+    assert await intake.next(0.05) is None
+
+
+async def test_what_is_offered_to_a_slot_that_finds_a_job_by_itself_is_declined(bus: Bus, patient: None) -> None:
+    intake = Intake(bus, [CI])
+    offer = await _offered(bus, 1)
+    await _publish(bus, 1, Lane.FIRST)
+    looking = asyncio.create_task(intake.next(LIMIT_S))
+    await asyncio.sleep(0)
+    offering = asyncio.create_task(intake.take(CI, offer))
+
+    found = await looking
+
+    assert await offering is (_job(found) == "run-1/job")
+
+
+async def test_a_closed_intake_takes_no_offer(bus: Bus) -> None:
+    intake = Intake(bus, [CI], coming=lambda: 1)
+    offers = [await _offered(bus, number) for number in range(2)]
+    taking = asyncio.create_task(intake.take(CI, offers[0]))
+    await asyncio.sleep(0)
+
+    await intake.close()
+
+    assert not await taking
+    assert not await intake.take(CI, offers[1])
+
+
 async def test_what_a_pull_raises_is_told_to_a_slot_and_the_other_lanes_go_on(nats_server: NatsServer) -> None:
     bus = await connect(nats_server.settings())
     await provision(bus)
@@ -195,6 +264,14 @@ async def _publish(bus: Bus, count: int, *lanes: Lane, run: str = "run-1") -> No
     for lane in lanes:
         for number in range(count):
             await bus.publish_job(job_subject(JobType.CI, run, f"{lane}-{number}", lane), b"")
+
+
+async def _offered(bus: Bus, number: int) -> Delivery:
+    """A job that somebody else has pulled."""
+    await bus.publish_job(job_subject(JobType.CI, f"run-{number}", "job"), b"")
+    delivery = await bus.pull(CI, LIMIT_S)
+    assert delivery is not None
+    return delivery
 
 
 async def _deeper(bus: Bus, before: int) -> bool | None:

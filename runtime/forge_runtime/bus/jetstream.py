@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
 
 import nats.errors
@@ -18,18 +18,21 @@ from forge_runtime.bus.batches import EventBatches, split
 from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection, StoreRefused, public_url
 from forge_runtime.bus.dead_letters import StreamDeadLetters
 from forge_runtime.bus.hints import KeyHints
+from forge_runtime.bus.neighbours import known_neighbours
 from forge_runtime.bus.objects import Objects
 from forge_runtime.bus.port import (
     LINE_BYTES_MAX,
     BusUnavailable,
     Delivery,
     EventDelivery,
+    Neighbours,
     Queued,
     QueueDepth,
     QueueFull,
+    Take,
     TooLarge,
 )
-from forge_runtime.bus.puller import EXPIRES_S, QUEUED_HEADER, Puller
+from forge_runtime.bus.puller import EXPIRES_S, PREFERRED_HEADER, QUEUED_HEADER, Puller
 from forge_runtime.bus.records import KeyValueRecords, heard
 from forge_runtime.bus.stranded import read_stranded
 from forge_runtime.lane import Lane
@@ -83,12 +86,19 @@ class JetStreamBus:
         self._pullers: dict[tuple[str, str], Puller] = {}
 
     async def publish_job(
-        self, subject: str, data: bytes, traceparent: str | None = None, queued: Queued | None = None
+        self,
+        subject: str,
+        data: bytes,
+        traceparent: str | None = None,
+        queued: Queued | None = None,
+        preferred: str | None = None,
     ) -> bool:
         operation = f"publish job {subject}"
         headers = {trace.HEADER: traceparent} if traceparent else {}
         if queued is not None:
             headers[QUEUED_HEADER] = f"{queued.revision} {queued.submitted_at!r}"
+        if preferred is not None:
+            headers[PREFERRED_HEADER] = preferred
         try:
             await self.connection.store(operation, subject, data, headers)
         except StoreRefused as refused:
@@ -110,6 +120,11 @@ class JetStreamBus:
 
     async def pull(self, queue: WorkQueue, timeout_s: float, lane: Lane = Lane.MAIN) -> Delivery | None:
         return await self._puller(queue.stream, queue.lane_consumer(lane)).pull(timeout_s)
+
+    def neighbours(
+        self, worker: str, queues: Sequence[WorkQueue], take: Take
+    ) -> AbstractAsyncContextManager[Neighbours]:
+        return known_neighbours(self.connection, worker, queues, take)
 
     async def pull_stranded(self, timeout_s: float) -> Delivery | None:
         loop = asyncio.get_running_loop()

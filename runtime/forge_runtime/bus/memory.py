@@ -10,13 +10,14 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 from forge_runtime.bus.hints import KeyHints
+from forge_runtime.bus.memory_neighbours import MemoryNeighbours
 from forge_runtime.bus.memory_queue import HeldMessage, MemoryQueue, StrandedMessage, fits
 from forge_runtime.bus.port import (
     LINE_BYTES_MAX,
@@ -29,6 +30,7 @@ from forge_runtime.bus.port import (
     Queued,
     QueueDepth,
     QueueFull,
+    Take,
     TooLarge,
     check_digest,
 )
@@ -68,6 +70,7 @@ class MemoryServer:
         self.objects: Final[dict[str, tuple[bytes, float]]] = {}
         self.lines: Final[list[_LineReader]] = []
         self.ends: Final[defaultdict[str, list[KeyHints]]] = defaultdict(list)
+        self.neighbours: Final = MemoryNeighbours()
         self.dead_letters: Final[dict[str, DeadLetter]] = {}
         self.letter_numbers: Final = itertools.count(1)
         self._events: list[tuple[str, bytes]] = []
@@ -116,6 +119,7 @@ class MemoryBus:
         data: bytes,
         traceparent: str | None = None,  # noqa: ARG002 - nobody can look at this bus from outside
         queued: Queued | None = None,
+        preferred: str | None = None,
     ) -> bool:
         self._require_open()
         _check_size(f"publish job {subject}", data)
@@ -127,7 +131,7 @@ class MemoryBus:
             return False
         if len(stored) >= queue.messages_max:
             raise QueueFull(f"publish job {subject}: {queue.stream} holds {queue.messages_max} messages")
-        stored.add(subject, data, queued)
+        stored.add(subject, data, queued, preferred)
         return True
 
     async def queue_depth(self, queue: WorkQueue) -> QueueDepth:
@@ -138,6 +142,12 @@ class MemoryBus:
     async def pull(self, queue: WorkQueue, timeout_s: float, lane: Lane = Lane.MAIN) -> Delivery | None:
         self._require_open()
         return await self.server.queues[queue.stream].pull(timeout_s, queue.lane_filter(lane))
+
+    def neighbours(
+        self, worker: str, queues: Sequence[WorkQueue], take: Take
+    ) -> AbstractAsyncContextManager[MemoryNeighbours]:
+        self._require_open()
+        return self.server.neighbours.joined(worker, queues, take)
 
     async def pull_stranded(self, timeout_s: float) -> Delivery | None:
         self._require_open()

@@ -26,6 +26,7 @@ class QueuedMessage:
     deliveries: int = 0
     stranded: bool = False
     queued: Queued | None = None
+    preferred: str | None = None
 
 
 class MemoryQueue:
@@ -59,8 +60,10 @@ class MemoryQueue:
     def holds(self, subject: str) -> bool:
         return any(message.subject == subject for message in self._messages.values())
 
-    def add(self, subject: str, data: bytes, queued: Queued | None = None) -> None:
-        self._messages[next(self._numbers)] = QueuedMessage(subject, data, due=self._clock(), queued=queued)
+    def add(self, subject: str, data: bytes, queued: Queued | None = None, preferred: str | None = None) -> None:
+        self._messages[next(self._numbers)] = QueuedMessage(
+            subject, data, due=self._clock(), queued=queued, preferred=preferred
+        )
         self.wake()
 
     def defer(self, number: int, delay_s: float) -> None:
@@ -133,6 +136,7 @@ class HeldMessage:
         self.data: Final = message.data
         self.deliveries: Final = message.deliveries
         self.queued: Final = message.queued
+        self.preferred: Final = message.preferred
 
     async def progress(self) -> None:
         self._queue.defer(self._number, ACK_WAIT_S)
@@ -152,6 +156,7 @@ class StrandedMessage:
         self.data: Final = message.data
         self.deliveries: Final = message.deliveries
         self.queued: Final = message.queued
+        self.preferred: Final = message.preferred
         self._message = message
         self._notice = notice
 

@@ -88,6 +88,7 @@ def _dispatcher() -> tuple[Duty, ...]:
 def _worker(queues: Sequence[WorkQueue]) -> tuple[Duty, ...]:
     return (
         _take_jobs(queues),
+        _hand_over_jobs(queues),
         _bury_jobs(queues),
         _keep_job_records(),
         _read_runs(),
@@ -149,6 +150,13 @@ def _take_jobs(queues: Sequence[WorkQueue]) -> Duty:
         for consumer in queue.consumers:
             needed += [_ask("CONSUMER.INFO", queue.stream, consumer), *_consume(queue.stream, consumer)]
     return Duty(title="take jobs of its pools", publish=tuple(needed))
+
+
+def _hand_over_jobs(queues: Sequence[WorkQueue]) -> Duty:
+    """To another worker of the pool, which could as well have pulled them."""
+    offers = [subject.offer_subject(queue.pool, _ANY) for queue in queues]
+    answers = [subject.answer_subject(queue.pool, _ANY, _ANY) for queue in queues]
+    return Duty(title="hand over jobs of its pools", publish=(*offers, *answers), subscribe=(*offers, *answers))
 
 
 def _mend_queues() -> Duty:

@@ -6,7 +6,7 @@ whether a write arrived, and every write here may be repeated.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
@@ -43,6 +43,9 @@ class BadObject(Exception):
 
 LINE_BYTES_MAX: Final = 64 * 1024
 """Of one live log line."""
+
+OFFER_S: Final = 0.25
+"""For the answer to an offer: a worker that is there takes a millisecond, one that is about to be free 0.1 s more."""
 
 OBJECT_FRESH_S: Final = 24 * 3600
 """A stored object younger than this is not stored again."""
@@ -95,6 +98,11 @@ class Delivery(Protocol):
         """What whoever published the message knew of its job's record; it may have changed since."""
         ...
 
+    @property
+    def preferred(self) -> str | None:
+        """The worker that had better have it, if whoever published the message knew of one."""
+        ...
+
     async def progress(self) -> None:
         """Reset the ack wait."""
         ...
@@ -109,6 +117,21 @@ class Delivery(Protocol):
 
     async def retry(self, delay_s: float) -> None:
         """Hand back: deliver again after `delay_s`."""
+        ...
+
+
+Take = Callable[[WorkQueue, Delivery], Awaitable[bool]]
+"""Whether we take a delivery that another worker offers us: from then on it is ours, as if we had pulled it."""
+
+
+class Neighbours(Protocol):
+    """The other workers of our pools."""
+
+    async def offer(self, worker: str, queue: WorkQueue, delivery: Delivery) -> bool:
+        """Whether that worker has taken a delivery of ours. Answered at once where there is no such worker.
+
+        False also if no answer came within `OFFER_S`: then both may hold the message, and the job's record decides.
+        """
         ...
 
 
@@ -178,12 +201,18 @@ class Bus(Protocol):
     def dead_letters(self) -> DeadLetters: ...
 
     async def publish_job(
-        self, subject: str, data: bytes, traceparent: str | None = None, queued: Queued | None = None
+        self,
+        subject: str,
+        data: bytes,
+        traceparent: str | None = None,
+        queued: Queued | None = None,
+        preferred: str | None = None,
     ) -> bool:
         """True if queued now, False if its subject holds a message already; QueueFull when the queue is full.
 
-        `queued` spares the worker a look at the record. `traceparent` goes with the message as a header, for whoever
-        looks at the bus and does not know our documents.
+        `queued` spares the worker a look at the record; `preferred` is the one that had better do it, by its token (see
+        subject.py). `traceparent` goes with the message as a header, for whoever looks at the bus and does not know our
+        documents.
         """
         ...
 
@@ -194,6 +223,12 @@ class Bus(Protocol):
 
         Cancelling a pull never swallows a message.
         """
+        ...
+
+    def neighbours(
+        self, worker: str, queues: Sequence[WorkQueue], take: Take
+    ) -> AbstractAsyncContextManager[Neighbours]:
+        """Be the worker of this name to the others of these pools, and know them, for as long as the block lasts."""
         ...
 
     async def pull_stranded(self, timeout_s: float) -> Delivery | None:

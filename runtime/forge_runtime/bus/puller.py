@@ -46,10 +46,13 @@ _NANOSECONDS: Final = 1_000_000_000
 QUEUED_HEADER: Final = "Forge-Queued"
 """Revision and time of the record that a job's message was published for."""
 
+PREFERRED_HEADER: Final = "Forge-Preferred"
+"""The worker that had better do the job."""
+
 _HEARTBEAT: Final = "100"
 _NOBODY: Final = "503"
 _EXPIRED: Final = frozenset({"404", "408"})
-_ACK_PREFIX: Final = "$JS.ACK."
+ACK_PREFIX: Final = "$JS.ACK."
 _ACK_WORDS: Final = 9
 
 _log = logging.getLogger(__name__)
@@ -60,39 +63,43 @@ class PulledMessage:
 
     def __init__(self, connection: Connection, message: Arrival) -> None:
         self._connection = connection
-        self._message = message
+        self.message: Final = message
 
     @property
     def subject(self) -> str:
-        return self._message.subject
+        return self.message.subject
 
     @property
     def data(self) -> bytes:
-        return self._message.data
+        return self.message.data
 
     @property
     def deliveries(self) -> int:
         """`$JS.ACK.<stream>.<consumer>.<deliveries>...`, or, with domain and account, two words further on."""
-        words = self._message.reply.split(".")
+        words = self.message.reply.split(".")
         return int(words[4 if len(words) == _ACK_WORDS else 6])
 
     @property
     def queued(self) -> Queued | None:
-        revision, _, submitted_at = (self._message.header(QUEUED_HEADER) or "").partition(" ")
+        revision, _, submitted_at = (self.message.header(QUEUED_HEADER) or "").partition(" ")
         try:
             return Queued(int(revision), float(submitted_at))
         except ValueError:  # published without, or by a version that says it in another way
             return None
 
+    @property
+    def preferred(self) -> str | None:
+        return self.message.header(PREFERRED_HEADER)
+
     async def progress(self) -> None:
-        self._connection.send(f"progress on {self.subject}", self._message.reply, b"+WPI")
+        self._connection.send(f"progress on {self.subject}", self.message.reply, b"+WPI")
 
     async def ack(self) -> None:
-        await self._connection.ask(f"ack {self.subject}", self._message.reply, b"+ACK")
+        await self._connection.ask(f"ack {self.subject}", self.message.reply, b"+ACK")
 
     async def retry(self, delay_s: float) -> None:
         delay = f'-NAK {{"delay":{int(delay_s * _NANOSECONDS)}}}' if delay_s > 0 else "-NAK"
-        self._connection.send(f"hand back {self.subject}", self._message.reply, delay.encode())
+        self._connection.send(f"hand back {self.subject}", self.message.reply, delay.encode())
 
 
 class Puller:
@@ -144,7 +151,7 @@ class Puller:
         if answer.status is not None and answer.status not in _EXPIRED:
             raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
         self._failures = 0
-        return PulledMessage(self._connection, answer) if answer.reply.startswith(_ACK_PREFIX) else None
+        return PulledMessage(self._connection, answer) if answer.reply.startswith(ACK_PREFIX) else None
 
     async def _ask(self, expires_s: float) -> Arrival | None:
         """The answer to one request that ends it: a message or a status; None if there was silence.
@@ -259,7 +266,7 @@ class _Inbox:
                     return None
 
     def take_messages(self) -> list[Arrival]:
-        messages = [message for message in self._arrived if message.reply.startswith(_ACK_PREFIX)]
+        messages = [message for message in self._arrived if message.reply.startswith(ACK_PREFIX)]
         self._arrived.clear()
         return messages
 

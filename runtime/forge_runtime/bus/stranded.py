@@ -44,6 +44,10 @@ class StrandedMessage:
     def queued(self) -> None:
         return None
 
+    @property
+    def preferred(self) -> None:
+        return None
+
     async def progress(self) -> None:
         await self._notice.progress()
 

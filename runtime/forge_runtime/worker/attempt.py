@@ -74,17 +74,20 @@ _log = logging.getLogger(__name__)
 class Attempt:
     """Carries one delivery to where it can be left; raises BusUnavailable when the bus stays away for too long."""
 
-    def __init__(self, bench: Bench, queue: WorkQueue, delivery: Delivery) -> None:
+    def __init__(self, bench: Bench, queue: WorkQueue, delivery: Delivery, *, shared: bool = False) -> None:
         self._bench = bench
         self._ledger = bench.ledger
         self._queue = queue
         self._delivery = delivery
+        self._shared = shared
         self._component = f"worker.{queue.pool}"
         self._known: Standing
         self._telling: asyncio.TimerHandle
         self._told: asyncio.Task[None] | None = None
         self.infrastructure_failed = False
         """The cause may be this machine."""
+        self.ending = False
+        """The work is over; what is left is to say so."""
         self._holder = Holder(worker=bench.worker, nonce=secrets.token_hex(8), component=self._component)
 
     async def run(self) -> None:
@@ -138,6 +141,9 @@ class Attempt:
             _log.info("nothing to do", extra={"state": record.state})
             await self._announce(record)
             return None
+        if isinstance(decided, Refused) and self._shared:
+            _log.info("the other worker that holds this message has begun", extra={"holder": record.worker})
+            return None
         if isinstance(decided, Refused):
             left_s = self._left_s(record)
             _log.info("held by another worker", extra={"holder": record.worker, "delay_s": round(left_s, 1)})
@@ -165,6 +171,7 @@ class Attempt:
                 beats = asyncio.create_task(self._beat(record, lease_end))
                 await asyncio.wait({*ends, beats}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
+                self.ending = True
                 await self._conclude(execution, work.result())
             elif beats is not None and beats.done():
                 await end_tasks(work)

@@ -3,6 +3,7 @@
     slot is free   looks into one lane after another, without waiting, in the order of its turn; takes the first job
     all are empty  waits; one pull a lane stays open at the server for all slots that wait together
     job arrives    goes to the slot that waits longest; when nobody waits any more, the open pulls are withdrawn
+    job offered    by another worker, because it had better be ours: the same, or to a slot that looks or is about to
 
 So a job is never held by a worker that is busy, and a worker that is idle costs the server a pull a lane, however many
 slots it has. What two lanes hand out at once to the last free slot is handed back.
@@ -14,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
@@ -27,24 +29,47 @@ EMPTY_S: Final = 0.02
 """A lane found empty is passed over for so long: a look into it costs a round trip, and jobs last longer than this."""
 
 
+OFFER_HELD_S: Final = 0.1
+"""How long an offer waits for a slot that is about to be free: its job is over, and there are two writes to be done."""
+
+
 class Source(NamedTuple):
     queue: WorkQueue
     lane: Lane
 
 
 class Taken(NamedTuple):
+    """`shared`: two workers may hold this message, one offered it to the other; who claims its record has it."""
+
     queue: WorkQueue
     delivery: Delivery
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Offer:
+    taken: Taken
+    accepted: asyncio.Future[bool]
 
 
 class Intake:
-    """Of one worker. Each slot calls `next` while it is free, and only then."""
+    """Of one worker. Each slot calls `next` while it is free, and only then; `coming`: how many will in a moment."""
 
-    def __init__(self, bus: Bus, queues: Sequence[WorkQueue], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        queues: Sequence[WorkQueue],
+        clock: Callable[[], float] = time.monotonic,
+        coming: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._bus = bus
+        self.queues: Final = tuple(queues)
         self._queues = deque(queues)
         self._turns = {queue.pool: itertools.cycle([lane for lane in TURNS if lane in queue.lanes]) for queue in queues}
         self._clock = clock
+        self._coming = coming
+        self._looking = 0
+        self._offers: deque[_Offer] = deque()
         self._empty_until: dict[Source, float] = {}
         self._waiting: deque[asyncio.Future[Taken | None]] = deque()
         self._pulls: dict[Source, asyncio.Task[None]] = {}
@@ -52,21 +77,51 @@ class Intake:
 
     async def next(self, limit_s: float) -> Taken | None:
         """The next job; None if there is none for `limit_s`, or no more are wanted. Raises what a pull raised."""
-        taken = await self._look() or await self._wait(limit_s)
+        self._looking += 1
+        try:
+            taken = await self._look()
+        finally:
+            self._looking -= 1
+            self._decline(self._room())
+        taken = taken or await self._wait(limit_s)
         if taken is not None and self._closed:
             await _hand_back(taken)
             return None
         return taken
 
+    async def take(self, queue: WorkQueue, delivery: Delivery) -> bool:
+        """Whether a slot takes what another worker offers. Busy slots do not keep anybody waiting."""
+        taken = Taken(queue, delivery, shared=True)
+        if self._closed:
+            return False
+        if self._waiting:
+            self._waiting.popleft().set_result(taken)
+            if not self._waiting:  # at once, as after a pull: nobody is there for what comes now
+                await self._withdraw()
+            return True
+        if len(self._offers) >= self._room():
+            return False
+        offer = _Offer(taken, asyncio.get_running_loop().create_future())
+        self._offers.append(offer)
+        try:
+            await asyncio.wait((offer.accepted,), timeout=OFFER_HELD_S)
+        finally:
+            if not offer.accepted.done():
+                self._offers.remove(offer)
+        return offer.accepted.done() and offer.accepted.result()
+
     async def close(self) -> None:
         """No more jobs: whoever waits gets None, and no pull is left open."""
         self._closed = True
+        self._decline(0)
         while self._waiting:
             self._waiting.popleft().set_result(None)
         await self._withdraw()
 
     async def _look(self) -> Taken | None:
-        """A job that lies there now."""
+        """A job that is offered, or lies there now."""
+        if (offered := self._offered()) is not None:
+            return offered
         for source in self._order():
             if self._closed:
                 break
@@ -76,7 +131,25 @@ class Intake:
             if delivery is not None:
                 return Taken(source.queue, delivery)
             self._empty_until[source] = self._clock() + EMPTY_S
+            if (offered := self._offered()) is not None:
+                return offered
         return None
+
+    def _room(self) -> int:
+        """How many offers will find a slot."""
+        return self._looking + self._coming()
+
+    def _offered(self) -> Taken | None:
+        if not self._offers:
+            return None
+        offer = self._offers.popleft()
+        offer.accepted.set_result(True)
+        return offer.taken
+
+    def _decline(self, room: int) -> None:
+        """What will find none: the slot that it waited for has another job."""
+        while len(self._offers) > room:
+            self._offers.pop().accepted.set_result(False)
 
     def _order(self) -> Iterator[Source]:
         """Where a free slot looks: one pool after another goes first, and in each the lane whose turn it is."""

@@ -20,7 +20,8 @@ from forge_runtime.meter import SlotState
 from forge_runtime.subject import WorkQueue
 from forge_runtime.worker.attempt import Attempt
 from forge_runtime.worker.execution import Bench
-from forge_runtime.worker.intake import Intake
+from forge_runtime.worker.intake import Intake, Taken
+from forge_runtime.worker.preference import Preference
 
 INTAKE_S: Final = 30.0
 """Until a slot that waits for a job looks again whether there is room for it."""
@@ -47,9 +48,17 @@ class Worker:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain."""
-        intake, room = Intake(self.bench.bus, self.queues), _Room(self.bench.scratch)
-        async with self.bench.watch, self.bench.flags:
-            slots = [asyncio.create_task(self._slot(intake, room, stop)) for _ in range(self.slots)]
+        bench, attempts = self.bench, set[Attempt]()
+        intake = Intake(bench.bus, self.queues, coming=lambda: sum(attempt.ending for attempt in attempts))
+        shift = _Shift(
+            intake=intake,
+            preference=Preference(bench.worker, bench.bus, intake, bench.meter),
+            attempts=attempts,
+            room=_Room(bench.scratch),
+            stop=stop,
+        )
+        async with bench.watch, bench.flags, shift.preference:
+            slots = [asyncio.create_task(self._slot(shift)) for _ in range(self.slots)]
             try:
                 await stop.wait()
                 _log.info("draining", extra={"grace_s": self.grace_s})
@@ -63,23 +72,22 @@ class Worker:
                     slot.cancel()
                 await asyncio.gather(*slots, return_exceptions=True)
 
-    async def _slot(self, intake: Intake, room: "_Room", stop: asyncio.Event) -> None:
-        while not stop.is_set():
+    async def _slot(self, shift: "_Shift") -> None:
+        while not shift.stop.is_set():
             try:
-                if not room.left():
+                if not shift.room.left():
                     with suppress(TimeoutError):
                         async with asyncio.timeout(WITHOUT_ROOM_S):
-                            await stop.wait()
+                            await shift.stop.wait()
                     continue
                 with self._free_slot():
-                    taken = await intake.next(INTAKE_S)
+                    taken = await shift.intake.next(INTAKE_S)
+                    if taken is not None:
+                        taken = await shift.preference.kept(taken)
                 if taken is not None:
-                    queue, delivery = taken
-                    with self.bench.meter.slot(queue.pool, SlotState.BUSY):
-                        attempt = Attempt(self.bench, queue, delivery)
-                        await attempt.run()
+                    attempt = await self._attempt(taken, shift.attempts)
                     if attempt.infrastructure_failed:
-                        room.doubt()
+                        shift.room.doubt()
             except BusUnavailable as error:
                 _log.warning("bus unavailable", extra={"why": str(error)})
                 await asyncio.sleep(AFTER_ERROR_S)
@@ -88,6 +96,17 @@ class Worker:
                 _log.exception("attempt failed")
                 await asyncio.sleep(AFTER_ERROR_S)
 
+    async def _attempt(self, taken: Taken, attempts: set[Attempt]) -> Attempt:
+        """Do the job."""
+        attempt = Attempt(self.bench, taken.queue, taken.delivery, shared=taken.shared)
+        attempts.add(attempt)
+        try:
+            with self.bench.meter.slot(taken.queue.pool, SlotState.BUSY):
+                await attempt.run()
+        finally:
+            attempts.discard(attempt)
+        return attempt
+
     @contextmanager
     def _free_slot(self) -> Iterator[None]:
         """Free for each of the pools, since it takes the first job of any."""
@@ -95,6 +114,17 @@ class Worker:
             for queue in self.queues:
                 counted.enter_context(self.bench.meter.slot(queue.pool, SlotState.FREE))
             yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shift:
+    """What the slots share while a worker serves; `attempts` are under way."""
+
+    intake: Intake
+    preference: Preference
+    attempts: set[Attempt]
+    room: "_Room"
+    stop: asyncio.Event
 
 
 class _Room:

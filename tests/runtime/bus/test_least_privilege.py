@@ -17,8 +17,9 @@ from tests.runtime.workshop import Workshop
 
 from forge_runtime import subject
 from forge_runtime.bus.jetstream import JetStreamBus, connect
-from forge_runtime.bus.port import BusUnavailable, NotAllowed
+from forge_runtime.bus.port import BusUnavailable, Delivery, NotAllowed
 from forge_runtime.bus.provision import provision, verify, verify_everything
+from forge_runtime.bus.puller import PulledMessage
 from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.dispatcher import Exit
 from forge_runtime.event import decode_event
@@ -82,8 +83,8 @@ async def test_longer_ack_subjects_are_allowed_too(tmp_path: Path, judged: Judge
         async with opened(server, WORKER, subject.DISPATCHER) as (worker, dispatcher):
             await dispatcher.publish_job(subject.job_subject(JobType.CI, "run-2", "job-2"), b"")
             delivery = await worker.pull(TASKS, 10)
-            reply = getattr(delivery, "_message").reply  # noqa: B009  # its form is what this test is about
-            assert delivery is not None
+            assert isinstance(delivery, PulledMessage)
+            reply = delivery.message.reply  # its form is what this test is about
             await delivery.ack()
 
         assert len(reply.split(".")) == 11
@@ -111,6 +112,38 @@ async def _whole_run(server: Guarded, folder: Path) -> None:
             assert await _last_event(api) == ("succeeded" if code is Exit.SUCCEEDED else "failed")
         assert await api.pull_stranded(0.2) is None
         assert (await leaf.states())["web/unit"] is JobState.FAILED
+
+
+async def test_a_job_is_handed_over_between_workers_of_its_pool_though_they_are_other_users(guarded: Guarded) -> None:
+    alone = subject.worker_user(["tasks"])
+
+    async def take(_queue: subject.WorkQueue, delivery: Delivery) -> bool:
+        await delivery.ack()
+        return True
+
+    async with opened(guarded, WORKER, alone, subject.DISPATCHER) as (one, other, dispatcher):
+        queues = subject.queues_of(["discovery", "tasks"])
+        async with one.neighbours("one", queues, take) as known, other.neighbours("other", [TASKS], take) as knowing:
+            for neighbours, name, bus in ((known, "other", one), (knowing, "one", other)):
+                job = subject.job_subject(JobType.CI, "run-1", f"job-{name}")
+                await dispatcher.publish_job(job, b"")
+                delivery = await bus.pull(TASKS, 10)
+                assert delivery is not None
+                assert await neighbours.offer(name, TASKS, delivery)
+                assert await dispatcher.publish_job(job, b""), "its message has left the queue"
+                again = await bus.pull(TASKS, 10)
+                assert again is not None
+                await again.ack()
+
+
+async def test_a_worker_hears_of_no_jobs_of_other_pools(guarded: Guarded) -> None:
+    async def take(_queue: subject.WorkQueue, _delivery: Delivery) -> bool:
+        return False
+
+    async with opened(guarded, subject.worker_user(["tasks"])) as (worker,):
+        with pytest.raises(NotAllowed, match=r"subscribe to forge\.answers\.discovery\.one\.\*"):
+            async with worker.neighbours("one", subject.queues_of(["discovery"]), take):
+                raise AssertionError("it was let in")
 
 
 async def _none() -> list[str]:
