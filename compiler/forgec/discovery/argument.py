@@ -1,8 +1,8 @@
 """What recipes take and need of the arguments that are passed along the calls between them.
 
-The build tool's rules: what a recipe is given, it gives on to the recipes of the same Earthfile that it calls, and to
-any other only with `--pass-args`; a function is given what its DO passes. An argument that nobody declares has no
-effect, which is a mistake but no failure. An ARG that is `--required` and empty is a failure.
+The build tool's rules: what a recipe is given, it gives on to the targets of the same Earthfile that it calls, and to
+any other, or to a function, only with `--pass-args`; a function is given what its DO passes. An argument that nobody
+declares has no effect, which is a mistake but no failure. An ARG that is `--required` and empty is a failure.
 """
 
 from collections.abc import Iterator, Sequence

@@ -180,7 +180,8 @@ class Recipes:
             yield wrong
             return
         place = locate(reference, recipe.id.directory, imports)
-        inherits = call.pass_args or (not isinstance(place, Diagnostic) and place.same_file)
+        same_file = not isinstance(place, Diagnostic) and place.same_file
+        inherits = call.pass_args or (same_file and not reference.function)  # DO gives no more than it says
         if isinstance(place, Diagnostic):
             yield place
         elif isinstance(place, Unknown):

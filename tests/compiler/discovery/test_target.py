@@ -71,6 +71,10 @@ def test_what_a_build_tool_accepts_is_not_complained_about(earthfile: str) -> No
         ("t:\n  BUILD --pass-args=false ../b+t\n", ["ARG_UNDECLARED"]),
         ("t:\n  DO ../b+F\n", ["ARG_UNDECLARED"]),
         ("t:\n  DO --pass-args ../b+F\n", []),
+        ("t:\n  DO +F\nF:\n  FUNCTION\n  ARG N\n", ["ARG_UNDECLARED"]),
+        ("t:\n  DO --pass-args +F\nF:\n  FUNCTION\n  ARG N\n", []),
+        ("t:\n  DO --pass-args +F\nF:\n  FUNCTION\n  BUILD +u\nu:\n  ARG N\n", []),
+        ("ARG --global N=1\nt:\n  DO +F\nF:\n  FUNCTION\n  RUN x\n", []),
         ("t:\n  DO ../c+F\n", []),
         ("t:\n  BUILD +$x\n", ["TARGET_DYNAMIC"]),
         ("t:\n  BUILD ./$x+t\n", ["TARGET_DYNAMIC", "ARG_UNDECLARED"]),
@@ -105,6 +109,9 @@ def test_an_argument_counts_as_declared_wherever_it_is_given_on_to(earthfile: st
         ("t:\n  BUILD ../b+t\n", [("ARG_REQUIRED", "error")]),
         ("ARG --required N\nt:\n  RUN x\n", [("ARG_REQUIRED", "error")]),
         ("t:\n  DO ../b+F\n", [("ARG_REQUIRED", "error")]),
+        ("t:\n  DO +F\nF:\n  FUNCTION\n  ARG --required N\n", [("ARG_REQUIRED", "error")]),
+        ("t:\n  DO +F --N=1\nF:\n  FUNCTION\n  ARG --required N\n", []),
+        ("t:\n  ARG N=1\n  DO --pass-args +F\nF:\n  FUNCTION\n  ARG --required N\n", []),
     ],
 )
 def test_a_required_argument_is_missed_where_the_call_is_certain(
