@@ -1,17 +1,20 @@
 """Closed structs: which fields a definition, or a call of `close`, allows where it is used."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem
 from forgec.syntax.vertex import Closing, Conjunct, State, Vertex
 
 
-def check_closed(vertex: Vertex, undecided: list[Diagnostic]) -> None:
+def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[Vertex], None]) -> None:
     """Refuse the fields that something which closes the vertex does not declare.
 
-    What is beside it with `...` opens it to others, but not to those in the same part: `{#D & {x: 1}, ...}`.
+    What is beside it with `...` opens it to others, but not to those in the same part: `{#D & {x: 1}, ...}`. What has
+    no value is not refused: in data, that is wrong by itself.
     """
+    if vertex.unknown is not None or vertex.unreported:
+        return
     refused: set[str] = set()
     closings = {closing for each in vertex.structs for closing in each.closings}
     for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
@@ -35,7 +38,10 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic]) -> None:
             judged -= _declared(vertex, [each for each in vertex.structs if each not in known])
         for name, child in vertex.fields.items():
             is_given = name in judged and child.presence is not ast.Presence.OPTIONAL
-            if is_given and name not in allowed and name not in refused:
+            if not is_given or name in allowed or name in refused:
+                continue
+            expand(child)
+            if child.unknown is None and not child.unreported:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
 

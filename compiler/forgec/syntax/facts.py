@@ -2,11 +2,13 @@
 
 from forgec.syntax import problem
 from forgec.syntax.budget import Budget
-from forgec.syntax.value import meet
-from forgec.syntax.vertex import Vertex
+from forgec.syntax.value import Basic, Kind, meet
+from forgec.syntax.vertex import Fact, Vertex
 
 
 def meet_facts(vertex: Vertex, budget: Budget) -> None:
+    if vertex.cyclic and vertex.structs and not vertex.facts:  # {x} where nothing but x itself says what x is
+        vertex.facts.append(Fact(Basic(Kind.STRUCT), vertex.structs[0]))
     for index, fact in enumerate(vertex.facts):
         # Limits are compared with each other, so many of them are many more steps.
         limits = len(vertex.basic.limits)

@@ -120,8 +120,6 @@ def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allo
     key = next((key for key in child.keys if closing not in key.closings), child.keys[0])
     where = f"{vertex.path}: " if vertex.path else ""
     message = f'{where}the field "{name}" is not allowed'
-    if vertex.unknown is not None:
-        message = f"{message}, as far as the struct is known"
     related = Related(closing.span, "closed by this definition")
     return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=did_you_mean(name, allowed))
 

@@ -99,11 +99,11 @@ class _Evaluator:
             self._alternatives.choose(vertex)
         else:
             _make_items(vertex, self._expressions)
-        check_closed(vertex, self.undecided)
         vertex.marked |= marks_inside(vertex)
         self._expressions.expanding.pop()
         self._budget.leave()
         vertex.state = State.EXPANDED
+        check_closed(vertex, self.undecided, self.expand)
 
     def _flatten(self, vertex: Vertex, conjuncts: Sequence[Conjunct]) -> None:
         """Take conjuncts apart into fields, facts, lists, and disjunctions.
@@ -215,7 +215,7 @@ class _Evaluator:
         for declaration in literal.declarations:
             match declaration:
                 case ast.Field(label=label, attributes=attributes):
-                    is_struct |= label.is_exported
+                    is_struct |= label.is_exported and declaration.presence is ast.Presence.REGULAR
                     table = vertex.fields if label.is_exported else vertex.hidden
                     child = _child(vertex, table, label.name, label.name if label.is_identifier else show(label.name))
                     child.attributes += [each for each in attributes if each.name in ast.REFERENCE_ATTRIBUTES]
@@ -227,7 +227,7 @@ class _Evaluator:
                     embedded.append(inner.as_part(parts[declaration], value, scope))
                 case ast.Computed():
                     vertex.deferred.append(Deferred(declaration, inner, scope))
-                    is_struct = True
+                    is_struct |= declaration.presence is ast.Presence.REGULAR
                 case ast.Comprehension():
                     part = inner.as_part(parts[declaration], literal, conjunct.scope)
                     vertex.deferred.append(Deferred(declaration, part, scope))
