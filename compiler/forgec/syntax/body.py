@@ -57,6 +57,27 @@ def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Itera
                 yield from looked_up_in_vain(vertex, inner, absent)
 
 
+def circular_lets(literal: ast.StructLiteral) -> Iterator[ast.Let]:
+    """Those whose value mentions themselves, also by way of others beside them."""
+    lets = [each for each in literal.declarations if isinstance(each, ast.Let)]
+    names = {each.name for each in lets}
+    mentioned = {
+        each: names.intersection(part.name for part in _everything(each.value) if isinstance(part, ast.Reference))
+        for each in lets
+    }
+    mentioning: dict[str, list[ast.Let]] = {}
+    for let, inner in mentioned.items():
+        for name in inner:
+            mentioning.setdefault(name, []).append(let)
+    settled = [each for each in lets if not mentioned[each]]
+    for each in settled:  # which grows meanwhile
+        for outer in mentioning.get(each.name, ()):
+            mentioned[outer].discard(each.name)
+            if not mentioned[outer]:
+                settled.append(outer)
+    return (each for each in lets if mentioned[each])
+
+
 def mentions(expr: ast.Expr, name: str) -> bool:
     return any(name == each for each, _ in _references(expr))
 

@@ -14,7 +14,7 @@ from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
-from forgec.syntax.body import early_names
+from forgec.syntax.body import circular_lets, early_names
 from forgec.syntax.call import PREDECLARED_FUNCTIONS
 from forgec.syntax.problem import OTHER_ENGINE
 from forgec.syntax.standard.packages import PACKAGES
@@ -188,7 +188,13 @@ class _NameCheck:
                 self.problems.append(Diagnostic(Code.CYCLE, message, span, help=_ASKED_EARLY))
 
     def _check_lets(self, literal: ast.StructLiteral) -> None:
-        """`let L = #E & x, #E: L`: CUE does not go round such a circle, so sees no conflict in it."""
+        """A let is no part of its own value.
+
+        `let L = #E & x, #E: L`: CUE does not go round such a circle, so sees no conflict in it.
+        """
+        for circular in circular_lets(literal):
+            message = f'the value of let "{circular.name}" refers to itself, or to a let whose value does'
+            self.problems.append(Diagnostic(Code.CYCLE, message, circular.span))
         embeds = any(True for _ in _embedded(literal))
         for each in literal.declarations:
             match each:
