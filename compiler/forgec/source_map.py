@@ -74,7 +74,7 @@ def _carried(plan: Plan, places: Places) -> Iterator[tuple[str, Iterator[dict[st
         yield (
             release.id,
             (
-                {"project": each.project, "release": True} | _place(places.project(each.project))
+                {"project": each.project, "release": True} | _place(places.release(each.project))
                 for each in release.projects
             ),
         )

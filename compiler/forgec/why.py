@@ -111,7 +111,8 @@ def why_release(subject: Subject, name: str, verdict: Verdict | None) -> Answer:
         return _absent(question, f"no project is called {name}", names, "projects")
     if not project.release_triggered:
         told = verdict.why if verdict else "releaseTriggered is false in the document"
-        return Answer(f"release of {name}", False, (Fact("not released", told),))
+        place = subject.located.places.release(name)
+        return Answer(f"release of {name}", False, (Fact("not released", told, place),))
     return Answer(f"release of {name}", True, tuple(_of_release(subject, project, verdict)))
 
 
@@ -143,7 +144,7 @@ def _of_project(subject: Subject, project: Project) -> Iterator[Fact]:
             text = _listed([step.name for step in steps]) if steps else "no steps"
             yield Fact(phase, text, subject.located.places.task(project.name, phase) if steps else None)
     released = "this event releases it" if project.release_triggered else "not for this event"
-    yield Fact("release", released)
+    yield Fact("release", released, subject.located.places.release(project.name))
 
 
 def _of_task(subject: Subject, project: Project, phase: str) -> Iterator[Fact]:
@@ -179,7 +180,7 @@ def _of_release(subject: Subject, project: Project, verdict: Verdict | None) -> 
     told = (
         verdict.why if verdict else f"{reason.type} {reason.branch or reason.tag}" if reason else "as the document says"
     )
-    yield Fact("released", told, subject.located.places.project(project.name))
+    yield Fact("released", told, subject.located.places.release(project.name))
     yield Fact("artifacts", f"together: {_listed(sorted(project.artifacts))}" if project.artifacts else "none")
     yield Fact("release", "after the artifacts" if project.artifacts else "at once")
     yield Fact("deployment", "after the release" if project.deployment_triggered else "none")

@@ -102,7 +102,9 @@ class Survey(Struct, frozen=True):
 
     def _roots(self) -> Roots:
         nodes = {project.config.name: project.configured.node for project in self.projects}
-        return Roots(repository=self.repository_node, projects=nodes, phases=("ci", "phases"))
+        return Roots(
+            repository=self.repository_node, projects=nodes, phases=("ci", "phases"), release=("release", "on")
+        )
 
     def document(self, trigger: Trigger) -> Discovery:
         """Raises ForgeError where the document becomes too large."""

@@ -21,11 +21,13 @@ class Roots(Struct, frozen=True, kw_only=True):
     """The trees that were read: of phases in `repository`, of all else in the project's own.
 
     `phases` is the way to a project's phases in its tree: a list of steps in a document, steps by name in a file.
+    `release` is the way to what says whether a project is released.
     """
 
     repository: Node
     projects: Mapping[str, Node]
     phases: tuple[str, ...]
+    release: tuple[str, ...]
 
 
 class Places:
@@ -64,6 +66,13 @@ class Places:
                             return span
         return self.task(project, phase)
 
+    def release(self, project: str) -> Span | None:
+        """The rules of a project's release, or the project where it has none."""
+        node = self._project(project)
+        if node is None or self._roots is None or find(node, *self._roots().release) is None:
+            return self.project(project)
+        return key_place(node, *self._roots().release)
+
     def _project(self, name: str) -> Node | None:
         return self._roots().projects.get(name) if self._roots else None
 
@@ -92,4 +101,6 @@ class Located(Struct, frozen=True, kw_only=True):
 def roots_of_document(document: Discovery, node: Node) -> Roots:
     """`node` is the tree that the document was decoded from."""
     nodes = {project.name: find(node, "projects", index) or node for index, project in enumerate(document.projects)}
-    return Roots(repository=find(node, "repository") or node, projects=nodes, phases=("phases",))
+    return Roots(
+        repository=find(node, "repository") or node, projects=nodes, phases=("phases",), release=("releaseTriggered",)
+    )

@@ -28,12 +28,13 @@ ci: phases: test: {
 	unit: {action: "earthly", target: "+unit"}
 	lint: {action: "earthly", target: "+lint"}
 }
+release: on: [{tag: true}]
 """
 DOCUMENT = """{
   "repository": {"forgeVersion": "v1.0.0", "tagging": {"strategy": "monorepo"}, "phases": {
     "test": {"group": 7}}},
   "projects": [{"path": "api",
-    "name": "api",
+    "name": "api", "releaseTriggered": false,
     "phases": {"test": [
       {"name": "unit", "action": "earthly", "target": "+unit"},
       {"name": "lint", "action": "earthly", "target": "+lint"}]}}]
@@ -62,6 +63,7 @@ def of_document() -> Places:
                 "task": "api/.forge/project.cue:4:13",
                 "step": "api/.forge/project.cue:6:2",
                 "unknown step": "api/.forge/project.cue:4:13",
+                "release": "api/.forge/project.cue:8:10",
             },
             id="tree",
         ),
@@ -74,6 +76,7 @@ def of_document() -> Places:
                 "task": "d.json:6:16",
                 "step": "d.json:8:16",
                 "unknown step": "d.json:6:16",
+                "release": "d.json:5:20",
             },
             id="document",
         ),
@@ -87,6 +90,7 @@ def test_every_part_has_its_place(places: Places, expected: dict[str, str]) -> N
         "task": places.task("api", "test"),
         "step": places.step("api", "test", "lint"),
         "unknown step": places.step("api", "test", "none"),
+        "release": places.release("api"),
     }
 
     assert {name: str(span) for name, span in found.items()} == expected
@@ -99,9 +103,10 @@ def test_without_a_text_nothing_has_a_place() -> None:
         NO_PLACES.project("api"),
         NO_PLACES.task("api", "test"),
         NO_PLACES.step("api", "test", "unit"),
+        NO_PLACES.release("api"),
     ]
 
-    assert found == [None] * 5
+    assert found == [None] * 6
 
 
 def test_the_first_group_that_is_too_many_is_pointed_at() -> None:
