@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -52,9 +53,11 @@ class Asked(httpx2.AsyncHTTPTransport):
     def __init__(self) -> None:
         super().__init__()
         self.methods: list[str] = []
+        self.lines: list[str] = []
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self.methods.append(request.method)
+        self.lines.append(f"{request.method} {request.url.path}")
         return await super().handle_async_request(request)
 
 
@@ -65,6 +68,11 @@ class Registry:
     kind: str
     host: str
     password: str | None = None
+
+    @property
+    def credentials(self) -> GivenCredentials:
+        known = Credential(user="forge", password=self.password) if self.password else None
+        return GivenCredentials({self.host: known} if known else {})
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,13 @@ class Contract:
 
     def reference(self, repository: str = "acme/shop/web", tag: str | None = "v1") -> Reference:
         return Reference(registry=self.registry.host, repository=repository, tag=tag)
+
+    @asynccontextmanager
+    async def another(
+        self, transport: Asked, wait: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> AsyncIterator[RegistryClient]:
+        async with Http.open(transport=transport) as http:
+            yield RegistryClient(replace(http, wait=wait), self.registry.credentials, chunk_bytes=CHUNK_BYTES)
 
 
 @pytest.fixture(params=["ours", "ours with tokens", "docker-registry", "go-containerregistry"], scope="module")
@@ -118,10 +133,9 @@ def registry(found: Registry | Absent, judged: Judged) -> Registry:
 
 @pytest.fixture
 async def contract(registry: Registry) -> AsyncIterator[Contract]:
-    credentials = {registry.host: Credential(user="forge", password=registry.password)} if registry.password else {}
     asked = Asked()
     async with Http.open(transport=asked) as http:
-        yield Contract(registry, RegistryClient(http, GivenCredentials(credentials), chunk_bytes=CHUNK_BYTES), asked)
+        yield Contract(registry, RegistryClient(http, registry.credentials, chunk_bytes=CHUNK_BYTES), asked)
 
 
 Skopeo = Callable[..., str]
@@ -318,6 +332,70 @@ async def test_many_at_once_are_all_there(contract: Contract) -> None:
     assert len({descriptor.digest for descriptor in same}) == 1
     found = await contract.client.referrers(reference.at(subject.digest))
     assert {one.digest for one in found} == {one.digest for one in referrers}
+
+
+class Held(Asked):
+    """Another process, which stops where it has read the list of referrers and is about to write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.go_on = threading.Event(), threading.Event()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "PUT" and "/manifests/sha256-" in request.url.path:
+            self.read.set()
+            await asyncio.to_thread(self.go_on.wait, 30)
+        return await super().handle_async_request(request)
+
+
+async def test_what_two_processes_say_of_an_image_at_once_is_all_kept(contract: Contract) -> None:
+    reference, nowhere = contract.reference("acme/shop/two"), contract.reference("acme/shop/two", None)
+    subject = await contract.client.push(reference, artifact("two"))
+    held = Held()
+
+    async def other() -> Descriptor:
+        async with contract.another(held) as client:
+            try:
+                return await client.push(nowhere, referrer(subject, "the other's word"))
+            finally:
+                held.read.set()
+
+    others = asyncio.create_task(asyncio.to_thread(asyncio.run, other()))
+
+    async def overtaken(_delay_s: float) -> None:
+        held.go_on.set()
+        await asyncio.wait({others})
+
+    await asyncio.to_thread(held.read.wait, 30)
+    async with contract.another(Asked(), overtaken) as client:
+        ours = await client.push(nowhere, referrer(subject, "our word"))
+    held.go_on.set()
+    theirs = await others
+
+    found = await contract.client.referrers(reference.at(subject.digest))
+    assert {one.digest for one in found} == {ours.digest, theirs.digest}
+
+
+async def test_clients_of_one_process_take_turns_at_the_list(contract: Contract) -> None:
+    reference, nowhere = contract.reference("acme/shop/turns"), contract.reference("acme/shop/turns", None)
+    subject = await contract.client.push(reference, artifact("turns"))
+    asked = Asked()
+
+    async def at_once(_delay_s: float) -> None:
+        return None
+
+    async with contract.another(asked, at_once) as one, contract.another(asked, at_once) as other:
+        said = await asyncio.gather(
+            *(
+                client.push(nowhere, referrer(subject, f"turn {number}"))
+                for number in range(3)
+                for client in (one, other)
+            )
+        )
+
+    found = await contract.client.referrers(reference.at(subject.digest))
+    assert {each.digest for each in found} == {each.digest for each in said}
+    assert sum("PUT" in line and "/manifests/sha256-" in line for line in asked.lines) in (0, 3)
 
 
 async def test_a_tracking_image_is_pushed_once_with_what_refers_to_it(contract: Contract) -> None:

@@ -2,13 +2,20 @@
 
 A registry that knows of referrers lists them itself. For one that does not, clients keep the list under a tag that is
 made of the subject's digest (`sha256-<hex>`, distribution specification 1.1). No registry compares before it writes, so
-two writers may undo each other: we write, read again, and write again if we are missing. A writer that comes between
-another's last two steps still wins; then the next push of the same referrer repairs the list.
+two writers may undo each other:
+
+    we       read   write          pause   read: missing, so write   pause   read: there
+    others   read         write            pause   read: there
+
+Tasks of one process take turns. Between processes, who has written waits for those who had read before, and looks. One
+who takes longer than the pause from reading to writing still wins; then the next push of the same referrer repairs it.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, urljoin
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -37,16 +44,17 @@ async def keep_referrer(exchange: Exchange, subject: Reference, referrer: Descri
     listed = await _listed(exchange, subject, None)
     if listed is not None and _has(listed, referrer):
         return
-    for written in range(WRITES_MAX):
-        index = await _tagged(exchange, subject)
-        if _has(index.manifests, referrer):
-            return
-        if written:
+    tag = _tag_of(subject)
+    async with _TURNS.setdefault((asyncio.get_running_loop(), tag), asyncio.Lock()):
+        for written in range(WRITES_MAX):
+            index = await _tagged(exchange, subject)
+            if _has(index.manifests, referrer):
+                return
+            more = msgspec.structs.replace(index, manifests=(*index.manifests, referrer))
+            await push_manifest(exchange, tag, INDEX_TYPE, canonical_json(more))
             await exchange.pause(written)
-        more = msgspec.structs.replace(index, manifests=(*index.manifests, referrer))
-        await push_manifest(exchange, _tag_of(subject), INDEX_TYPE, canonical_json(more))
-    if not _has((await _tagged(exchange, subject)).manifests, referrer):
-        raise RegistryAway(f"{_tag_of(subject)}: other writers undid what was written {WRITES_MAX} times")
+        if not _has((await _tagged(exchange, subject)).manifests, referrer):
+            raise RegistryAway(f"{tag}: other writers undid what was written {WRITES_MAX} times")
 
 
 async def _listed(exchange: Exchange, subject: Reference, artifact_type: str | None) -> tuple[Descriptor, ...] | None:
@@ -106,3 +114,7 @@ def _next(exchange: Exchange, subject: Reference, reply: Reply) -> str | None:
                 raise RegistryRefused(f"{subject}: its list of referrers goes on at another server")
             return url
     return None
+
+
+_TURNS: Final[WeakValueDictionary[tuple[asyncio.AbstractEventLoop, Reference], asyncio.Lock]] = WeakValueDictionary()
+"""Of all clients of this process, for each list; gone when nobody waits for it."""

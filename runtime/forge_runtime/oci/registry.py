@@ -64,7 +64,6 @@ class RegistryClient:
     ) -> None:
         self._exchange = Exchange(http, credentials or GivenCredentials(), mirrors or Mirrors())
         self._chunk_bytes = chunk_bytes
-        self._keeping = asyncio.Lock()
 
     async def push(self, reference: Reference, artifact: Artifact, *, mount_from: str | None = None) -> Descriptor:
         """Under its tag, or by digest alone where it has none; the manifest's descriptor.
@@ -182,8 +181,7 @@ class RegistryClient:
             artifact_type=manifest.type,
             annotations=manifest.annotations,
         )
-        async with self._keeping:  # our own tasks at least do not undo each other's lists
-            await keep_referrer(self._exchange, subject, referrer)
+        await keep_referrer(self._exchange, subject, referrer)
 
     def _blob_url(self, reference: Reference, descriptor: Descriptor) -> str:
         return self._exchange.url(reference, f"blobs/{descriptor.digest}")
