@@ -13,11 +13,15 @@ web/test/unit: step of project web in phase test
   dispatcher  forge-dispatcher run --run forge-... --plan sha256:... --unit g02-test-s003
 """
 
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from forgec.diagnostic import Code
+from forgec.discovery.discover import Survey, project_file
+from forgec.discovery.files import FORGE_DIRECTORY
 from forgec.discovery.model import Discovery, Project, Step
 from forgec.discovery.places import Located
 from forgec.discovery.trigger import Verdict
@@ -64,11 +68,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """All that a compilation knows: what every answer is read from."""
+    """All that a compilation knows: what every answer is read from. A document alone has no `survey`."""
 
     located: Located
     plan: Plan
     workflow: Workflow
+    survey: Survey | None = None
 
     @property
     def document(self) -> Discovery:
@@ -80,8 +85,7 @@ def why(subject: Subject, question: Question) -> Answer:
     document = subject.document
     project = next((each for each in document.projects if each.name == question.project), None)
     if project is None:
-        names = [each.name for each in document.projects]
-        return _absent(question, f"no project is called {question.project}", names, "projects")
+        return _no_project(subject, question)
     if question.phase is None:
         return Answer(f"project {project.name}", True, tuple(_of_project(subject, project)))
     if question.phase not in document.repository.phases:
@@ -107,8 +111,7 @@ def why_release(subject: Subject, name: str, verdict: Verdict | None) -> Answer:
     question = Question(name)
     project = next((each for each in subject.document.projects if each.name == name), None)
     if project is None:
-        names = [each.name for each in subject.document.projects]
-        return _absent(question, f"no project is called {name}", names, "projects")
+        return _no_project(subject, question)
     if not project.release_triggered:
         told = verdict.why if verdict else "releaseTriggered is false in the document"
         place = subject.located.places.release(name)
@@ -127,13 +130,50 @@ def find_step(document: Discovery, name: str) -> list[Question]:
     ]
 
 
-def _absent(question: Question, told: str, known: Sequence[str], what: str) -> Answer:
-    facts = [Fact("not there", told)]
+def why_nothing(subject: Subject, name: str) -> Answer:
+    """Of a single word that is no project and no step."""
+    steps = {step.name for project in subject.document.projects for steps in project.phases.values() for step in steps}
+    return _no_project(subject, Question(name), f"no project and no step is called {name}", steps)
+
+
+def _no_project(subject: Subject, question: Question, told: str = "", near: Iterable[str] = ()) -> Answer:
+    names = [each.name for each in subject.document.projects]
+    told = told or f"no project is called {question.project}"
+    return _absent(question, told, names, "projects", near=near, causes=_overlooked(subject, question.project))
+
+
+def _absent(
+    question: Question,
+    told: str,
+    known: Sequence[str],
+    what: str,
+    *,
+    near: Iterable[str] = (),
+    causes: Iterable[Fact] = (),
+) -> Answer:
+    """`near`: names besides the known ones that may have been meant."""
+    facts = [Fact("not there", told), *causes]
     wanted = question.step or question.phase or question.project
-    if advice := did_you_mean(wanted, known):
+    if advice := did_you_mean(wanted, {*known, *near}):
         facts.append(Fact("help", advice))
     facts.append(Fact("known", f"{what}: {_listed(known)}" if known else f"there are no {what}"))
     return Answer(str(question), False, tuple(facts))
+
+
+def _overlooked(subject: Subject, name: str) -> Iterator[Fact]:
+    """Why discovery sees no project in a directory of that name: beside another project's, or at the root."""
+    survey = subject.survey
+    if survey is None:
+        return
+    for finding in survey.findings:
+        if finding.code is Code.CONFIG_UNSEEN and finding.span is not None:
+            directory = finding.span.source.name.casefold().partition(f"/{FORGE_DIRECTORY}")[0]
+            if posixpath.basename(directory) == name.casefold():
+                yield Fact("not seen", finding.message, finding.span)
+    for parent in sorted({"", *(posixpath.dirname(each.path) for each in survey.projects)}):
+        reason = survey.files.why_absent(project_file(posixpath.join(parent, name)))
+        if reason is not None:
+            yield Fact("not seen", reason)
 
 
 def _of_project(subject: Subject, project: Project) -> Iterator[Fact]:

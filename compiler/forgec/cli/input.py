@@ -85,7 +85,10 @@ def locate_input(arguments: argparse.Namespace) -> "Located":
     refuse_event(arguments, f"{arguments.input} is a discovery document")
     limited = not getattr(arguments, "no_limits", False)
     data = read_file(arguments.input, limited=limited)
-    return _reported(pipeline.read_located(shown(arguments.input), data, limited=limited), arguments)
+    located = pipeline.read_located(shown(arguments.input), data, limited=limited)
+    arguments.report.add(located.findings)
+    arguments.report.add_carried(located.carried)
+    return located
 
 
 def read_file(argument: str, *, limited: bool = True) -> bytes:
@@ -102,11 +105,11 @@ def read_file(argument: str, *, limited: bool = True) -> bytes:
 def locate_directory(directory: "Path", arguments: argparse.Namespace) -> "Located":
     """A repository, as it is or at `--rev`, evaluated for the event of the arguments; its warnings join the report."""
     survey, commit = survey_directory(directory, arguments)
-    return _reported(survey.located(trigger_of(arguments, commit)), arguments)
+    return survey.located(trigger_of(arguments, commit))
 
 
 def survey_directory(directory: "Path", arguments: argparse.Namespace) -> "tuple[Survey, str | None]":
-    """A repository, as it is or at `--rev`, before the event; and the commit's id.
+    """A repository, as it is or at `--rev`, before the event; and the commit's id. Its warnings join the report.
 
     Without the pipeline, whose other stages a command may have no use for.
     """
@@ -115,7 +118,9 @@ def survey_directory(directory: "Path", arguments: argparse.Namespace) -> "tuple
     from forgec.discovery.evaluate import evaluate_builtin
 
     tree, commit = open_tree(directory, arguments.rev)
-    return survey(tree, evaluator_of(arguments) or evaluate_builtin), commit
+    found = survey(tree, evaluator_of(arguments) or evaluate_builtin)
+    arguments.report.add(found.findings)
+    return found, commit
 
 
 def evaluator_of(arguments: argparse.Namespace) -> "Evaluate | None":
@@ -125,12 +130,6 @@ def evaluator_of(arguments: argparse.Namespace) -> "Evaluate | None":
     from forgec.adapter.cue import cue_evaluator
 
     return cue_evaluator()
-
-
-def _reported(located: "Located", arguments: argparse.Namespace) -> "Located":
-    arguments.report.add(located.findings)
-    arguments.report.add_carried(located.carried)
-    return located
 
 
 def trigger_of(arguments: argparse.Namespace, commit: str | None) -> "Trigger":

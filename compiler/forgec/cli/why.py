@@ -34,9 +34,10 @@ def _run(arguments: argparse.Namespace) -> int:
     from forgec import pipeline
     from forgec.manifest.lower import ManifestOptions
     from forgec.plan.model import SHARD_SIZE_DEFAULT
-    from forgec.why import Subject, why, why_release
+    from forgec.why import Subject, why, why_nothing, why_release
 
     verdicts = {}
+    survey = None
     if arguments.input != STREAM and Path(arguments.input).is_dir():
         survey, commit = survey_directory(Path(arguments.input), arguments)
         trigger = trigger_of(arguments, commit)
@@ -45,21 +46,23 @@ def _run(arguments: argparse.Namespace) -> int:
         located = locate_input(arguments)
     plan = pipeline.plan(located.document, shard_size=SHARD_SIZE_DEFAULT, places=located.places)
     workflow = pipeline.lower(plan, ManifestOptions(), dynamic=False)
-    subject = Subject(located=located, plan=plan, workflow=workflow)
+    subject = Subject(located=located, plan=plan, workflow=workflow, survey=survey)
     if arguments.release:
         return _tell([why_release(subject, arguments.what, verdicts.get(arguments.what))], arguments)
-    return _tell([why(subject, question) for question in _questions(arguments, located.document)], arguments)
+    questions = _questions(arguments, located.document)
+    answers = [why(subject, question) for question in questions] or [why_nothing(subject, arguments.what)]
+    return _tell(answers, arguments)
 
 
 def _questions(arguments: argparse.Namespace, document: "Discovery") -> "list[Question]":
-    """What is asked: a single word is a project, or else every step of that name."""
+    """What is asked: a single word is a project, or else every step of that name; nothing if it is neither."""
     from forgec.why import Question, find_step
 
     parts = arguments.what.split("/")
     if not 1 <= len(parts) <= 3 or not all(parts):
         arguments.usage.error(f'"{arguments.what}" is not PROJECT, PROJECT/PHASE, PROJECT/PHASE/STEP or STEP')
     if len(parts) == 1 and all(project.name != parts[0] for project in document.projects):
-        return find_step(document, parts[0]) or [Question(parts[0])]
+        return find_step(document, parts[0])
     return [Question(*parts)]
 
 
