@@ -16,7 +16,7 @@ web/test/unit: step of project web in phase test
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from forgec.diagnostic import Code
@@ -138,21 +138,14 @@ def why_nothing(subject: Subject, name: str) -> Answer:
 
 def _no_project(subject: Subject, question: Question, told: str = "", near: Iterable[str] = ()) -> Answer:
     names = [each.name for each in subject.document.projects]
-    told = told or f"no project is called {question.project}"
-    return _absent(question, told, names, "projects", near=near, causes=_overlooked(subject, question.project))
+    answer = _absent(question, told or f"no project is called {question.project}", names, "projects", near)
+    first, *others = answer.facts
+    return replace(answer, facts=(first, *_overlooked(subject, question.project), *others))
 
 
-def _absent(
-    question: Question,
-    told: str,
-    known: Sequence[str],
-    what: str,
-    *,
-    near: Iterable[str] = (),
-    causes: Iterable[Fact] = (),
-) -> Answer:
+def _absent(question: Question, told: str, known: Sequence[str], what: str, near: Iterable[str] = ()) -> Answer:
     """`near`: names besides the known ones that may have been meant."""
-    facts = [Fact("not there", told), *causes]
+    facts = [Fact("not there", told)]
     wanted = question.step or question.phase or question.project
     if advice := did_you_mean(wanted, {*known, *near}):
         facts.append(Fact("help", advice))
