@@ -18,7 +18,7 @@ from forgec.diagnostic import Code
 from forgec.lint.count import DEPTH_MAX, items_of
 from forgec.lint.finding import Finding
 from forgec.lint.manifest import Call, Manifest, Template, mapping, text
-from forgec.manifest.node import fnv32a
+from forgec.manifest.node import collisions, fnv32a
 from forgec.manifest.target import Target
 
 NODES_MAX: Final = 100_000
@@ -35,12 +35,9 @@ def node_ids(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Argo keeps nodes by this hash; among 5,000 of them two meet in 1 of 350 workflows (argo-workflows 16376)."""
     if not manifest.name:
         return
-    first: dict[int, str] = {}
-    for name, hashed in islice(_nodes(manifest), NODES_MAX):
-        other = first.setdefault(hashed, name)
-        if other != name:
-            message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
-            yield Finding(Code.NODE_COLLISION, ("metadata", "name"), message, help="another name changes every id")
+    for other, name in collisions(islice(_nodes(manifest), NODES_MAX)):
+        message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
+        yield Finding(Code.NODE_COLLISION, ("metadata", "name"), message, help="another name changes every id")
 
 
 def node_names(manifest: Manifest) -> Iterator[str]:

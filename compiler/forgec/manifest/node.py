@@ -15,7 +15,7 @@ prove that no two collide; a collision among n nodes has a chance of about n^2 /
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Related
@@ -37,7 +37,8 @@ def check_nodes(workflow_name: str, plan: Plan, *, dynamic: bool, places: Places
     by_step = any(unit.by_step for _, _, unit in plan.units())
     others = "another run id, which changes" if by_step else "another run id or shard size: both change"
     found = []
-    for other, name in _collisions(node_names(workflow_name, entries)):
+    names = node_names(workflow_name, entries)
+    for other, name in collisions(_hashed(next(names), names)):
         message = f'the nodes "{other}" and "{name}" have one id in Argo, so one of them would never run'
         advice = f"start the run again, or compile with {others} the names"
         span, first = _phase_place(name, plan, places), _phase_place(other, plan, places)
@@ -74,19 +75,26 @@ def fnv32a(data: bytes, value: int = _FNV_OFFSET) -> int:
     return value
 
 
+def collisions(names: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str]]:
+    """Of names with their hashes, each pair that has one hash, once.
+
+    Equal hashes stay equal with the same text behind them, so the attempts of two such nodes collide as well.
+    """
+    first: dict[int, str] = {}
+    told_other = told = ""
+    for name, value in names:
+        other = first.setdefault(value, name)
+        attempt = name.removeprefix(told)
+        if other == name or (attempt != name and other == told_other + attempt):
+            continue
+        told_other, told = other, name
+        yield other, name
+
+
 def _attempts(retry_node: str) -> Iterator[str]:
     yield retry_node
     for attempt in range(RETRIES_MAX + 1):
         yield f"{retry_node}({attempt})"
-
-
-def _collisions(names: Iterator[str]) -> Iterator[tuple[str, str]]:
-    root = next(names)  # its id has no hash
-    first: dict[int, str] = {}
-    for name, value in _hashed(root, names):
-        other = first.setdefault(value, name)
-        if other != name:
-            yield other, name
 
 
 _ITEM = re.compile(r"\([0-9]+:([^()]+)\)")
@@ -101,8 +109,8 @@ def _phase_place(node: str, plan: Plan, places: Places) -> Span | None:
 
 
 def _hashed(root: str, names: Iterator[str]) -> Iterator[tuple[str, int]]:
-    """Names with their hashes. A name most often begins with one before it, whose hash is then gone on with: of ten
-    thousand names that saves nine tenths of the work."""
+    """Names with their hashes; the root's id has none. A name most often begins with one before it, whose hash is then
+    gone on with: of ten thousand names that saves nine tenths of the work."""
     before = [(root, fnv32a(root.encode()))]
     for name in names:
         while not name.startswith(before[-1][0]):
