@@ -277,3 +277,15 @@ def test_output_follows_a_link_and_leaves_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "link.yaml").is_symlink()
     assert [path.name for path in (tmp_path / "real").iterdir()] == ["out.yaml"]
     assert (tmp_path / "real" / "out.yaml").read_bytes() == (DOCUMENT.parent / "workflow.yaml").read_bytes()
+
+
+@pytest.mark.parametrize(("value", "code"), [("", 0), ("0", 0), ("False", 0), ("1", 2), ("true", 2), ("yes", 2)])
+def test_golden_files_are_updated_unless_ci_is_set_to_what_is_not_a_word_for_off(
+    value: str, code: int, tmp_path: Path
+) -> None:
+    case = tmp_path / "case"
+    case.mkdir()
+    (case / "discovery.json").write_bytes(DOCUMENT.read_bytes())
+
+    assert run("golden", "update", str(case), cwd=tmp_path, CI=value).returncode == code
+    assert (case / "workflow.yaml").exists() == (code == 0)
