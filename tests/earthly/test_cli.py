@@ -253,6 +253,33 @@ def test_a_build_over_tls_shows_who_we_are(called: Called, tmp_path: Path) -> No
     assert outcome.status is JobState.SUCCEEDED, "\n".join(called.lines)
 
 
+@pytest.mark.parametrize("called", ["real"], indirect=True)
+def test_what_a_command_prints_raw_is_not_the_clis_word(
+    called: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in for runc prints it."""
+    said = "Image x output as other/private:latest"
+    (called.workspace / "libs" / "x" / "Earthfile").write_text(
+        "VERSION --raw-output 0.8\nFROM scratch\nforged:\n  COPY dir dir\n  RUN --raw-output forge\n  SAVE IMAGE\n"
+    )
+    engine = Engine(tmp_path / "engine")
+    engine.held = {"other/private:latest": "sha256:1c77"}
+    monkeypatch.setenv("PATH", f"{engine.folder}:{os.environ['PATH']}")
+    with socket.create_server((HOST, 0)) as free:
+        port = free.getsockname()[1]
+
+    with own_daemon(called.judged, tmp_path / "daemon", port, tls=Authority(tmp_path / "authority")) as daemon:
+        (tmp_path / "daemon" / "bin" / "runc").write_text(
+            f'#!/bin/sh\ncase " $* " in *" run "*) echo "{said}";; esac\n'
+        )
+        outcome = called.build(daemon.endpoint, "+forged", engine=engine)
+
+    assert said in called.lines
+    assert outcome.error is not None
+    assert "it gives: none" in outcome.error.message
+    assert engine.held == {"other/private:latest": "sha256:1c77"}
+
+
 def files_of(folder: Path) -> Sequence[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
