@@ -29,6 +29,22 @@ def shard_size(text: str) -> int:
     return int(text)
 
 
+def add_shards(parser: argparse.ArgumentParser) -> None:
+    """How many tasks, or steps, a dispatcher carries."""
+    parser.add_argument("--shard-size", type=shard_size, metavar="N", help="tasks that one dispatcher carries")
+    parser.add_argument(
+        "--granularity",
+        choices=("shard", "step"),
+        default="shard",
+        help="a dispatcher for each shard of a phase's tasks, or for each step (default: shard)",
+    )
+
+
+def check_shards(arguments: argparse.Namespace) -> None:
+    if arguments.granularity == "step" and arguments.shard_size is not None:
+        arguments.usage.error("--shard-size goes with --granularity shard")
+
+
 def argo_target(text: str) -> str:
     from forgec.manifest.target import VERSIONS
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from forgec.cli.argument import argo_target, path, run_id, shard_size
+from forgec.cli.argument import add_shards, argo_target, check_shards, path, run_id
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input
 from forgec.cli.output import add_output, write
@@ -22,13 +22,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dynamic", action="store_true", help="the form whose first step is discovery")
     parser.add_argument("--run-id", type=run_id, metavar="UUID", help="the run that the workflow belongs to")
-    parser.add_argument("--shard-size", type=shard_size, metavar="N", help="tasks that one dispatcher carries")
-    parser.add_argument(
-        "--granularity",
-        choices=("shard", "step"),
-        default="shard",
-        help="a dispatcher for each shard of a phase's tasks, or for each step (default: shard)",
-    )
+    add_shards(parser)
     parser.add_argument(
         "--argo-target",
         type=argo_target,
@@ -59,8 +53,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.usage.error("--dynamic is a form of the workflow; it does not go with --emit " + arguments.emit)
     if arguments.granularity == "step" and arguments.dynamic:
         arguments.usage.error("--granularity step is for looking and comparing; a run is dispatched in shards")
-    if arguments.granularity == "step" and arguments.shard_size is not None:
-        arguments.usage.error("--shard-size goes with --granularity shard")
+    check_shards(arguments)
     for option in ("receipt", "source_map"):
         if getattr(arguments, option) is not None and arguments.emit != "workflow":
             name = option.replace("_", "-")

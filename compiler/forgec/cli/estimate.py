@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from forgec.cli.argument import path, shard_size
+from forgec.cli.argument import add_shards, check_shards, path
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input, shown
 from forgec.cli.output import add_output, write
@@ -27,7 +27,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many workers there are in each pool; warns where they are too few (default: shows 1, 10 and 50)",
     )
     parser.add_argument("--history", type=path, metavar="FILE", help="measured durations instead of time limits")
-    parser.add_argument("--shard-size", type=shard_size, metavar="N", help="tasks that one dispatcher carries")
+    add_shards(parser)
     parser.add_argument("--all", action="store_true", help=f"list every project, not {SHARES_SHOWN}")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="what to print (default: text)")
     add_output(parser)
@@ -41,10 +41,15 @@ def _run(arguments: argparse.Namespace) -> int:
     from forgec.manifest.size import check_size
     from forgec.plan.model import SHARD_SIZE_DEFAULT
 
+    check_shards(arguments)
     located = locate_input(arguments)
     history = _history(arguments.history)
     plan = pipeline.plan(located.document, shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT, places=located.places)
-    found = estimate(located.document, plan, workers=arguments.workers or _WORKERS_DEFAULT, history=history)
+    by_step = None
+    if arguments.granularity == "step":
+        by_step = pipeline.plan(located.document, shard_size=SHARD_SIZE_DEFAULT, granularity="step")
+    workers = arguments.workers or _WORKERS_DEFAULT
+    found = estimate(located.document, plan, workers=workers, history=history, by_step=by_step)
     arguments.report.add(budget_findings(located, plan))
     if arguments.workers:
         for schedule in found.schedules:

@@ -48,7 +48,7 @@ def to_json(estimate: Estimate) -> bytes:
         "size": {
             "compiled": _size_fields(estimate.compiled),
             "submitted": _size_fields(estimate.submitted),
-            "podsAtOnce": estimate.pods_at_once,
+            "podsAtOnce": estimate.pods_at_once[0],
             "documentBytes": estimate.document_bytes,
         },
         "limits": {
@@ -116,10 +116,10 @@ def _size_fields(size: Size) -> dict[str, int]:
 
 def _sizes(estimate: Estimate) -> list[_Row]:
     static, dynamic = estimate.compiled, estimate.submitted
-    once, document = estimate.pods_at_once, estimate.document_bytes
+    document = estimate.document_bytes
     rows: list[tuple[str, int, int, int | None]] = [
         ("pods", static.pods, dynamic.pods, None),
-        ("pods that want to run at once", once, once, PARALLELISM),
+        ("pods that want to run at once", *estimate.pods_at_once, PARALLELISM),
         ("nodes", static.nodes, dynamic.nodes, None),
         ("bytes of the manifest", static.manifest_bytes, dynamic.manifest_bytes, None),
         ("bytes of the nodes' status", static.status_bytes, dynamic.status_bytes, None),

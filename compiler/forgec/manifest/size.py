@@ -86,7 +86,7 @@ def size_of(workflow: argo.Workflow, entries: Sequence[Entry]) -> Size:
 def check_size(size: Size, workflow: str = "the workflow") -> list[Diagnostic]:
     """What is more than Argo can be given; `workflow` is what messages call it."""
     found = []
-    advice = "fewer units: shards instead of steps, a shard size below the number of projects, or fewer phases"
+    advice = "fewer units: shards instead of steps, a shard size just below the number of projects, or fewer phases"
     if size.object_bytes > OBJECT_BYTES_MAX:
         message = (
             f"{workflow} would take about {size.object_bytes} bytes in Argo, more than {OBJECT_BYTES_MAX} "

@@ -54,10 +54,24 @@ def test_what_projects_contribute_is_what_a_workflow_has_more_than_an_empty_one(
     assert found.shares[0].steps == 3
 
 
+def test_of_a_dispatcher_for_each_step_the_workflow_is_larger_and_the_run_the_same() -> None:
+    discovery = document({"test": 1}, many(30, {"test": ["a", "b"]}, release=True))
+    plan, by_step = build_plan(discovery), build_plan(discovery, granularity="step")
+
+    shards = estimate(discovery, plan, workers=(4,))
+    steps = estimate(discovery, plan, workers=(4,), by_step=by_step)
+
+    assert (shards.compiled.pods, steps.compiled.pods) == (2 + 2 + 1, 60 + 30 + 1)
+    assert (shards.pods_at_once, steps.pods_at_once) == ((2, 2), (60, 2))
+    assert (steps.submitted, steps.schedules, steps.chain) == (shards.submitted, shards.schedules, shards.chain)
+    assert sum(share.pods for share in steps.shares) == steps.compiled.pods - 1
+    assert steps.shares[0].tasks == 2
+
+
 def test_a_repository_without_projects_can_be_estimated() -> None:
     found = estimated(document({}))
 
-    assert (found.steps, found.groups, found.shares, found.pods_at_once) == (0, 0, (), 0)
+    assert (found.steps, found.groups, found.shares, found.pods_at_once) == (0, 0, (), (0, 0))
     assert [job.address.step for _, job in found.chain] == ["discover"]
     assert "critical path, 10m00s" in to_text(found, name="d.json", shares_max=10, history=None)
 

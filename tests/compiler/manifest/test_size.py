@@ -61,14 +61,18 @@ def test_what_discovery_hands_out_counts_in_the_status_and_not_in_the_manifest()
     assert large.packed_bytes - small.packed_bytes > 66 * (large.nodes - small.nodes)
 
 
-def test_a_workflow_that_argo_could_not_keep_is_refused_with_its_size() -> None:
+@pytest.mark.parametrize("shard_size", [1, 100])
+def test_a_workflow_that_argo_could_not_keep_is_refused_with_its_size(shard_size: int) -> None:
     with pytest.raises(ForgeError) as raised:
-        lower_plan(plan_of(60, 100, shard_size=100), OPTIONS)
+        lower_plan(plan_of(60, 100, shard_size=shard_size), OPTIONS)
 
     (problem,) = raised.value.diagnostics
     assert problem.code is Code.MANIFEST_TOO_LARGE
     assert "bytes in Argo" in problem.message
     assert "6001 pods" in problem.message
+    assert problem.help is not None
+    assert "a shard size just below the number of projects" in problem.help
+    assert lower_plan(plan_of(60, 100, shard_size=99), OPTIONS).spec.templates, "as advised"
 
 
 def test_a_list_that_argo_would_not_pass_on_is_refused() -> None:
