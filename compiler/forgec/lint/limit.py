@@ -8,12 +8,13 @@ import msgspec
 from forgec.diagnostic import Code
 from forgec.lint.count import count_nodes
 from forgec.lint.finding import Finding, Path
-from forgec.lint.manifest import Manifest, mapping, sequence, text, texts
+from forgec.lint.manifest import Manifest, mapping, sequence, texts
 from forgec.manifest.size import PARAMETER_BYTES_MAX, Size, check_size
 from forgec.manifest.target import Target
 
 ARGUMENT_BYTES_MAX: Final = 8192
-"""Of a parameter: its value is copied to the node, to every consumer and into each consumer's pod."""
+"""Of a parameter: its value is copied to the node, to every consumer and into each consumer's pod. An item of a loop is
+even part of a node's name."""
 
 PODS_MAX: Final = 1000
 """Of a run. A controller as it comes sends 20 requests a second, and about four for a pod: 1,000 pods take it 200 s."""
@@ -25,8 +26,7 @@ def caps(manifest: Manifest, target: Target) -> Iterator[Finding]:
     of_spec = len(sequence(manifest.spec.get("templates")))
     counted.append((Code.TOO_MANY_TEMPLATES, ("spec", "templates"), "templates", of_spec, target.caps.templates))
     metrics = ("metrics", "prometheus")
-    bodies = [(("spec",), manifest.spec), *((template.path, template.body) for template in manifest.all_templates())]
-    for path, body in bodies:
+    for path, body in manifest.bodies():
         lists = (
             (Code.TOO_MANY_TASKS, ("dag", "tasks"), "tasks", target.caps.dag_tasks),
             (Code.TOO_MANY_INPUTS, ("inputs", "parameters"), "input parameters", target.caps.input_parameters),
@@ -42,14 +42,11 @@ def caps(manifest: Manifest, target: Target) -> Iterator[Finding]:
 
 def literals(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Linux starts no program with an argument of 128 KiB: Argo hands over the name of a file with it instead."""
-    for template in manifest.all_templates():
-        for call in template.calls():
-            for path, value in texts(call.arguments, (*call.path, "arguments")):
-                yield from _long(path, value, "an argument", ARGUMENT_BYTES_MAX)
-            yield from _long((*call.path, "withParam"), text(call.body.get("withParam")), "a list", PARAMETER_BYTES_MAX)
-        if not template.is_group:
-            for path, value in texts(template.body, template.path):
-                yield from _long(path, value, "a text", PARAMETER_BYTES_MAX)
+    for path, value in texts(manifest.spec, ("spec",)):
+        what, bytes_max = _weighed(path)
+        if len(value) * 4 > bytes_max and len(value.encode("utf-8", "surrogatepass")) > bytes_max:
+            message = f"{what} of more than {bytes_max // 1024} KiB"
+            yield Finding(Code.LITERAL_TOO_LARGE, path, message, help="keep it in an object store and pass its name on")
 
 
 def pods(manifest: Manifest, _target: Target) -> Iterator[Finding]:
@@ -78,7 +75,12 @@ def object_size(manifest: Manifest, _target: Target) -> Iterator[Finding]:
         )
 
 
-def _long(path: Path, value: str, what: str, bytes_max: int) -> Iterator[Finding]:
-    if len(value) * 4 > bytes_max and len(value.encode("utf-8", "surrogatepass")) > bytes_max:
-        message = f"{what} of more than {bytes_max // 1024} KiB"
-        yield Finding(Code.LITERAL_TOO_LARGE, path, message, help="keep it in an object store and pass its name on")
+def _weighed(path: Path) -> tuple[str, int]:
+    """What a text at the path is, and how long it may be."""
+    if "arguments" in path:
+        return "an argument", ARGUMENT_BYTES_MAX
+    if "parameters" in path and path[-1] in ("value", "default"):
+        return "a parameter", ARGUMENT_BYTES_MAX
+    if "withItems" in path:
+        return "an item", ARGUMENT_BYTES_MAX
+    return ("a list" if path[-1] == "withParam" else "a text"), PARAMETER_BYTES_MAX

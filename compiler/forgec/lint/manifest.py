@@ -18,6 +18,8 @@ CONTAINER_KINDS: Final = ("container", "script")
 
 POD_KINDS: Final = (*CONTAINER_KINDS, "containerSet", "resource", "data")
 
+DEFAULTS: Final = ("spec", "templateDefaults")
+
 KINDS: Final = (*GROUP_KINDS, *POD_KINDS, "suspend", "http", "plugin")
 """The keys of which a template has exactly one."""
 
@@ -95,6 +97,9 @@ class Template(Struct, frozen=True, kw_only=True):
         inner = mapping(self.body.get("containerSet")).get("containers")
         yield from objects(inner, (*self.path, "containerSet", "containers"))
 
+    def sidecars(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        yield from objects(self.body.get("sidecars"), (*self.path, "sidecars"))
+
 
 class Manifest(Struct, frozen=True, kw_only=True):
     """`templates` are those of the list; `all_templates` has the ones inside of steps and tasks as well."""
@@ -132,13 +137,24 @@ class Manifest(Struct, frozen=True, kw_only=True):
             yield template
             pending += [call.inline for call in template.calls() if call.inline is not None]
 
+    def bodies(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """What may say how templates run: the workflow, its templateDefaults, and every template."""
+        yield ("spec",), self.spec
+        yield DEFAULTS, self.defaults
+        for template in self.all_templates():
+            yield template.path, template.body
+
+    def body_of(self, template: Template) -> Mapping[str, Any]:
+        """The template as Argo runs it: what it does not say itself its workflow's templateDefaults do."""
+        return {**self.defaults, **{key: value for key, value in template.body.items() if value is not None}}
+
     def callee(self, call: Call) -> Template | None:
         return call.inline or self.by_name.get(call.template)
 
     def retry_of(self, template: Template) -> Mapping[str, Any]:
-        """The strategy that the template runs under: its own, or the one that the workflow gives to every template."""
-        own = template.body.get("retryStrategy")
-        return mapping(own or self.defaults.get("retryStrategy") or self.spec.get("retryStrategy"))
+        """The strategy that the template runs under: its own with what templateDefaults add, or the workflow's."""
+        own, added = (mapping(body.get("retryStrategy")) for body in (template.body, self.defaults))
+        return {**added, **own} or mapping(self.spec.get("retryStrategy"))
 
 
 def read_manifest(body: Mapping[str, Any]) -> Manifest:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from forgec.diagnostic import Code
 from forgec.lint.finding import Finding, Path
-from forgec.lint.manifest import Manifest, mapping, objects, text
+from forgec.lint.manifest import DEFAULTS, Manifest, mapping, objects, text
 from forgec.manifest.target import Target
 
 
@@ -66,14 +66,25 @@ def resource_manifests(manifest: Manifest, _target: Target) -> Iterator[Finding]
 
 
 def command(manifest: Manifest, _target: Target) -> Iterator[Finding]:
-    """Argo has to know what to run: without a command the controller asks the image's registry, or fails."""
+    """Argo has to know what to run: without a command the controller asks the image's registry, or fails.
+
+    That is so for every container of a pod beside Argo's own; what runs before them it does not look at.
+    """
+    given = list(objects(manifest.defaults.get("sidecars"), (*DEFAULTS, "sidecars")))
+    silent = [path for path, sidecar in given if not sidecar.get("command")]
+    with_command = {text(sidecar.get("name")) for _, sidecar in given if sidecar.get("command")}
     for template in manifest.all_templates():
         for path, container in template.containers():
             kind = str(path[len(template.path)])
             if not container.get("command") and not mapping(manifest.defaults.get(kind)).get("command"):
-                message = "without a command Argo asks the image's registry for one, at every start of the pod"
-                advice = "write the image's entrypoint as command"
-                yield Finding(Code.COMMAND_MISSING, path, message, help=advice, at_key=True)
+                silent.append(path)
+        for path, sidecar in template.sidecars() if template.has_pod else ():
+            if not sidecar.get("command") and text(sidecar.get("name")) not in with_command:
+                silent.append(path)
+    for path in silent:
+        message = "without a command Argo asks the image's registry for one, at every start of the pod"
+        advice = "write the image's entrypoint as command"
+        yield Finding(Code.COMMAND_MISSING, path, message, help=advice, at_key=True)
 
 
 def parallelism(manifest: Manifest, _target: Target) -> Iterator[Finding]:

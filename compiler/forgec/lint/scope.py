@@ -3,7 +3,8 @@
     leaf template      inputs, pod.name, retries, workflow.*
     step               inputs, workflow.*, item in a loop, and what steps of earlier groups have left
     task               the same of the tasks that it waits for, over any number of others
-    outputs of both    what all of their steps or tasks have left
+    the rest of both   what all of their steps or tasks have left
+    outside of these   what any template may name, since Argo puts it into its pods
 
 Argo's validator allows a little more, such as a step that runs at the same time; such a tag is text when it is needed.
 """
@@ -37,6 +38,7 @@ _ALWAYS: Final = ("outputs.", "workflow.creationTimestamp", "workflow.scheduledT
 _NODE_NAMES: Final = ("node.name", "steps.name", "tasks.name")
 _OF_RETRIES: Final = ("retries", "lastRetry.exitCode", "lastRetry.status", "lastRetry.duration", "lastRetry.message")
 _OF_METRICS: Final = ("duration", "status", "exitCode", "resourcesDuration", "cronworkflow")
+_CALLS: Final = ("steps", "tasks")
 _HAS_RESULT: Final = frozenset({"container", "script", "containerSet", "data", "http", "plugin"})
 
 
@@ -99,6 +101,20 @@ def workflow_scope(manifest: Manifest) -> Scope:
                 elif exported:
                     names.add(f"workflow.outputs.{kind}.{exported}")
     return Scope(names=frozenset(names), prefixes=tuple(prefixes))
+
+
+def spec_scope(workflow: Scope, manifest: Manifest) -> Scope:
+    """What may be named outside of the templates: Argo puts it into their pods, or merges it into themselves."""
+    names = {"pod.name", *_OF_RETRIES}
+    for template in manifest.all_templates():
+        names |= template_scope(workflow, template, {}).names
+    given = objects(_of(manifest.defaults, "inputs").get("parameters"), ())
+    names |= {f"inputs.parameters.{text(item.get('name'))}" for _, item in given}
+    calls = [call for template in manifest.all_templates() for call in template.calls()]
+    left: dict[str, tuple[int, Left]] = {f"{kind}.{call.name}": (0, None) for call in calls for kind in _CALLS}
+    is_alone = not manifest.is_reference and all(manifest.callee(call) is not None for call in calls)
+    prefixes = (*workflow.prefixes, *_OF_METRICS, *(() if is_alone else ROOTS))  # who knows what the cluster's take
+    return Scope(names=workflow.names | names, prefixes=prefixes, left=left, seen=-1)
 
 
 def template_scope(base: Scope, template: Template, retry: Mapping[str, Any]) -> Scope:

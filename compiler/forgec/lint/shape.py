@@ -12,6 +12,9 @@ from forgec.lint.finding import Finding, Path
 from forgec.manifest.target import Target
 from forgec.nearest import did_you_mean
 
+API_GROUP: Final = "argoproj.io"
+API_VERSION: Final = f"{API_GROUP}/v1alpha1"
+
 _TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "s": ("a text", (str,)),
     "i": ("a whole number", (int,)),
@@ -25,7 +28,13 @@ _TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
 
 def check_shape(body: Any, target: Target) -> list[Finding]:
     """Of a document that calls itself a Workflow."""
-    return list(_object(body, "Workflow", (), target))
+    found = list(_object(body, "Workflow", (), target))
+    version = body.get("apiVersion") if isinstance(body, dict) else None
+    if isinstance(version, str) and version not in ("", API_VERSION):
+        found.append(
+            Finding(Code.BAD_VALUE, ("apiVersion",), f'Argo has Workflows in {API_VERSION}, not in "{version}"')
+        )
+    return found
 
 
 def _value(value: Any, kind: str, path: Path, target: Target) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from forgec.diagnostic import Code
 from forgec.lint.finding import Finding, Path
-from forgec.lint.manifest import Manifest, Template, texts
+from forgec.lint.manifest import GROUP_KINDS, Manifest, Template, texts
 from forgec.lint.scope import (
     ROOTS,
     Scope,
@@ -14,6 +14,7 @@ from forgec.lint.scope import (
     inline_scope,
     output_scope,
     seen_by_calls,
+    spec_scope,
     template_scope,
     workflow_scope,
 )
@@ -25,11 +26,19 @@ _EXPRESSION = "="
 
 
 def tags(manifest: Manifest, _target: Target) -> Iterator[Finding]:
-    """Argo's validator: a tag names something. Expressions (`{{=`) are evaluated at run time and not read here."""
+    """Argo's validator: a tag names something. Expressions (`{{=`) are evaluated at run time and not read here.
+
+    Outside of the templates only the controller reads tags, and leaves those that name nothing in what it makes.
+    """
     base = workflow_scope(manifest)
     for template in manifest.templates:
         for path, text, known in _places(manifest, template, base, base):
             yield from _text(path, text, known)
+    outside = {key: value for key, value in manifest.spec.items() if key != "templates"}
+    found = _tagged(outside, ("spec",))
+    known = spec_scope(base, manifest) if found else base
+    for path, text in found:
+        yield from _text(path, text, known)
 
 
 def _places(
@@ -49,7 +58,8 @@ def _places(
             yield path, text, known
         if call.inline is not None:  # a second time, since Argo reads it as a template of its own as well
             yield from _places(manifest, call.inline, inline_scope(workflow, call), workflow)
-    for path, text in _tagged(template.body.get("outputs"), (*template.path, "outputs")):
+    others = {key: value for key, value in template.body.items() if key not in GROUP_KINDS}
+    for path, text in _tagged(others, template.path):
         yield path, text, whole
 
 

@@ -9,14 +9,13 @@ from forgec.diagnostic import Code, Diagnostic, Severity, ordered
 from forgec.discovery.place import find, place
 from forgec.lint.finding import Path
 from forgec.lint.rules import check_manifest
-from forgec.lint.shape import check_shape
+from forgec.lint.shape import API_GROUP, check_shape
 from forgec.lint.workflow import diagnostic_of
 from forgec.lint.yaml import parse_yaml
 from forgec.manifest.target import Target
 from forgec.source import Source
 from forgec.syntax.data import Node, ScalarNode, to_plain
 
-API_GROUP: Final = "argoproj.io"
 KIND: Final = "Workflow"
 
 
@@ -33,7 +32,7 @@ def lint_text(source: Source, target: Target) -> Linted:
     found: list[Diagnostic] = []
     workflows = 0
     for document in documents:
-        if _text(document, "kind") == KIND and _text(document, "apiVersion").startswith(API_GROUP):
+        if _text(document, "kind") == KIND and _text(document, "apiVersion").partition("/")[0] == API_GROUP:
             workflows += 1
             found += _lint_document(document, target)
         else:

@@ -14,6 +14,7 @@ from tests.compiler.lint.workflows import WORKFLOWS
 from forgec.diagnostic import Code
 from forgec.lint.count import COUNT_MAX, Count, count_nodes, items_of
 from forgec.lint.finding import Finding, shown
+from forgec.lint.limit import literals
 from forgec.lint.manifest import Call, Manifest, read_manifest
 from forgec.lint.rules import RULES, check_manifest
 from forgec.lint.shape import check_shape
@@ -111,6 +112,28 @@ def test_a_template_that_starts_itself_ends_the_count() -> None:
 )
 def test_the_items_of_a_list_are_known_where_the_manifest_has_them(body: dict[str, Any], items: Any) -> None:
     assert items_of(Call(path=(), body=body, inline=None)) == items
+
+
+@pytest.mark.parametrize(
+    ("spec", "length", "what"),
+    [
+        ("arguments: {parameters: [{name: x, value: TEXT}]}", 8192, "an argument"),
+        ("hooks: {exit: {template: t, arguments: {parameters: [{name: x, value: TEXT}]}}}", 8192, "an argument"),
+        ("templates: [{name: t, inputs: {parameters: [{name: x, default: TEXT}]}}]", 8192, "a parameter"),
+        ("templates: [{name: t, inputs: {parameters: [{name: x, valueFrom: {default: TEXT}}]}}]", 8192, "a parameter"),
+        ("templates: [{name: t, steps: [[{name: s, template: u, withItems: [{of: TEXT}]}]]}]", 8192, "an item"),
+        ("templates: [{name: t, dag: {tasks: [{name: s, withParam: TEXT}]}}]", 131072, "a list"),
+        ("templateDefaults: {script: {source: TEXT}}", 131072, "a text"),
+        ("podSpecPatch: TEXT", 131072, "a text"),
+    ],
+)
+def test_a_text_anywhere_may_be_so_long_and_no_longer(spec: str, length: int, what: str) -> None:
+    def messages(text: str) -> list[str]:
+        body = yaml.safe_load(spec.replace("TEXT", text))
+        return [found.message for found in literals(read_manifest({"spec": body}), TARGET)]
+
+    assert messages("x" * length) == []
+    assert messages("x" * (length + 1)) == [f"{what} of more than {length // 1024} KiB"]
 
 
 def test_a_long_chain_of_tasks_is_no_burden() -> None:
