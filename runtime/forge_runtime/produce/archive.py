@@ -27,10 +27,16 @@ from typing import IO, Final, cast
 
 from forge_runtime.oci.image import BadImage, Packed, write_tar_gzip
 from forge_runtime.produce.product import ProducerFailed
-from forge_runtime.produce.saved import BYTES_MAX, FILES_MAX, Stopped, check_name, entries
+from forge_runtime.produce.saved import BYTES_MAX, FILES_MAX, check_name, entries, go_on
 
 FORMATS: Final = ("tar.gz", "tar.bz2", "zip", "tar")
 CHUNK_BYTES: Final = 256 * 1024
+SKIP_BYTES: Final = 16 * 1024 * 1024
+"""How far a stopped job still goes on to the next member of a tar: what lies between is unpacked, too."""
+
+LINKS_MAX: Final = 40
+"""One after the other, as many as Linux follows (path_resolution(7))."""
+
 HEADER_BYTES_MAX: Final = 1024 * 1024
 """What a tar's extended header may take: it is read into memory whole, whatever size it claims."""
 
@@ -55,11 +61,13 @@ class Member:
     executable: bool = False
     link: str = ""
     stream: IO[bytes] | None = None
+    stop: threading.Event | None = None
 
     def chunks(self) -> Iterator[bytes]:
-        """Nothing of a link. Raises ArchiveRefused."""
+        """Nothing of a link. Raises ArchiveRefused and Stopped."""
         try:
             while self.stream is not None and (chunk := self.stream.read(CHUNK_BYTES)):
+                go_on(self.stop)
                 yield chunk
         except _DAMAGE as error:
             raise _damaged(self.archive, error) from None
@@ -85,10 +93,9 @@ def read_archive(path: Path, stop: threading.Event | None = None) -> Iterator[Me
         raise ArchiveRefused(f"{path.name} is no archive of a known format ({', '.join(FORMATS)})")
     size = 0
     try:
-        for count, member in enumerate(_zip(path) if kind == "zip" else _tar(path, kind), 1):
+        for count, member in enumerate(_zip(path, stop) if kind == "zip" else _tar(path, kind, stop), 1):
             size += member.size
-            if stop is not None and stop.is_set():
-                raise Stopped
+            go_on(stop)
             if count > FILES_MAX:
                 raise ArchiveRefused(f"{path.name} holds more than {FILES_MAX} files")
             if size > BYTES_MAX:
@@ -110,8 +117,9 @@ def unpack(path: Path, into: Path, stop: threading.Event | None = None) -> list[
             links[member.name] = member.link
         else:
             _write(member, into / member.name)
-    for name, target in links.items():
-        _resolve(into, name, target, links)
+    for name in links:
+        go_on(stop)
+        _resolve(into, name, links)
     return sorted(each for each in into.rglob("*") if each.is_file())
 
 
@@ -145,13 +153,12 @@ class _Stoppable:
         self._stop = stop
 
     def write(self, data: bytes) -> int:
-        if self._stop.is_set():
-            raise Stopped
+        go_on(self._stop)
         return self._file.write(data)
 
 
-def _tar(path: Path, kind: str) -> Iterator[Member]:
-    with _opened(path, kind) as file, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(file)), mode="r:") as tar:
+def _tar(path: Path, kind: str, stop: threading.Event | None) -> Iterator[Member]:
+    with _opened(path, kind) as file, tarfile.open(fileobj=cast("IO[bytes]", _Bounded(file, stop)), mode="r:") as tar:
         directories = 0
         while (info := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # else every header stays in memory
@@ -167,7 +174,7 @@ def _tar(path: Path, kind: str) -> Iterator[Member]:
                 yield Member(path.name, name, 0, link=_checked_link(path, name, base, info.linkname))
             elif info.isreg() and not info.issparse():
                 executable = bool(info.mode & stat.S_IXUSR)
-                yield Member(path.name, name, info.size, executable, stream=tar.extractfile(info))
+                yield Member(path.name, name, info.size, executable, stream=tar.extractfile(info), stop=stop)
             else:
                 raise ArchiveRefused(f"{path.name}: {name} is neither a file nor a directory")
 
@@ -183,10 +190,14 @@ def _opened(path: Path, kind: str) -> IO[bytes]:
 
 
 class _Bounded:
-    """A file for tarfile that gives it no more at once than a header may take; data is read in smaller pieces."""
+    """A file for tarfile that gives it no more at once than a header may take; data is read in smaller pieces.
 
-    def __init__(self, file: IO[bytes]) -> None:
+    On to the next header it goes in steps: a stopped job does not wait for the gigabytes of a member that nobody reads.
+    """
+
+    def __init__(self, file: IO[bytes], stop: threading.Event | None) -> None:
         self._file = file
+        self._stop = stop
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= HEADER_BYTES_MAX:
@@ -194,6 +205,10 @@ class _Bounded:
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        step = self._file.tell() + SKIP_BYTES
+        while whence == os.SEEK_SET and step < offset and self._file.seek(step) == step:
+            go_on(self._stop)
+            step += SKIP_BYTES
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -206,7 +221,7 @@ class _Bounded:
         return True
 
 
-def _zip(path: Path) -> Iterator[Member]:
+def _zip(path: Path, stop: threading.Event | None) -> Iterator[Member]:
     if _list_bytes(path) > LIST_BYTES_MAX:
         raise ArchiveRefused(f"{path.name} has a list of files of more than {LIST_BYTES_MAX} bytes")
     with zipfile.ZipFile(path) as archive:
@@ -224,7 +239,7 @@ def _zip(path: Path) -> Iterator[Member]:
             elif kind in (0, stat.S_IFREG):
                 executable = bool(info.external_attr >> 16 & stat.S_IXUSR)
                 with archive.open(info) as stream:
-                    yield Member(path.name, name, info.file_size, executable, stream=stream)
+                    yield Member(path.name, name, info.file_size, executable, stream=stream, stop=stop)
             else:
                 raise ArchiveRefused(f"{path.name}: {name} is neither a file nor a directory")
 
@@ -273,12 +288,14 @@ def _write(member: Member, target: Path) -> None:
         target.chmod(0o755)
 
 
-def _resolve(into: Path, name: str, target: str, links: dict[str, str]) -> None:
-    """Put a copy where a link was. A link to a directory, to nothing or in a circle gives nothing."""
-    seen = {name}
-    while target in links and target not in seen:
-        seen.add(target)
-        target = links[target]
+def _resolve(into: Path, name: str, links: dict[str, str]) -> None:
+    """Put a copy where a link was. A link to a directory, to nothing, in a circle or through too many others gives
+    nothing."""
+    target, followed = links[name], 1
+    while target in links:
+        if followed == LINKS_MAX:
+            return
+        target, followed = links[target], followed + 1
     source, place = into / target, into / name
     if source.is_file() and not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)

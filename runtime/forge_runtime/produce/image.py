@@ -28,7 +28,7 @@ from forge_runtime.oci.image import (
 )
 from forge_runtime.produce.archive import CHUNK_BYTES, unpack
 from forge_runtime.produce.product import Container, ProducerFailed
-from forge_runtime.produce.saved import Stopped
+from forge_runtime.produce.saved import go_on
 from forgec.plan.digest import canonical_json
 
 IMAGES_MAX: Final = 64
@@ -205,8 +205,7 @@ def _packed(media_type: str, source: Path, blobs: Path, stop: threading.Event) -
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as compressed,
     ):
         while chunk := plain.read(CHUNK_BYTES):
-            if stop.is_set():
-                raise Stopped
+            go_on(stop)
             compressed.write(chunk)
     descriptor = _copied(media_type, packed, blobs, stop)
     packed.unlink()
@@ -227,8 +226,7 @@ def _hashed(path: Path, algorithm: str, stop: threading.Event | None) -> str:
     hashed = hashlib.new(algorithm)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
-            if stop is not None and stop.is_set():
-                raise Stopped
+            go_on(stop)
             hashed.update(chunk)
     return hashed.hexdigest()
 

@@ -30,6 +30,12 @@ class Stopped(Exception):
     """The job was cancelled meanwhile."""
 
 
+def go_on(stop: threading.Event | None) -> None:
+    """Raises Stopped once the job is."""
+    if stop is not None and stop.is_set():
+        raise Stopped
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """A file, directory or link below the root; `name` is its path there, with slashes."""
@@ -93,8 +99,7 @@ def _walk(root: Path, directory: Path, stop: threading.Event, depth: int) -> Ite
     with os.scandir(directory) as scanned:
         found = sorted(scanned, key=lambda entry: entry.name)
     for each in found:
-        if stop.is_set():
-            raise Stopped
+        go_on(stop)
         path = Path(each.path)
         name = path.relative_to(root).as_posix()
         check_name(name)

@@ -6,6 +6,7 @@ what `cargo publish` tells of the same crate.
 
 import posixpath
 import re
+import threading
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,11 +38,11 @@ class Crate:
     metadata: Mapping[str, Any]
 
 
-def read_crate(path: Path, index: str) -> Crate:
-    """For the registry with this index. Raises NoCrate, and ProducerFailed where the file is damaged."""
+def read_crate(path: Path, index: str, stop: threading.Event) -> Crate:
+    """For the registry with this index. Raises NoCrate, ProducerFailed where the file is damaged, and Stopped."""
     if format_of(path) != "tar.gz":
         raise NoCrate(f"{path.name} is no crate: `cargo package` makes one (target/package/<name>-<version>.crate)")
-    texts = _texts(path)
+    texts = _texts(path, stop)
     top = next((name.partition("/")[0] for name in texts if name.count("/") == 1 and name.endswith("/Cargo.toml")), "")
     try:
         manifest = tomllib.loads(texts.get(f"{top}/Cargo.toml", b"").decode())
@@ -56,10 +57,10 @@ def read_crate(path: Path, index: str) -> Crate:
     return Crate(name=name, version=version, metadata=_metadata(manifest, package, top, texts, index))
 
 
-def _texts(path: Path) -> dict[str, bytes]:
+def _texts(path: Path, stop: threading.Event) -> dict[str, bytes]:
     """The Cargo.toml, and what may be the readme: small files at the top."""
     texts = {}
-    for member in read_archive(path):
+    for member in read_archive(path, stop):
         is_manifest = member.name.count("/") == 1 and member.name.endswith("/Cargo.toml")
         if is_manifest and member.size > MANIFEST_BYTES_MAX:
             raise NoCrate(f"the Cargo.toml of {path.name} is larger than {MANIFEST_BYTES_MAX} bytes")

@@ -7,9 +7,9 @@
 Versions of a crate are never replaced: registries refuse it, and so does this.
 """
 
-import asyncio
 import re
 import struct
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from msgspec import Struct
 from forge_runtime.http import FileSlice, Http, Reply, Request
 from forge_runtime.produce.archive import CHUNK_BYTES
 from forge_runtime.produce.product import Archive, ProducerFailed
+from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.asking import Asking, Refused, decoded
 from forge_runtime.publish.cargo import PUBLIC_INDEX, Crate, NoCrate, plain_index, read_crate
 from forge_runtime.publish.port import Publication, Published, PublishRefused
@@ -44,7 +45,7 @@ class CratePublisher:
             raise PublishRefused(f"a registry of crates takes archives, and artifact {publication.artifact} is none")
         registry = _Registry(self.http, publication)
         try:
-            crate = await in_thread(lambda _stop: read_crate(product.path, registry.index))
+            crate = await in_thread(lambda stop: read_crate(product.path, registry.index, stop))
         except (NoCrate, ProducerFailed) as error:
             raise PublishRefused(str(error)) from None
         config = await registry.config()
@@ -127,7 +128,7 @@ class _Registry:
         if config.api is None:
             raise PublishRefused(f"{self.index} takes no crates: its config.json names no API")
         body = self._scratch / "upload"
-        size = await asyncio.to_thread(_write_body, crate.metadata, product.path, body)
+        size = await in_thread(lambda stop: _write_body(crate.metadata, product.path, body, stop))
         request = Request(
             method="PUT",
             url=f"{config.api.rstrip('/')}/api/v1/crates/new",
@@ -182,11 +183,12 @@ def _address(registry: _Registry, config: _Config, crate: Crate, checksum: str) 
     return re.sub(r"\{([a-z0-9-]+)\}", lambda found: markers.get(found[1], found[0]), template)
 
 
-def _write_body(metadata: Mapping[str, Any], crate: Path, into: Path) -> int:
+def _write_body(metadata: Mapping[str, Any], crate: Path, into: Path, stop: threading.Event) -> int:
     described = msgspec.json.encode(metadata)
     with into.open("wb") as body, crate.open("rb") as file:
         body.write(struct.pack("<I", len(described)) + described)
         body.write(struct.pack("<I", crate.stat().st_size))
         while chunk := file.read(CHUNK_BYTES):
+            go_on(stop)
             body.write(chunk)
         return body.tell()

@@ -22,6 +22,7 @@ from forge_runtime.oci.image import Artifact, blob_of, file_blob
 from forge_runtime.oci.reference import Reference, repository_of
 from forge_runtime.produce.archive import unpack
 from forge_runtime.produce.product import Archive, ProducerFailed
+from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.port import Publication, Published, PublishRefused
 from forge_runtime.publish.registry import StandIns, registry_of
 from forge_runtime.runner.thread import in_thread
@@ -61,7 +62,7 @@ class CuePublisher:
         async with registry_of(self.http, self.stand_ins, publication, host) as client:
             repository = repository_of(*filter(None, (prefix.strip("/"), module.path)))
             reference = Reference(registry=host, repository=repository, tag=version)
-            artifact = await in_thread(lambda _stop: _artifact(module))
+            artifact = await in_thread(lambda _stop: _artifact(module))  # half a gigabyte at most, hashed in seconds
             digest = artifact.descriptor().digest
             there = await client.resolve(reference)
             if there is not None and there.digest != digest:
@@ -113,11 +114,11 @@ def _module(publication: Publication, stop: threading.Event) -> _Module:
     if found is None:
         raise PublishRefused(f'{MODULE_FILE} names no module with its major version, like module: "example.com/x@v1"')
     archive = publication.scratch / "module.zip"
-    _write_zip(files, archive)
+    _write_zip(files, archive, stop)
     return _Module(path=found["path"], major=found["major"], file=text, archive=archive)
 
 
-def _write_zip(files: dict[str, Path], into: Path) -> None:
+def _write_zip(files: dict[str, Path], into: Path, stop: threading.Event) -> None:
     """The module's own files in the order of their names; other modules below it are theirs."""
     nested = {name[: -len(MODULE_FILE)] for name in files if name.endswith(f"/{MODULE_FILE}")}
     size = 0
@@ -125,6 +126,7 @@ def _write_zip(files: dict[str, Path], into: Path) -> None:
         for name, path in sorted(files.items()):
             if name.startswith(tuple(nested)) or (name.startswith("cue.mod/") and name != MODULE_FILE):
                 continue
+            go_on(stop)
             size += path.stat().st_size
             if size > ZIP_BYTES_MAX:
                 raise PublishRefused(f"the module's files are larger than {ZIP_BYTES_MAX} bytes")

@@ -9,6 +9,7 @@ What the file is called, and what its metadata says, have to agree: an index goe
 import email.parser
 import email.policy
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +79,13 @@ def is_distribution(name: str) -> bool:
     return _WHEEL.fullmatch(name) is not None or _SOURCE.fullmatch(name) is not None
 
 
-def read_distribution(path: Path) -> Distribution:
-    """Raises NoDistribution, and ProducerFailed where the file is damaged."""
+def read_distribution(path: Path, stop: threading.Event) -> Distribution:
+    """Raises NoDistribution, ProducerFailed where the file is damaged, and Stopped."""
     wheel, source = _WHEEL.fullmatch(path.name), _SOURCE.fullmatch(path.name)
     if wheel is not None:
-        described, named = _metadata(path, r"[^/]+\.dist-info/METADATA"), wheel
+        described, named = _metadata(path, r"[^/]+\.dist-info/METADATA", stop), wheel
     elif source is not None:
-        described, named = _metadata(path, r"[^/]+/PKG-INFO"), source
+        described, named = _metadata(path, r"[^/]+/PKG-INFO", stop), source
     else:
         raise NoDistribution(f"{path.name} is called neither as a wheel nor as a source distribution")
     try:
@@ -111,10 +112,10 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _metadata(path: Path, place: str) -> bytes:
+def _metadata(path: Path, place: str, stop: threading.Event) -> bytes:
     if format_of(path) not in ("zip", "tar.gz"):
         raise NoDistribution(f"{path.name} is not packed as its name says")
-    for member in read_archive(path):
+    for member in read_archive(path, stop):
         if re.fullmatch(place, member.name):
             if member.size > METADATA_BYTES_MAX:
                 raise NoDistribution(f"the metadata of {path.name} is larger than {METADATA_BYTES_MAX} bytes")

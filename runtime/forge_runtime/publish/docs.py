@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from forge_runtime.produce.archive import unpack
 from forge_runtime.produce.product import Archive, ProducerFailed
-from forge_runtime.produce.saved import Stopped
+from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.port import Publication, PublishAway, Published, PublishRefused
 from forge_runtime.runner.thread import in_thread
 
@@ -127,8 +127,7 @@ class _Site:
 
     def _put(self, file: Path, stop: threading.Event) -> bool:
         """Whether it was not there."""
-        if stop.is_set():
-            raise Stopped
+        go_on(stop)
         key = f"{self.key}/{file.relative_to(self.root).as_posix()}"
         if file.stat().st_size > FILE_BYTES_MAX:
             raise PublishRefused(f"{key} is larger than {FILE_BYTES_MAX} bytes")

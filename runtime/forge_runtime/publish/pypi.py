@@ -7,10 +7,10 @@ already is asked of its simple API, JSON or HTML; where that tells no sha256, th
                   https://index.example/root/               listed at   repository/simple/
 """
 
-import asyncio
 import base64
 import hashlib
 import secrets
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -24,6 +24,7 @@ from forge_runtime.http import FileSlice, Http, Reply, Request
 from forge_runtime.produce.archive import CHUNK_BYTES, unpack
 from forge_runtime.produce.image import digest_of_file
 from forge_runtime.produce.product import Archive, ProducerFailed
+from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.asking import Asking, Refused, decoded
 from forge_runtime.publish.distribution import (
     Distribution,
@@ -56,7 +57,7 @@ class PypiPublisher:
     http: Http
 
     async def publish(self, publication: Publication) -> Published:
-        files = await in_thread(lambda _stop: _distributions(publication))
+        files = await in_thread(lambda stop: _distributions(publication, stop))
         index = _Index(self.http, publication)
         unchanged = True
         for file in files:
@@ -100,12 +101,12 @@ class _Index:
 
     async def put(self, file: Distribution) -> bool:
         """True where the index had this file already."""
-        digest = (await asyncio.to_thread(digest_of_file, file.path)).removeprefix("sha256:")
+        digest = (await in_thread(lambda stop: digest_of_file(file.path, stop))).removeprefix("sha256:")
         if await self._has(file, digest):
             return True
         body = self._scratch / "upload"
         boundary = secrets.token_hex(16)
-        size = await in_thread(lambda _stop: _write_form(file, digest, boundary, body))
+        size = await in_thread(lambda stop: _write_form(file, digest, boundary, body, stop))
         request = Request(
             method="POST",
             url=self._upload_url,
@@ -172,15 +173,15 @@ class _Links(HTMLParser):
             self.found.append(_Listed(filename=name, url=url, hashes=hashes))
 
 
-def _distributions(publication: Publication) -> list[Distribution]:
+def _distributions(publication: Publication, stop: threading.Event) -> list[Distribution]:
     product = publication.product
     if not isinstance(product, Archive):
         raise PublishRefused(f"an index takes Python distributions, and artifact {publication.artifact} is no archive")
     try:
         if is_distribution(product.path.name) and product.content_type in ("python-wheel", "python-sdist"):
-            return [read_distribution(product.path)]
-        files = unpack(product.path, publication.scratch / "files")
-        found = [read_distribution(path) for path in files[:FILES_MAX]]
+            return [read_distribution(product.path, stop)]
+        files = unpack(product.path, publication.scratch / "files", stop)
+        found = [read_distribution(path, stop) for path in files[:FILES_MAX]]
     except (NoDistribution, ProducerFailed) as error:
         raise PublishRefused(str(error)) from None
     names = {(normalised(each.name), each.version) for each in found}
@@ -191,11 +192,12 @@ def _distributions(publication: Publication) -> list[Distribution]:
     return sorted(found, key=lambda each: each.path.name)
 
 
-def _write_form(file: Distribution, digest: str, boundary: str, into: Path) -> int:
+def _write_form(file: Distribution, digest: str, boundary: str, into: Path, stop: threading.Event) -> int:
     """The form as it goes out, with the file in it; returns its size."""
     blake = hashlib.blake2b(digest_size=32)
     with file.path.open("rb") as source:
         while chunk := source.read(CHUNK_BYTES):
+            go_on(stop)
             blake.update(chunk)
     fields = [
         (":action", "file_upload"),
@@ -213,6 +215,7 @@ def _write_form(file: Distribution, digest: str, boundary: str, into: Path) -> i
         form.write(f"--{boundary}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode())
         with file.path.open("rb") as source:
             while chunk := source.read(CHUNK_BYTES):
+                go_on(stop)
                 form.write(chunk)
         form.write(f"\r\n--{boundary}--\r\n".encode())
         return form.tell()

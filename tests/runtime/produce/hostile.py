@@ -33,6 +33,17 @@ def entry_of(path: Path, name: str, kind: bytes, link: str = "") -> Path:
     return path
 
 
+def chain_of(path: Path, links: int) -> Path:
+    """A link to a link, and so on, to a file: `l0` to `l<links>`."""
+    with tarfile.open(path, "w:gz") as tar:
+        for number in range(links):
+            info = tarfile.TarInfo(f"l{number}")
+            info.type, info.linkname = tarfile.SYMTYPE, f"l{number + 1}"
+            tar.addfile(info)
+        tar.addfile(tarfile.TarInfo(f"l{links}"))
+    return path
+
+
 def huge_header(path: Path) -> Path:
     """An extended header that claims a gigabyte, which compresses to nothing."""
     info = tarfile.TarInfo("pax")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.runtime.produce.hostile import HOSTILE, entry_of, tar_of, zip_of
+from tests.runtime.produce.hostile import HOSTILE, chain_of, entry_of, tar_of, zip_of
 
 from forge_runtime.produce import archive, saved
 from forge_runtime.produce.archive import ArchiveRefused, format_of, pack, read_archive, unpack
@@ -126,6 +126,47 @@ def test_a_link_within_the_archive_becomes_what_it_leads_to(tmp_path: Path) -> N
     assert not any(file.is_symlink() for file in files)
 
 
+def test_of_a_chain_of_links_as_many_are_followed_as_linux_follows(tmp_path: Path) -> None:
+    files = unpack(chain_of(tmp_path / "a.tar", 1_000), tmp_path / "out")
+
+    assert {file.name for file in files} == {f"l{number}" for number in range(960, 1_001)}
+
+
+def test_unpacking_ends_when_the_job_is_stopped_among_links(tmp_path: Path) -> None:
+    stop = _SetAfter(1_002)
+
+    with pytest.raises(Stopped):
+        unpack(chain_of(tmp_path / "a.tar", 1_000), tmp_path / "out", stop)
+
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["l1000"]
+
+
+@pytest.mark.parametrize("make", [tar_of, zip_of])
+def test_reading_a_file_ends_when_the_job_is_stopped(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]
+) -> None:
+    stop = threading.Event()
+    members = read_archive(make(tmp_path / "a", {"zeros": bytes(2 * archive.CHUNK_BYTES)}), stop)
+    chunks = next(members).chunks()
+    next(chunks)
+    stop.set()
+
+    with pytest.raises(Stopped):
+        next(chunks)
+
+
+def test_a_stopped_job_does_not_pass_over_a_file_to_its_end(tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "a", {"zeros": bytes(3 * archive.SKIP_BYTES)})
+    path.write_bytes(path.read_bytes()[:-1_000])  # who comes to the end sees that it is missing
+    stop = threading.Event()
+    members = read_archive(path, stop)
+    next(members)
+    stop.set()
+
+    with pytest.raises(Stopped):
+        next(members)
+
+
 def test_a_file_below_a_link_is_no_way_out(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as tar:
@@ -226,6 +267,18 @@ def test_a_hard_link_within_the_archive_is_a_file_too(tmp_path: Path) -> None:
     path = entry_of(tmp_path / "a.tar", "b", tarfile.LNKTYPE, "a")
 
     assert [(member.name, member.link) for member in read_archive(path)] == [("b", "a")]
+
+
+class _SetAfter(threading.Event):
+    """Set by itself once it was asked so often."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__()
+        self._left = asked
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0 or super().is_set()
 
 
 def _site(folder: Path, *, backwards: bool = False) -> Path:

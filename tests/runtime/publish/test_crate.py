@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from tests.runtime.publish.things import SECRET, archive_of, publication_of
 
 from forge_runtime.http import Http
 from forge_runtime.produce.product import Archive
+from forge_runtime.produce.saved import Stopped
+from forge_runtime.publish.cargo import read_crate
 from forge_runtime.publish.crate import CratePublisher, index_path
 from forge_runtime.publish.port import Published, PublishRefused
 
@@ -251,3 +254,11 @@ async def test_what_is_no_crate_is_refused_before_the_registry_is_asked(
 @pytest.mark.parametrize(("name", "path"), [("a", "1/a"), ("Ab", "2/ab"), ("abc", "3/a/abc"), ("Cargo", "ca/rg/cargo")])
 def test_an_index_has_a_crate_in_a_directory_of_its_first_letters(name: str, path: str) -> None:
     assert index_path(name) == path
+
+
+def test_reading_a_crate_ends_when_the_job_is_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(Stopped):
+        read_crate(crate_of(tmp_path / "a").path, "https://index.example", stop)

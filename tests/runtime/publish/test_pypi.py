@@ -227,3 +227,18 @@ async def test_what_is_no_distribution_is_refused_before_anything_is_sent(
 async def test_a_binary_is_no_distribution(http: Http, tmp_path: Path) -> None:
     with pytest.raises(PublishRefused, match="is no archive"):
         await PypiPublisher(http).publish(publication_of(binary_of(tmp_path / "tidy"), tmp_path))
+
+
+async def test_a_publication_that_is_cancelled_unpacks_no_further(http: Http, tmp_path: Path) -> None:
+    path = tar_of(tmp_path / "dist.tar.gz", {f"{number}.txt": b"" for number in range(5_000)})
+    publication = publication_of(archive_of(path), tmp_path)
+    task = asyncio.create_task(PypiPublisher(http).publish(publication))
+    files = publication.scratch / "files"
+    while not files.exists():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert len(list(files.iterdir())) < 5_000
