@@ -41,8 +41,19 @@ def test_an_option_completes_by_its_command(tmp_path: Path) -> None:
 
 
 def test_an_option_with_choices_completes_to_them(tmp_path: Path) -> None:
-    assert {"workflow", "plan", "discovery"} <= completed("compile", "--emit", "", folder=tmp_path)
+    (tmp_path / "discovery.json").touch()
+
+    assert completed("compile", "--emit", "", folder=tmp_path) == {"workflow", "plan", "discovery"}
+    assert completed("compile", "--argo-target", "4.", folder=tmp_path) == {"4.0", "4.1"}
     assert completed("schema", "d", folder=tmp_path) == {"discovery"}
+    assert completed("explain", "FC60", folder=tmp_path) == {f"FC60{number}" for number in range(1, 6)}
+
+
+def test_a_value_that_is_neither_a_choice_nor_a_file_completes_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "main").touch()
+
+    assert completed("compile", "--branch", "m", folder=tmp_path) == set()
+    assert completed("why", "m", folder=tmp_path) == set()
 
 
 def test_other_words_complete_to_files(tmp_path: Path) -> None:
@@ -50,6 +61,8 @@ def test_other_words_complete_to_files(tmp_path: Path) -> None:
 
     assert completed("check", "disc", folder=tmp_path) == {"discovery.json"}
     assert completed("compile", "-o", "disc", folder=tmp_path) == {"discovery.json"}
+    assert completed("diff", "disc", folder=tmp_path) == {"discovery.json"}
+    assert completed("golden", "check", "disc", folder=tmp_path) == {"discovery.json"}
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

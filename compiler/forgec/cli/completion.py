@@ -7,6 +7,7 @@ import argparse
 import importlib
 from typing import Final
 
+from forgec.cli.argument import path
 from forgec.cli.command import DONE, Command
 from forgec.cli.output import write
 
@@ -30,16 +31,32 @@ def _run(arguments: argparse.Namespace) -> int:
             Option(
                 names=tuple(action.option_strings),
                 purpose=(action.help or "").replace("%%", "%"),
-                choices=tuple(map(str, action.choices or ())),
+                choices=_choices(action),
+                file=_is_file(action),
                 flag=action.nargs == 0,
             )
             for action in parser._actions
             if action.option_strings
         )
-        words = next((tuple(each.choices) for each in parser._actions if not each.option_strings and each.choices), ())
-        commands.append(Completed(name=name, purpose=purpose, options=options, words=words))
+        given = [action for action in parser._actions if not action.option_strings]
+        words = next((_choices(action) for action in given if _choices(action)), ())
+        files = any(map(_is_file, given))
+        commands.append(Completed(name=name, purpose=purpose, options=options, words=words, files=files))
     write(SHELLS[arguments.shell](commands).encode())
     return DONE
+
+
+def _choices(action: argparse.Action) -> tuple[str, ...]:
+    """Also of what argparse does not check itself."""
+    from forgec.diagnostic import Code
+    from forgec.manifest.target import VERSIONS
+
+    known = {"CODE": tuple(code.id for code in Code), "VERSION": tuple(VERSIONS)}
+    return tuple(map(str, action.choices or ())) or known.get(str(action.metavar), ())
+
+
+def _is_file(action: argparse.Action) -> bool:
+    return action.type is path or action.metavar == "FILE"
 
 
 COMMAND: Final = Command(add_arguments=_add_arguments, run=_run)
