@@ -17,6 +17,16 @@ def find(node: Node, *path: str | int) -> Node | None:
     return node
 
 
+def left_out(node: Node, *path: str | int) -> bool:
+    """Whether something may have been written at a path, or directly below it, that is wrong and was left out."""
+    for step in path:
+        below = find(node, step)
+        if below is None:
+            break
+        node = below
+    return isinstance(node, StructNode | ListNode) and node.cut
+
+
 def place(node: Node, *path: str | int) -> Span:
     """The value at a path, or the nearest thing around it that was written."""
     for length in range(len(path), 0, -1):

@@ -25,8 +25,11 @@ class ScalarNode(Struct, frozen=True):
 
 
 class ListNode(Struct, frozen=True):
+    """`cut`: what is wrong among the items that were written has been left out."""
+
     items: "tuple[Node, ...]"
     span: Span
+    cut: bool = False
 
 
 class FieldNode(Struct, frozen=True):
@@ -37,10 +40,11 @@ class FieldNode(Struct, frozen=True):
 
 
 class StructNode(Struct, frozen=True):
-    """An object; the fields keep the order of the text."""
+    """An object; the fields keep the order of the text. `cut`: those that are wrong have been left out."""
 
     fields: Mapping[str, FieldNode]
     span: Span
+    cut: bool = False
 
 
 Node = ScalarNode | ListNode | StructNode

@@ -1,5 +1,7 @@
 """A tree with places to a typed document, and every reason why it does not fit.
 
+What does not fit is left out, so that the stages that follow can look at the rest, and all is told in one run.
+
 The msgspec types are the schema: what msgspec itself would check when it decodes bytes is checked here on nodes,
 so that each problem names its place and all of them are found in one run. `Meta(description=...)` of a type is the
 human text of what it allows. Structs refuse unknown fields always.
@@ -8,15 +10,15 @@ human text of what it allows. Structs refuse unknown fields always.
 import functools
 import re
 from collections.abc import Hashable, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.nearest import did_you_mean
 from forgec.source import Span
-from forgec.syntax.data import ListNode, Node, Scalar, ScalarNode, StructNode, to_plain
+from forgec.syntax.data import FieldNode, ListNode, Node, Scalar, ScalarNode, StructNode, to_plain
 
 T = TypeVar("T")
 
@@ -26,11 +28,31 @@ _LISTED_MAX: Final = 12
 """Fields in a piece of advice; nobody reads more."""
 
 
+class Decoded(Struct, Generic[T], frozen=True):
+    """As much of a document as is right; None if it is of another kind altogether.
+
+    A required field that is missing or wrong has a stand-in for its value, and `left_out` tells of it. `node` is the
+    tree of the value, without what is wrong.
+    """
+
+    value: T | None
+    node: Node
+    problems: list[Diagnostic]
+
+
 def decode(node: Node, type_: type[T]) -> tuple[T | None, list[Diagnostic]]:
     """The value, or None and what is wrong."""
+    decoded = decode_partly(node, type_)
+    return (None if decoded.problems else decoded.value), decoded.problems
+
+
+def decode_partly(node: Node, type_: type[T]) -> Decoded[T]:
+    """The value of what is right, and what is wrong."""
     decoder = _Decoder()
     value = decoder.decode(node, _schema(cast("Hashable", type_)), "")
-    return (None if decoder.problems else cast("T", value)), decoder.problems
+    if value is _WRONG:
+        return Decoded(None, node, decoder.problems)
+    return Decoded(cast("T", value), decoder.remaining(node), decoder.problems)
 
 
 @functools.cache
@@ -38,11 +60,35 @@ def _schema(type_: Any) -> inspect.Type:
     return inspect.type_info(type_)
 
 
-class _Decoder:
-    """Values of wrong nodes are None and never leave `decode`."""
+_WRONG: Final = object()
+"""In place of a value that does not fit; no value that is handed out contains it."""
 
+
+class _Decoder:
     def __init__(self) -> None:
         self.problems: list[Diagnostic] = []
+        self._said: set[tuple[Code, Span, str]] = set()
+        self._wrong: set[int] = set()  # the ids of nodes that are left out
+        self._cut: set[int] = set()  # and of those that lack something
+
+    def remaining(self, node: Node) -> Node:
+        """The tree without what is wrong."""
+        if not self.problems:
+            return node
+        cut = id(node) in self._cut
+        match node:
+            case StructNode(fields=fields):
+                kept = {
+                    name: FieldNode(each.key_span, self.remaining(each.value))
+                    for name, each in fields.items()
+                    if id(each.value) not in self._wrong
+                }
+                return StructNode(kept, node.span, node.cut or cut)
+            case ListNode(items=items):
+                rest = tuple(self.remaining(item) for item in items if id(item) not in self._wrong)
+                return ListNode(rest, node.span, node.cut or cut)
+            case _:
+                return node
 
     def decode(self, node: Node, schema: inspect.Type, path: str) -> Any:
         match schema:
@@ -63,10 +109,10 @@ class _Decoder:
             case ListNode():
                 return self._list(node, schema, path)
             case ScalarNode(value=value, span=span):
-                self._check_allowed(value, schema, span, path, "")
-                return _converted(value, schema)
+                is_allowed = self._check_allowed(value, schema, span, path, "")
+                return _converted(value, schema) if is_allowed else _WRONG
 
-    def _check_allowed(self, value: Scalar, schema: inspect.Type, span: Span, path: str, what: str) -> None:
+    def _check_allowed(self, value: Scalar, schema: inspect.Type, span: Span, path: str, what: str) -> bool:
         """Whether a scalar of the right kind is allowed; `what` it is, where it is not the value at the path."""
         allowed = None
         if isinstance(schema, inspect.Metadata):
@@ -74,8 +120,8 @@ class _Decoder:
             schema = schema.type
         refusal = _refusal(value, schema)
         if refusal is not None:
-            message = f"{what}{_show(value)} is not allowed: {allowed or refusal}"
-            self._report(Code.BAD_VALUE, _at(path, message), span)
+            self._report(Code.BAD_VALUE, path, f"{what}{_show(value)} is not allowed: {allowed or refusal}", span)
+        return refusal is None
 
     def _struct(self, node: StructNode, schema: inspect.StructType, path: str) -> Any:
         known = {field.encode_name: field for field in schema.fields}
@@ -84,41 +130,98 @@ class _Decoder:
             field = known.get(name)
             if field is None:
                 advice = did_you_mean(name, known) or _elsewhere(name, known)
-                self._report(Code.UNKNOWN_FIELD, _at(path, f"unknown field {_show(name)}"), entry.key_span, advice)
+                self._report(Code.UNKNOWN_FIELD, path, f"unknown field {_show(name)}", entry.key_span, advice)
+                self._leave_out(entry.value, node)
+                continue
+            value = self.decode(entry.value, field.type, _below(path, name))
+            if value is _WRONG:
+                self._leave_out(entry.value, node)
             else:
-                values[field.name] = self.decode(entry.value, field.type, _below(path, name))
+                values[field.name] = value
         for field in schema.fields:
-            if field.required and field.encode_name not in node.fields:
-                message = _at(path, f"the field {_show(field.encode_name)} is missing")
-                self._report(Code.MISSING_FIELD, message, node.span)
-        return None if self.problems else schema.cls(**values)
+            if field.required and field.name not in values:
+                if field.encode_name not in node.fields and not node.cut:
+                    self._report(
+                        Code.MISSING_FIELD, path, f"the field {_show(field.encode_name)} is missing", node.span
+                    )
+                self._cut.add(id(node))
+                values[field.name] = _stand_in(field.type)
+        return schema.cls(**values)
 
     def _dict(self, node: StructNode, schema: inspect.DictType, path: str) -> dict[str, Any]:
         values = {}
         for name, entry in node.fields.items():
             self._check_allowed(name, schema.key_type, entry.key_span, path, "the name ")
-            values[name] = self.decode(entry.value, schema.value_type, _below(path, name))
-        self._check_length(len(values), schema, node.span, path, "fields")
+            value = self.decode(entry.value, schema.value_type, _below(path, name))
+            if value is _WRONG:
+                self._leave_out(entry.value, node)
+            else:
+                values[name] = value
+        self._check_length(len(node.fields), schema, node.span, path, "fields")
         return values
 
     def _list(self, node: ListNode, schema: inspect.Type, path: str) -> Any:
         items = cast("inspect.ListType | inspect.VarTupleType", schema)
-        values = [self.decode(item, items.item_type, f"{path}[{index}]") for index, item in enumerate(node.items)]
-        self._check_length(len(values), items, node.span, path, "items")
+        values = []
+        for index, item in enumerate(node.items):
+            value = self.decode(item, items.item_type, f"{path}[{index}]")
+            if value is _WRONG:
+                self._leave_out(item, node)
+            else:
+                values.append(value)
+        self._check_length(len(node.items), items, node.span, path, "items")
         return tuple(values) if isinstance(schema, inspect.VarTupleType) else values
 
     def _check_length(self, length: int, schema: Any, span: Span, path: str, what: str) -> None:
         if schema.max_length is not None and length > schema.max_length:
-            self._report(Code.BAD_VALUE, _at(path, f"{length} {what}; at most {schema.max_length} are allowed"), span)
+            self._report(Code.BAD_VALUE, path, f"{length} {what}; at most {schema.max_length} are allowed", span)
         if schema.min_length is not None and length < schema.min_length:
-            self._report(Code.BAD_VALUE, _at(path, f"{length} {what}; at least {schema.min_length} are needed"), span)
+            self._report(Code.BAD_VALUE, path, f"{length} {what}; at least {schema.min_length} are needed", span)
 
-    def _wrong_type(self, node: Node, schema: inspect.Type, path: str) -> None:
-        message = _at(path, f"expected {_expected(schema)}, found {_found(node)}")
-        self._report(Code.WRONG_TYPE, message, node.span)
+    def _wrong_type(self, node: Node, schema: inspect.Type, path: str) -> Any:
+        self._report(Code.WRONG_TYPE, path, f"expected {_expected(schema)}, found {_found(node)}", node.span)
+        return _WRONG
 
-    def _report(self, code: Code, message: str, span: Span, advice: str | None = None) -> None:
-        self.problems.append(Diagnostic(code, message, span, help=advice))
+    def _leave_out(self, node: Node, around: Node) -> None:
+        self._wrong.add(id(node))
+        self._cut.add(id(around))
+
+    def _report(self, code: Code, path: str, message: str, span: Span, advice: str | None = None) -> None:
+        """Once for each place in the text: the values that a definition gives to several paths are wrong once."""
+        if (code, span, message) not in self._said:
+            self._said.add((code, span, message))
+            self.problems.append(Diagnostic(code, f"{path}: {message}" if path else message, span, help=advice))
+
+
+def _stand_in(schema: inspect.Type) -> Any:
+    """A value of the type, in place of a wrong one."""
+    match schema:
+        case inspect.Metadata(type=inner):
+            return _stand_in(inner)
+        case inspect.StructType(cls=cls, fields=fields):
+            return cls(**{field.name: _stand_in(field.type) for field in fields if field.required})
+        case inspect.DictType():
+            return {}
+        case inspect.VarTupleType():
+            return ()
+        case inspect.ListType():
+            return []
+        case inspect.LiteralType(values=values):
+            return values[0]
+        case inspect.EnumType(cls=members):
+            return next(iter(members))
+        case inspect.UnionType(types=types):
+            return _stand_in(types[0])
+        case inspect.NoneType():
+            return None
+        case inspect.BoolType():
+            return False
+        case inspect.IntType():
+            return 0
+        case inspect.FloatType():
+            return 0.0
+        case _:
+            return ""
 
 
 def _elsewhere(name: str, known: Mapping[str, inspect.Field]) -> str | None:
@@ -265,7 +368,3 @@ def _show(value: Any) -> str:
 def _below(path: str, name: str) -> str:
     key = name if _PLAIN_KEY.fullmatch(name) else _show(name)
     return f"{path}.{key}" if path else key
-
-
-def _at(path: str, message: str) -> str:
-    return f"{path}: {message}" if path else message

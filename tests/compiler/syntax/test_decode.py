@@ -9,8 +9,10 @@ import pytest
 from msgspec import Meta, Struct
 
 from forgec.diagnostic import Diagnostic
+from forgec.discovery.place import left_out
 from forgec.source import Source
-from forgec.syntax.decode import decode
+from forgec.syntax.data import FieldNode, ListNode, ScalarNode, StructNode, from_plain, to_plain
+from forgec.syntax.decode import decode, decode_partly
 from forgec.syntax.document import parse_json
 
 Name = Annotated[str, Meta(pattern=r"\A[a-z]+\Z", max_length=5, description="at most five lower-case letters")]
@@ -102,4 +104,44 @@ def test_unknown_fields_are_refused_with_the_name_that_was_meant() -> None:
     assert [(each.message, each.help) for each in problems] == [
         ('unknown field "part"', 'did you mean "parts"?'),
         ('parts[0]: unknown field "cuont"', 'did you mean "count"?'),
+    ]
+
+
+def test_what_is_right_is_kept_with_its_tree_where_something_else_is_wrong() -> None:
+    source = Source(
+        "t.json", '{"kind": 1, "parts": [7, {"partName": "a", "count": 0}], "labels": {"a": "x"}, "more": 1}'
+    )
+
+    found = decode_partly(parse_json(source), Thing)
+
+    assert len(found.problems) == 4
+    assert found.value == Thing(kind="large", parts=(Part(part_name="a"),), labels={"a": "x"})  # kind has a stand-in
+    assert to_plain(found.node) == {"parts": [{"partName": "a"}], "labels": {"a": "x"}}
+    assert [left_out(found.node, *path) for path in ((), ("kind",), ("parts",), ("parts", 0), ("labels",))] == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_misfit_that_several_paths_share_is_told_once() -> None:
+    shared = parse_json(Source("t.json", '{"partName": "a", "colour": "blue", "wieght": 1}'))
+    span = shared.span
+
+    _, problems = decode(
+        StructNode(
+            {
+                "kind": FieldNode(span, ScalarNode("small", span)),
+                "parts": FieldNode(span, ListNode((shared, from_plain(to_plain(shared), span), shared), span)),
+            },
+            span,
+        ),
+        Thing,
+    )
+
+    assert [each.message for each in problems if each.span != span] == [
+        'parts[0].colour: "blue" is not allowed: it is one of "red", "green"',
+        'parts[0]: unknown field "wieght"',
     ]
