@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.discovery.model import Artifact, Publisher, Repository
+from forgec.discovery.place import left_out
 from forgec.discovery.rules import suggestion
 from forgec.source import Span
 from forgec.syntax.data import FieldNode, ListNode, Node, ScalarNode, StructNode, from_plain
@@ -39,16 +40,18 @@ _PUBLISHED: Final[Mapping[str, tuple[str, ...]]] = {
 """What publishers of each type tell; the others an address."""
 
 
-def put_repo_values(node: StructNode, repository: Repository | None) -> tuple[StructNode, list[Diagnostic]]:
+def put_repo_values(
+    node: StructNode, repository: tuple[Repository, StructNode] | None
+) -> tuple[StructNode, list[Diagnostic]]:
     """A file's data with what `@repo` names in its place; None where the file is repo.cue itself.
 
-    A value of repo.cue counts with its defaults. What names nothing stays, with a problem that says so, and so does an
-    `@artifact` where a value is needed before there is a release.
+    A value of repo.cue counts with its defaults. What names nothing is left out, with a problem that says so unless
+    repo.cue has one there, and so is an `@artifact` where a value is needed before there is a release.
     """
-    filling = _Filling({} if repository is None else msgspec.to_builtins(repository), itself=repository is None)
+    values, written = ({}, None) if repository is None else (msgspec.to_builtins(repository[0]), repository[1])
+    filling = _Filling(values, written)
     filled = filling.fill(node, ())
-    assert isinstance(filled, StructNode)
-    return filled, filling.problems
+    return (filled if isinstance(filled, StructNode) else StructNode({}, node.span, cut=True)), filling.problems
 
 
 def check_artifact_values(
@@ -100,10 +103,11 @@ def put_artifact_values(
 
 class _Filling(Struct):
     repository: object
-    itself: bool
+    written: StructNode | None
     problems: list[Diagnostic] = field(default_factory=list)
 
-    def fill(self, node: Node, at: _Path) -> Node:
+    def fill(self, node: Node, at: _Path) -> Node | None:
+        """None for what has no value."""
         match node:
             case StructNode(fields=fields):
                 named = _named(node, REPO)
@@ -112,26 +116,34 @@ class _Filling(Struct):
                 if _named(node, ARTIFACT) is not None and at[:2] != _OPAQUE:
                     advice = "only deployment.resources may use it: everything else is read before anything is built"
                     self.problems.append(_missing("an artifact's property is not known here", node.span, advice))
-                filled = {
-                    name: FieldNode(each.key_span, self.fill(each.value, (*at, name))) for name, each in fields.items()
-                }
-                return StructNode(filled, node.span)
+                    return None
+                filled = {}
+                for name, each in fields.items():
+                    value = self.fill(each.value, (*at, name))
+                    if value is not None:
+                        filled[name] = FieldNode(each.key_span, value)
+                return StructNode(filled, node.span, node.cut or len(filled) < len(fields))
             case ListNode(items=items):
-                return ListNode(tuple(self.fill(item, (*at, index)) for index, item in enumerate(items)), node.span)
+                values = [self.fill(item, (*at, index)) for index, item in enumerate(items)]
+                known = tuple(value for value in values if value is not None)
+                return ListNode(known, node.span, node.cut or len(known) < len(items))
             case _:
                 return node
 
-    def _value(self, path: str, node: StructNode) -> Node:
-        if self.itself:
+    def _value(self, path: str, node: StructNode) -> Node | None:
+        if self.written is None:
             advice = "refer to the field by its name, without @repo"
             self.problems.append(_missing("repo.cue cannot refer to itself with @repo", node.span, advice))
-            return node
+            return None
+        names = path.split(".")
+        if left_out(self.written, *names):
+            return None
         value: object = self.repository
-        for name in path.split("."):
+        for name in names:
             if not isinstance(value, Mapping) or value.get(name) is None:
                 near = suggestion(name, value) if isinstance(value, Mapping) else None
                 self.problems.append(_missing(f'repo.cue has no "{path}": no "{name}"', node.span, near))
-                return node
+                return None
             value = value[name]
         return from_plain(value, node.span)
 

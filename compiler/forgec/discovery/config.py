@@ -1,10 +1,12 @@
 """`.forge/repo.cue` and `.forge/project.cue`: text to configuration, with the place of every field."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError
+from forgec.diagnostic import Code, Diagnostic, ForgeError, has_errors
 from forgec.discovery.attribute import REPO, put_repo_values
 from forgec.discovery.evaluate import Evaluate, check_package
 from forgec.discovery.model import (
@@ -21,13 +23,14 @@ from forgec.discovery.model import (
     StepName,
     Target,
 )
-from forgec.discovery.place import find, place
+from forgec.discovery.place import find, left_out, place
 from forgec.discovery.rules import check_repository, check_step
+from forgec.discovery.salvage import salvage
 from forgec.discovery.trigger import Release, pattern_problem
 from forgec.memo import Memo
 from forgec.source import Source
 from forgec.syntax.data import StructNode
-from forgec.syntax.decode import decode
+from forgec.syntax.decode import decode_partly
 
 RESOURCES_MAX: Final = 50
 
@@ -64,17 +67,26 @@ class ProjectConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Configured(Struct, Generic[_C], frozen=True):
-    """A configuration, the tree it was decoded from (for the places of fields), and what its rules complain of."""
+    """A configuration, the tree it was decoded from (for the places of fields), and what is wrong with it.
+
+    Where there are errors, what is wrong is in neither of both (`Decoded`), so that the rest can be looked at.
+    """
 
     config: _C
     node: StructNode
     findings: tuple[Diagnostic, ...]
 
+    def whole(self) -> _C:
+        """The configuration; raises ForgeError where something is wrong with it."""
+        if has_errors(self.findings):
+            raise ForgeError(self.findings)
+        return self.config
+
 
 def read_repo(source: Source, evaluate: Evaluate) -> Configured[Repository]:
     """Raises ForgeError where the file gives no configuration at all."""
-    node, repository = _read(source, evaluate, "repo", Repository, None)
-    return Configured(repository, node, tuple(check_repository(repository, node)))
+    read = _read(source, evaluate, "repo", Repository, None)
+    return _with_findings(read, check_repository(read.config, read.node))
 
 
 def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository] | None) -> Configured[ProjectConfig]:
@@ -82,11 +94,9 @@ def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository
 
     Of the repository's configuration only what the file names with `@repo` counts; None where it names nothing.
     """
-    config, told = None, ""
-    if repo is not None and needs_repo(source):
-        config, told = repo.config, repo.node.span.source.text
-    key = (source.name, source.text, evaluate, told)
-    return _PROJECTS.get(key, lambda: _read_project(source, evaluate, config), lambda _: len(source.text))
+    needed = repo if needs_repo(source) else None
+    key = (source.name, source.text, evaluate, needed.node.span.source.text if needed else "")
+    return _PROJECTS.get(key, lambda: _read_project(source, evaluate, needed), lambda _: len(source.text))
 
 
 def needs_repo(source: Source) -> bool:
@@ -97,41 +107,57 @@ def needs_repo(source: Source) -> bool:
 _PROJECTS: Final[Memo[Configured[ProjectConfig]]] = Memo()
 
 
-def _read_project(source: Source, evaluate: Evaluate, repository: Repository | None) -> Configured[ProjectConfig]:
-    node, project = _read(source, evaluate, "project", ProjectConfig, repository)
-    findings: list[Diagnostic] = []
+def _read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository] | None) -> Configured[ProjectConfig]:
+    read = _read(source, evaluate, "project", ProjectConfig, repo)
+    return _with_findings(read, _check_project(read.config, read.node))
+
+
+def _check_project(project: ProjectConfig, node: StructNode) -> Iterator[Diagnostic]:
     for phase, steps in project.ci.phases.items():
         for name, step in steps.items():
-            findings += check_step(step, find(node, "ci", "phases", phase, name) or node)
-    findings += _check_release(project.release, node)
-    return Configured(project, node, tuple(findings))
+            yield from check_step(step, find(node, "ci", "phases", phase, name) or node)
+    yield from _check_release(project.release, node)
+
+
+def _with_findings(read: Configured[_C], further: Iterable[Diagnostic]) -> Configured[_C]:
+    return replace(read, findings=(*read.findings, *unrelated(further, read.findings)))
+
+
+def unrelated(findings: Iterable[Diagnostic], earlier: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Without those at a place of which something is told already: they may be consequences."""
+    told = {span for each in earlier for span in (each.span, *(related.span for related in each.related))}
+    return [each for each in findings if each.span not in told]
 
 
 def _read(
-    source: Source, evaluate: Evaluate, package: str, type_: type[_C], repository: Repository | None
-) -> tuple[StructNode, _C]:
+    source: Source, evaluate: Evaluate, package: str, type_: type[_C], repo: Configured[Repository] | None
+) -> Configured[_C]:
     problems = check_package(source, package)
     try:
         node = evaluate(source)
     except ForgeError as error:
-        raise ForgeError([*problems, *error.diagnostics]) from None
-    node, missing = put_repo_values(node, repository)
-    if missing:
-        raise ForgeError([*problems, *missing])
-    value, findings = decode(node, type_)
-    problems += findings
-    if value is None or problems:
+        problems += error.diagnostics
+        rest = salvage(source, error.diagnostics)
+        if rest is None:
+            raise ForgeError(problems) from None
+        node = rest
+    node, missing = put_repo_values(node, None if repo is None else (repo.config, repo.node))
+    decoded = decode_partly(node, type_)
+    problems += missing
+    problems += unrelated(decoded.problems, problems)
+    if decoded.value is None:
         raise ForgeError(problems)
-    return node, value
+    assert isinstance(decoded.node, StructNode)
+    return Configured(decoded.value, decoded.node, tuple(problems))
 
 
-def _check_release(release: Release, node: StructNode) -> list[Diagnostic]:
-    findings = []
+def _check_release(release: Release, node: StructNode) -> Iterator[Diagnostic]:
     for index, rule in enumerate(release.on):
         where = ("release", "on", index)
+        if left_out(node, *where):
+            continue
         if (rule.branch is None) == (rule.tag is None) or rule.tag is False:
             message = 'a release rule is either {branch: "PATTERN"} or {tag: true}'
-            findings.append(Diagnostic(Code.BAD_VALUE, message, place(node, *where)))
+            yield Diagnostic(Code.BAD_VALUE, message, place(node, *where))
         elif rule.branch is not None and (problem := pattern_problem(rule.branch)):
-            findings.append(Diagnostic(Code.BAD_VALUE, problem, place(node, *where, "branch")))
-    return findings
+            yield Diagnostic(Code.BAD_VALUE, problem, place(node, *where, "branch"))

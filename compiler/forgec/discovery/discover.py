@@ -20,7 +20,15 @@ from msgspec.structs import replace
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors
 from forgec.discovery.attribute import check_artifact_values
-from forgec.discovery.config import Configured, ProjectConfig, StepConfig, needs_repo, read_project, read_repo
+from forgec.discovery.config import (
+    Configured,
+    ProjectConfig,
+    StepConfig,
+    needs_repo,
+    read_project,
+    read_repo,
+    unrelated,
+)
 from forgec.discovery.evaluate import Evaluate, evaluate_builtin
 from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (
@@ -37,7 +45,7 @@ from forgec.discovery.model import (
     warnings_of,
     with_primary,
 )
-from forgec.discovery.place import find, key_place, place
+from forgec.discovery.place import find, key_place, left_out, place
 from forgec.discovery.places import Located, Places, Roots
 from forgec.discovery.rules import check_artifact, suggestion
 from forgec.discovery.target import TargetCheck, TargetUse
@@ -70,10 +78,8 @@ def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     findings += _duplicates(projects)
     targets = TargetCheck(files)
     for project in projects:
-        name = project.config.name
-        if repo is not None:
-            findings += _of_project(name, _check_project(project, repo))
-        findings += _of_project(name, targets.check(project.path, list(_uses(project))))
+        found = [*(_check_project(project, repo) if repo else ()), *targets.check(project.path, list(_uses(project)))]
+        findings += _of_project(project.shown_name, unrelated(found, project.configured.findings))
     if has_errors(findings) or repo is None:
         raise ForgeError(findings)
     return Survey(repo.config, repo.node, tuple(projects), files, tuple(findings))
@@ -127,6 +133,11 @@ class FoundProject(Struct, frozen=True):
     @property
     def config(self) -> ProjectConfig:
         return self.configured.config
+
+    @property
+    def shown_name(self) -> str:
+        """What its findings are told by: its path where its name is wrong."""
+        return self.path if left_out(self.configured.node, "name") else self.config.name
 
 
 def _nested(files: ForgeFiles) -> Iterator[Diagnostic]:
@@ -192,7 +203,7 @@ def _read_projects(
         configured = _read(read, files, project_file(path), path, findings)
         if configured is not None:
             found.append(FoundProject(path, configured))
-            findings += _of_project(configured.config.name, configured.findings)
+            findings += _of_project(found[-1].shown_name, configured.findings)
     return found
 
 
@@ -233,6 +244,8 @@ def _of_project(project: str | None, diagnostics: Iterator[Diagnostic] | Sequenc
 def _duplicates(projects: Sequence[FoundProject]) -> Iterator[Diagnostic]:
     first: dict[str, FoundProject] = {}
     for project in projects:
+        if left_out(project.configured.node, "name"):
+            continue
         name = project.config.name
         other = first.setdefault(name.casefold(), project)
         if other is not project:
@@ -252,21 +265,34 @@ def _check_project(project: FoundProject, repo: Configured[Repository]) -> Itera
     config, node = project.config, project.configured.node
     phases = repo.config.phases
     for name in config.ci.phases:
-        if name not in phases:
+        if name not in phases and not left_out(repo.node, "phases"):
             message = f'phase "{name}" is not in repo.cue'
             span = key_place(node, "ci", "phases", name)
             yield Diagnostic(Code.UNKNOWN_PHASE, message, span, help=suggestion(name, phases))
     for name, phase in phases.items():
-        if phase.required and not config.ci.phases.get(name):
+        if phase.required and not config.ci.phases.get(name) and not left_out(node, "ci", "phases", name):
             related = Related(key_place(repo.node, "phases", name), "required here")
             message = f'no step in phase "{name}", which every project must take part in'
             where = ("ci", "phases") if find(node, "ci", "phases") else ("name",)
             yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, key_place(node, *where), (related,))
+    publishers = {
+        name: publisher
+        for name, publisher in repo.config.publishers.items()
+        if find(repo.node, "publishers", name, "type") is not None
+    }
+    is_known = len(publishers) == len(repo.config.publishers) and not left_out(repo.node, "publishers")
     for name, artifact in config.artifacts.items():
-        yield from check_artifact(artifact, find(node, "artifacts", name) or node, repo.config.publishers)
+        for finding in check_artifact(artifact, find(node, "artifacts", name) or node, publishers):
+            if is_known or finding.code is not Code.UNKNOWN_PUBLISHER:
+                yield finding
     resources = find(node, "deployment", "resources")
-    if resources is not None:
-        yield from check_artifact_values(resources, config.artifacts, repo.config.publishers)
+    artifacts = [("artifacts",), *(("artifacts", name, *more) for name in config.artifacts for more in _ADDRESSED)]
+    if resources is not None and not any(left_out(node, *artifact) for artifact in artifacts):
+        yield from check_artifact_values(resources, config.artifacts, publishers)
+
+
+_ADDRESSED: Final = ((), ("publishers",))
+"""What an artifact's values depend on, beside itself."""
 
 
 def _uses(project: FoundProject) -> Iterator[TargetUse]:
@@ -274,11 +300,13 @@ def _uses(project: FoundProject) -> Iterator[TargetUse]:
     for phase, steps in project.config.ci.phases.items():
         for name, step in steps.items():
             where = find(node, "ci", "phases", phase, name) or node
-            yield TargetUse(target=step.target, args=step.args, node=where)
+            if find(where, "target") is not None:
+                yield TargetUse(target=step.target, args=step.args, node=where)
     for name, artifact in project.config.artifacts.items():
         earthly = artifact.producer.earthly
         where = find(node, "artifacts", name, "producer", "earthly") or node
-        yield TargetUse(target=earthly.target, args=earthly.args, node=where)
+        if find(where, "target") is not None:
+            yield TargetUse(target=earthly.target, args=earthly.args, node=where)
 
 
 def _project(project: FoundProject, reason: ReleaseReason | None, files: ForgeFiles) -> Project:

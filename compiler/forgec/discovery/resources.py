@@ -88,8 +88,9 @@ def read_resources(tree: Tree, project_path: str, evaluate: Evaluate = evaluate_
     """Of nothing but `.forge` files. Raises ForgeError where they give no configuration."""
     files = ForgeFiles(tree)
     repo = read_repo(_source(files, REPO_FILE), evaluate)
+    repo.whole()
     configured = read_project(_source(files, project_file(project_path)), evaluate, repo)
-    return ProjectResources(configured.config, configured.node)
+    return ProjectResources(configured.whole(), configured.node)
 
 
 def _source(files: ForgeFiles, path: str) -> Source:

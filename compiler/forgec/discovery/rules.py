@@ -1,7 +1,8 @@
 """What types cannot say of secrets, steps, publishers and artifacts: rules across fields, each finding at its place.
 
 Configuration written in CUE and discovery documents written by hand pass the same rules. Every function takes a
-decoded value and the node it was decoded from.
+decoded value and the node it was decoded from. Where something is wrong and was left out, only what does not depend on
+it is judged.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Final, Protocol
 
 from forgec.diagnostic import Code, Diagnostic, Severity
 from forgec.discovery.model import RESERVED_SECRET_NAME, Artifact, Publisher, Repository, Secret
-from forgec.discovery.place import find, key_place, place
+from forgec.discovery.place import find, key_place, left_out, place
 from forgec.nearest import did_you_mean
 from forgec.syntax.data import Node
 from forgec.units import parse_duration
@@ -106,6 +107,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _check_version(version: str, node: Node) -> Iterator[Diagnostic]:
+    if left_out(node, "forgeVersion"):
+        return
     major, minor, _patch = (int(part) for part in version.removeprefix("v").split("."))
     ours = f"v{SUPPORTED_MAJOR}.{SUPPORTED_MINOR}"
     span = place(node, "forgeVersion")
@@ -140,6 +143,18 @@ _ANY_PUBLISHER: Final = {"type", "credentials"}
 
 def _check_publisher(name: str, publisher: Publisher, node: Node) -> Iterator[Diagnostic]:
     where = ("publishers", name)
+    if not left_out(node, *where):
+        yield from _check_publisher_fields(name, publisher, node)
+    if publisher.credentials is not None:
+        credentials = (*where, "credentials")
+        yield from _check_secret(publisher.credentials, PUBLISHER_SECRETS_ROOT, node, *credentials)
+        if publisher.credentials.name is not None or publisher.credentials.maps:
+            message = '"name" and "maps" bind a secret to a step; credentials of a publisher have neither'
+            yield Diagnostic(Code.UNKNOWN_FIELD, message, place(node, *credentials))
+
+
+def _check_publisher_fields(name: str, publisher: Publisher, node: Node) -> Iterator[Diagnostic]:
+    where = ("publishers", name)
     required, optional = _PUBLISHER_FIELDS[publisher.type]
     given = {field for field in publisher.__struct_fields__ if getattr(publisher, field) is not None}
     for field in sorted(required - given):
@@ -150,12 +165,6 @@ def _check_publisher(name: str, publisher: Publisher, node: Node) -> Iterator[Di
         yield Diagnostic(Code.UNKNOWN_FIELD, message, key_place(node, *where, field))
     if publisher.type == "github":
         yield from _check_github(name, publisher, node)
-    if publisher.credentials is not None:
-        credentials = (*where, "credentials")
-        yield from _check_secret(publisher.credentials, PUBLISHER_SECRETS_ROOT, node, *credentials)
-        if publisher.credentials.name is not None or publisher.credentials.maps:
-            message = '"name" and "maps" bind a secret to a step; credentials of a publisher have neither'
-            yield Diagnostic(Code.UNKNOWN_FIELD, message, place(node, *credentials))
 
 
 _GITHUB_REPOSITORY = re.compile(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+")
@@ -208,6 +217,8 @@ _SECRET_FIELDS: Final[Mapping[str, frozenset[str]]] = {
 
 
 def _check_secret(secret: Secret, root: str, node: Node, *path: str | int) -> Iterator[Diagnostic]:
+    if left_out(node, *path):
+        return
     allowed = _SECRET_FIELDS.get(secret.provider)
     if allowed is None:
         message = f'secrets of the provider "{secret.provider}" are not enabled'
@@ -236,6 +247,8 @@ _BINDING = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,127}")
 def _check_binding(secret: Secret, taken: set[str], node: Node, index: int) -> Iterator[Diagnostic]:
     """What the build calls a step's secret: one name, or a name for each of several keys."""
     where = ("secrets", index)
+    if left_out(node, *where):
+        return
     if (secret.name is None) == (not secret.maps):
         message = 'a step\'s secret has either "name", or "maps" from names to keys of a JSON secret'
         yield Diagnostic(Code.MISSING_FIELD, message, place(node, *where))

@@ -13,7 +13,7 @@ from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.argument import Arguments, reserved
 from forgec.discovery.earthfiles import Earthfiles, NoEarthfile
 from forgec.discovery.files import ForgeFiles
-from forgec.discovery.place import place
+from forgec.discovery.place import left_out, place
 from forgec.discovery.recipe import RecipeId, Recipes
 from forgec.discovery.rules import build_arg_name
 from forgec.syntax.data import Node
@@ -87,7 +87,7 @@ class TargetCheck:
             elif not self._arguments.takes(id_, name):
                 yield self._arguments.undeclared(id_, name, span, (), severity=Severity.ERROR)
         for need in self._arguments.needs(id_):
-            if given.get(need.name):
+            if given.get(need.name) or left_out(use.node, "args"):
                 continue
             how = "given an empty one" if need.name in given else "not given one"
             yield Diagnostic(
