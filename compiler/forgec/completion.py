@@ -11,7 +11,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """`names` with their dashes; `choices` of its value, if it has any, or whether it names a file. A flag takes none."""
+    """`names` with their dashes; `choices` of its value, or whether it is a `file`. A flag takes no value."""
 
     names: tuple[str, ...]
     purpose: str
@@ -36,7 +36,8 @@ def bash(commands: Sequence[Completed]) -> str:
     for command in commands:
         names = [name for option in command.options for name in option.names]
         values = "".join(
-            f"        {'|'.join(option.names)}) words={shlex.quote(' '.join(option.choices))} files={_yes(option.file)} ;;\n"
+            f"        {'|'.join(option.names)})"
+            f" words={shlex.quote(' '.join(option.choices))} files={_yes(option.file)} ;;\n"
             for option in command.options
             if not option.flag
         )
@@ -50,14 +51,16 @@ def bash(commands: Sequence[Completed]) -> str:
     first = " ".join([*(command.name for command in commands), "--help", "--version"])
     return (
         "_forgec() {\n"
-        '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words="" options="" files=""\n'
+        '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"\n'
+        '  local words="" options="" files=""\n'
         '  if [ "$COMP_CWORD" -eq 1 ]; then\n'
         f'    COMPREPLY=($(compgen -W {shlex.quote(first)} -- "$current"))\n'
         "    return\n"
         "  fi\n"
         '  case "${COMP_WORDS[1]}" in\n' + "".join(cases) + "  esac\n"
         '  COMPREPLY=($(compgen -W "$words" -- "$current"))\n'
-        '  case "$files$current" in yes-*|"") ;; yes*) COMPREPLY+=($(compgen -f -- "$current")) ;; esac\n'
+        '  if [ -z "$files" ]; then return; fi\n'
+        '  case "$current" in -*) ;; *) COMPREPLY+=($(compgen -f -- "$current")) ;; esac\n'
         "}\n"
         "complete -o filenames -F _forgec forgec\n"
     )
