@@ -129,8 +129,9 @@ class GitTree:
         listing = _git(self._repository, "ls-tree", "-r", "-z", "--full-tree", "--end-of-options", self._tree)
         if listing.returncode != 0:
             raise _failed("list the tree of", self.name, listing.stderr)
-        lines = listing.stdout.decode(errors="surrogateescape").split("\0")
-        entries = [_entry(line) for line in lines if line]
+        # One by one: strangers may have written more names than a second copy of them has room.
+        lines = re.finditer(rb"[^\0]+", listing.stdout)
+        entries = [_entry(line[0].decode(errors="surrogateescape")) for line in lines]
         self._ids = {entry.path: entry.object_id for entry in entries if entry.object_id is not None}
         return sorted(entries, key=attrgetter("path"))
 

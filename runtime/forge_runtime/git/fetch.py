@@ -53,8 +53,9 @@ _FLAGS: Final = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-mai
 class FetchLimits:
     """What a repository may cost. `stall_s`: how long its server may send less than 1 kB/s.
 
-    `bytes_max` of one transfer; `files_max` and `files_bytes_max` of a commit's files: a few kilobytes of pack can
-    stand for more files than any disk holds.
+    `bytes_max` of one transfer; `files_max` and `files_bytes_max` of a commit's files, `names_bytes_max` of their paths
+    as git prints them: a few kilobytes of pack can stand for more files than any disk holds, and for more names than
+    any memory.
     """
 
     fetch_s: float = 600.0
@@ -62,6 +63,7 @@ class FetchLimits:
     bytes_max: int = 8 * 1024**3
     files_max: int = 1_000_000
     files_bytes_max: int = 32 * 1024**3
+    names_bytes_max: int = 128 * 1024**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,20 +160,24 @@ class Fetcher:
 
     async def _measure(self, fresh: Path, connection: Connection, commit_sha: str) -> None:
         """Raises TooLarge for a commit with more files than a checkout may have; before one can fill a disk."""
-        files = total_bytes = 0
+        limits = self.limits
+        files = files_bytes = names_bytes = 0
 
         def count(line: str) -> None:
-            nonlocal files, total_bytes
+            nonlocal files, files_bytes, names_bytes
+            size, _, name = line.partition(" ")
             files += 1
-            total_bytes += int(line) if line.isdigit() else 0  # "-" for a submodule
-            if files > self.limits.files_max or total_bytes > self.limits.files_bytes_max:
+            files_bytes += int(size) if size.isdigit() else 0  # "-" for a submodule
+            names_bytes += len(name)
+            if files > limits.files_max or files_bytes > limits.files_bytes_max or names_bytes > limits.names_bytes_max:
                 raise TooLarge(
                     f"the files of {commit_sha} in {connection.url} are more than a checkout may have"
-                    f" ({self.limits.files_max} files, {self.limits.files_bytes_max} bytes)"
+                    f" ({limits.files_max} files, {limits.files_bytes_max} bytes,"
+                    f" {limits.names_bytes_max} bytes of names)"
                 )
 
-        listing = ("ls-tree", "-r", "--format=%(objectsize)", "--end-of-options", commit_sha)
-        await git_lines(fresh, *listing, timeout_s=self.limits.fetch_s, line=count)
+        listing = ("ls-tree", "-r", "--format=%(objectsize) %(path)", "--end-of-options", commit_sha)
+        await git_lines(fresh, *listing, timeout_s=limits.fetch_s, line=count)
 
 
 def keep_ref(commit_sha: str) -> str:

@@ -1,6 +1,7 @@
 """Trees of commits and of working directories, on real repositories."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,24 @@ def test_commit_and_working_directory_list_the_same_files(repository: Path) -> N
     assert {entry.path: entry.kind for entry in working.list()} == {k: v for k, v in listed.items() if k != "vendor"}
     assert commit == git(repository, "rev-parse", "HEAD")
     assert no_commit is None
+
+
+def test_listing_takes_little_more_than_the_names_themselves(repository: Path) -> None:
+    deep = repository.joinpath(*("d" * 200 for _ in range(5)))
+    deep.mkdir(parents=True)
+    for number in range(2000):
+        (deep / f"{number}{'f' * 200}").touch()
+    (repository / "\U0001f525").touch()  # four bytes for each character of a text that holds one
+    git(repository, "add", ".")
+    git(repository, "commit", "-q", "-m", "long names")
+    tree, _ = open_tree(repository, "HEAD")
+
+    tracemalloc.start()
+    names_bytes = sum(len(os.fsencode(entry.path)) for entry in tree.list())
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak_bytes < 3 * names_bytes
 
 
 def test_files_are_read_byte_for_byte(repository: Path) -> None:

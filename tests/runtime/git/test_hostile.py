@@ -288,6 +288,21 @@ async def test_tree_that_holds_itself_many_times_over_is_not_checked_out(origin:
     assert nothing_is_left(tmp_path)
 
 
+async def test_tree_whose_names_are_more_than_a_memory_holds_is_not_read(origin: Path, tmp_path: Path) -> None:
+    cache = limited(tmp_path, replace(LIMITS, names_bytes_max=100_000))
+    tree = git(origin, "rev-parse", "HEAD^{tree}")
+    entries = tuple(f"040000 tree {tree}\td{n}" for n in range(64))
+    for level in range(8):
+        commit = tree_with(origin, *entries)
+        tree = git(origin, "rev-parse", f"{commit}^{{tree}}")
+        entries = (f"040000 tree {tree}\t{level}{'d' * 250}",)
+
+    with pytest.raises(TooLarge, match="100000 bytes of names"):
+        await check_out(cache, f"file://{origin}", commit, tmp_path)
+
+    assert nothing_is_left(tmp_path)
+
+
 @pytest.mark.parametrize("url", ["ext::sh -c touch% /tmp/x", "fd::3", "file:///../../etc", "ssh://-oProxyCommand=x/y"])
 async def test_url_that_runs_or_names_what_it_should_not_is_an_error(cache: GitCache, tmp_path: Path, url: str) -> None:
     with pytest.raises(GitError) as caught:
