@@ -98,10 +98,9 @@ def _check_revision(argument: str, repository: Path) -> None:
     if problem is not None and problem.code in (Code.COMMIT_NOT_FOUND, Code.NOT_A_REPOSITORY):
         message = f"no file or directory is called so, and {problem.message}"
         near = did_you_mean(argument, (path.name for path in Path().iterdir()))
-        raise fail(Code.OPERAND_UNKNOWN, message, help=near or _ADVICE)
-
-
-_ADVICE: Final = "give a path, or a branch, tag or commit of the repository in the working directory or in -C DIR"
+        where = "the working directory" if repository == Path() else repository
+        advice = f"give a path, or a branch, tag or commit of the repository in {where}"
+        raise fail(Code.OPERAND_UNKNOWN, message, help=near or advice)
 
 
 def _revision_problem(name: str, repository: Path) -> Diagnostic | None:
