@@ -15,6 +15,25 @@ def path(text: str) -> str:
     return text
 
 
+def branch(text: str) -> str:
+    return _name(text, "branch", "refs/heads/")
+
+
+def tag(text: str) -> str:
+    return _name(text, "tag", "refs/tags/")
+
+
+def _name(text: str, what: str, prefix: str) -> str:
+    """As people call it: of a full ref no rule would match."""
+    if not text:
+        raise argparse.ArgumentTypeError(f"the name of the {what} is empty")
+    if text.startswith("refs/"):
+        name = text.removeprefix(prefix)
+        called = f'; the {what} is called "{name}"' if name != text else f", and not of a {what}"
+        raise argparse.ArgumentTypeError(f'"{text}" is a full ref{called}')
+    return text
+
+
 def run_id(text: str) -> str:
     from forgec import ids
 

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from forgec.cli.argument import STREAM, path
+from forgec.cli.argument import STREAM, branch, path, tag
 from forgec.diagnostic import Code, fail
 
 if TYPE_CHECKING:
@@ -56,13 +56,12 @@ def add_event(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--trigger",
         choices=("push", "pull_request", "manual"),
-        default=_TRIGGER_DEFAULT,
         help="the event to assume (default: manual, which releases nothing)",
     )
     event = group.add_mutually_exclusive_group()
     event.add_argument("--ref", help="the event's full ref, such as refs/heads/main")
-    event.add_argument("--branch", help="the event's branch")
-    event.add_argument("--tag", help="the event's tag")
+    event.add_argument("--branch", type=branch, help="the event's branch")
+    event.add_argument("--tag", type=tag, help="the event's tag")
 
 
 def shown(argument: str) -> str:
@@ -136,23 +135,29 @@ def trigger_of(arguments: argparse.Namespace, commit: str | None) -> "Trigger":
     """The event that discovery is to assume; a ref gives its branch or tag, and a branch or tag its ref."""
     from forgec.discovery.trigger import Trigger
 
-    ref, branch, tag = arguments.ref, arguments.branch, arguments.tag
+    ref, of_branch, of_tag = arguments.ref, arguments.branch, arguments.tag
     if ref is not None:
-        branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
-        tag = ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None
-    elif branch is not None:
-        ref = f"refs/heads/{branch}"
-    elif tag is not None:
-        ref = f"refs/tags/{tag}"
-    if arguments.trigger == "push" and branch is None and tag is None:
+        of_branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
+        of_tag = ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else None
+    elif of_branch is not None:
+        ref = f"refs/heads/{of_branch}"
+    elif of_tag is not None:
+        ref = f"refs/tags/{of_tag}"
+    if arguments.trigger == "push" and of_branch is None and of_tag is None:
         arguments.usage.error("--trigger push needs a --branch, a --tag, or a --ref of either")
-    return Trigger(commit_sha=commit, ref=ref, branch=branch, tag=tag, trigger_type=arguments.trigger)
+    if arguments.trigger is None and ref is not None:
+        arguments.report.note(
+            f"this is a {_TRIGGER_DEFAULT} run of {ref}, which releases nothing; a push is --trigger push"
+        )
+    return Trigger(
+        commit_sha=commit, ref=ref, branch=of_branch, tag=of_tag, trigger_type=arguments.trigger or _TRIGGER_DEFAULT
+    )
 
 
 def refuse_event(arguments: argparse.Namespace, why: str) -> None:
     """A discovery document says itself which commit and event it is of."""
     given = [name for name in ("rev", "ref", "branch", "tag") if getattr(arguments, name, None) is not None]
-    given += ["trigger"] if arguments.trigger != _TRIGGER_DEFAULT else []
+    given += ["trigger"] if arguments.trigger not in (None, _TRIGGER_DEFAULT) else []
     given += ["cue-engine"] if getattr(arguments, "cue_engine", _ENGINE_DEFAULT) != _ENGINE_DEFAULT else []
     if given:
         arguments.usage.error(f"--{given[0]} goes with a directory; {why}")

@@ -45,6 +45,7 @@ class Report:
         self._deny: bool = getattr(arguments, "deny_warnings", False)
         self._diagnostics: list[Diagnostic] = []
         self._carried: list[Finding] = []
+        self._notes: dict[str, None] = {}
         if not self.as_text and getattr(arguments, "output", "") is None:
             message = f"--format {self._format} has standard output to itself: write the output with -o FILE"
             arguments.usage.error(message)
@@ -81,6 +82,10 @@ class Report:
                 )
             )
 
+    def note(self, message: str) -> None:
+        """Something to know that is no finding: told to people, once."""
+        self._notes[message] = None
+
     def settle(self) -> None:
         """Before anything is made: raises where there are errors, warnings that are denied among them."""
         if self.has_errors:
@@ -91,6 +96,7 @@ class Report:
         diagnostics = ordered(self._diagnostics)
         if self.as_text:
             _show_text(diagnostics, self._carried)
+            _show_notes(self._notes)
             return
         from forgec.render.finding import finding_of
 
@@ -118,6 +124,13 @@ def _show_text(diagnostics: "tuple[Diagnostic, ...]", carried: "Sequence[Finding
 
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     sys.stderr.write("".join(map(render_line, carried)) + render_text(diagnostics, color=color))
+
+
+def _show_notes(notes: Iterable[str]) -> None:
+    if notes:
+        from forgec.render.escape import escaped
+
+        sys.stderr.write("".join(f"note: {escaped(note)}\n" for note in notes))
 
 
 def _renderer(name: str) -> "Callable[[list[Finding]], str]":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from forgec.cli.argument import path
+from forgec.cli.argument import branch, path, tag
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_revision, survey_directory
 from forgec.cli.output import write
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=path, metavar="DIR")
     add_revision(parser)
-    parser.add_argument("--branch", action="append", default=[], metavar="NAME", help="a push of this branch")
-    parser.add_argument("--tag", action="append", default=[], metavar="NAME", help="a push of this tag")
+    parser.add_argument(
+        "--branch", type=branch, action="append", default=[], metavar="NAME", help="a push of this branch"
+    )
+    parser.add_argument("--tag", type=tag, action="append", default=[], metavar="NAME", help="a push of this tag")
     parser.add_argument("--pull-request", action="store_true", help="a pull request")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="what to print (default: text)")
 
