@@ -4,19 +4,21 @@ A case of golden/cli is one text file (txtar): a comment, the command line, the 
 
     What this shows, in a sentence.
     $ forgec compile discovery.json -o out.yaml          (variables may stand before it: $ CI=true forgec ...)
-    -- discovery.json --        a file; `name.hex` is written as the bytes of its hexadecimal digits
+    -- discovery.json --        a file; `name.hex` is written as the bytes of its hexadecimal digits; one that begins
+                                with `#!` can be started, as what stands for another program with PATH=bin
     -- stdin --                 standard input
     -- exit --  -- stdout --  -- stderr --
     -- after/out.yaml --        a file that is new or changed when the command has ended; no other may be
 
-`FORGE_GOLDEN=write` rewrites everything after the files. The lines of argparse's usage are left out, since their form
-is Python's.
+Lines `$ git ...` before that of `forgec` are run first, among the files. `FORGE_GOLDEN=write` rewrites everything after
+the files. The lines of argparse's usage are left out, since their form is Python's; the folder of the case is `$PWD`.
 """
 
 import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from pathlib import Path
 import pytest
 
 from forgec import pipeline
+from forgec.adapter.git import git_environment
 from forgec.cli import command
 from forgec.cli.main import main
 
@@ -58,9 +61,16 @@ class Case:
         return {"CI": "", **{name: value for name, _, value in given}}
 
     @property
+    def setup(self) -> list[list[str]]:
+        return self._commands[:-1]
+
+    @property
     def _words(self) -> list[str]:
-        (line,) = (line for line in self.head.splitlines() if line.startswith("$ "))
-        return shlex.split(line)[1:]
+        return self._commands[-1]
+
+    @property
+    def _commands(self) -> list[list[str]]:
+        return [shlex.split(line)[1:] for line in self.head.splitlines() if line.startswith("$ ")]
 
 
 def read_case(path: Path) -> Case:
@@ -89,10 +99,13 @@ def play(case: Case, folder: Path) -> dict[str, str]:
             path = folder / name.removesuffix(".hex")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes.fromhex(text) if name.endswith(".hex") else text.encode())
+            path.chmod(0o755 if text.startswith("#!") else 0o644)
+    for argv in case.setup:
+        subprocess.run(argv, cwd=folder, env=git_environment(), capture_output=True, timeout=LIMIT_S, check=True)
     before = contents(folder)
     done = run(*case.argv, cwd=folder, stdin=case.files.get("stdin", "").encode(), **case.environment)
     after = {f"after/{name}": text for name, text in contents(folder).items() if before.get(name) != text}
-    stderr = _USAGE.sub("", done.stderr.decode())
+    stderr = _USAGE.sub("", done.stderr.decode()).replace(str(folder.resolve()), "$PWD")
     return {"exit": f"{done.returncode}\n", "stdout": done.stdout.decode(), "stderr": stderr, **after}
 
 
@@ -111,6 +124,9 @@ def run(*argv: str, cwd: Path, stdin: bytes = b"", **environment: str) -> "subpr
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_a_transcript_is_the_golden_one(path: Path, tmp_path: Path) -> None:
     case = read_case(path)
+    absent = [argv[0] for argv in case.setup if shutil.which(argv[0]) is None]
+    if absent:
+        pytest.skip(f"{absent[0]} is not on the PATH")
 
     results = play(case, tmp_path)
 
