@@ -60,6 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
             arguments.usage.error(f"--{name} is of the workflow; it does not go with --emit {arguments.emit}")
     if arguments.source_map is not None and arguments.dynamic:
         arguments.usage.error("--source-map is of the static form; the dynamic one has no items yet")
+    _refuse_one_file_twice(arguments)
     options = Options(
         shard_size=arguments.shard_size or SHARD_SIZE_DEFAULT,
         granularity=arguments.granularity,
@@ -90,6 +91,21 @@ def _run(arguments: argparse.Namespace) -> int:
 
         write(source_map(workflow, plan, located.places), arguments.source_map)
     return DONE
+
+
+def _refuse_one_file_twice(arguments: argparse.Namespace) -> None:
+    """What is written last would be all that is left. A device keeps nothing, and may be named often."""
+    from pathlib import Path
+
+    first: dict[Path, str] = {}
+    for option in ("output", "receipt", "source_map"):
+        path = getattr(arguments, option)
+        if path is None or (Path(path).exists() and not Path(path).is_file()):
+            continue
+        name = f"--{option.replace('_', '-')}"
+        other = first.setdefault(Path(path).resolve(), name)
+        if other != name:
+            arguments.usage.error(f"{other} and {name} are one file; each needs its own")
 
 
 COMMAND: Final = Command(add_arguments=_add_arguments, run=_run)
