@@ -1,6 +1,6 @@
 """What the text of a struct tells of its fields before anything is evaluated."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from forgec.source import Span
@@ -43,18 +43,25 @@ def is_open(body: ast.Expr) -> bool:
     return False
 
 
-def looked_up_in_vain(vertex: Vertex, body: ast.Expr, absent: Set[str]) -> Iterator[tuple[Vertex, ast.Label]]:
-    """The fields of a body that are not there because the body is not wanted, which is because they are not there."""
+def looked_up_in_vain(
+    vertex: Vertex, body: ast.Expr, absent: Mapping[str, Span], whole: Mapping[Vertex, Span]
+) -> Iterator[tuple[Vertex, ast.Label, Span]]:
+    """The fields of a body that are not there because the body is not wanted, which is because they are not there.
+
+    `absent`: names that were looked up, and where; `whole`: structs all of whose fields were. With the place of that.
+    """
     for declaration in body.declarations if isinstance(body, ast.StructLiteral) else ():
         match declaration:
             case ast.Field(label=label) if label.name in absent:
-                yield vertex, label
+                yield vertex, label, absent[label.name]
             case ast.Field(label=label, value=value):
                 child = vertex.table(label.name).get(label.name)
                 if child is not None:
-                    yield from looked_up_in_vain(child, value, child.absent.keys())
+                    yield from looked_up_in_vain(child, value, child.absent, whole)
+                elif vertex in whole and label.is_exported:
+                    yield vertex, label, whole[vertex]
             case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
-                yield from looked_up_in_vain(vertex, inner, absent)
+                yield from looked_up_in_vain(vertex, inner, absent, whole)
 
 
 def circular_lets(literal: ast.StructLiteral) -> Iterator[ast.Let]:

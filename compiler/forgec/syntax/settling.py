@@ -19,24 +19,29 @@ class Settling:
         self._expanding = expanding
         self._early = early
         self._hosts: list[tuple[Vertex, bool, bool]] = []
+        self._needed: list[dict[Vertex, Span]] = []
 
     @contextmanager
-    def of(self, vertex: Vertex, *, is_name: bool, is_settled: bool = False) -> Iterator[None]:
+    def of(self, vertex: Vertex, *, is_name: bool, is_settled: bool = False) -> Iterator[dict[Vertex, Span]]:
         """While it is found out which fields the vertex has, by a computed name or else by a comprehension.
 
-        `is_settled`: the text of the comprehension tells their names.
+        `is_settled`: the text of the comprehension tells their names. Gives the structs that are needed as a whole.
         """
         self._hosts.append((vertex, is_name, is_settled))
+        self._needed.append({})
         try:
-            yield
+            yield self._needed[-1]
         finally:
             self._hosts.pop()
+            self._needed.pop()
 
     def check_whole(self, vertex: Vertex, span: Span) -> None:
         """A struct as a whole is no part of what says which fields there are beside it. Raises Unknown.
 
         Only a comprehension may ask for it directly.
         """
+        for needed in self._needed:
+            needed.setdefault(vertex, span)
         for host, is_name, is_settled in self._hosts:
             is_beside = not is_settled and vertex is not host and vertex.is_inside(host)
             if is_beside and (is_name or self._expanding[-1] is not host):

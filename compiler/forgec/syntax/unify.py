@@ -40,6 +40,7 @@ from forgec.syntax.items import make_items
 from forgec.syntax.names import check_names, check_packages
 from forgec.syntax.problem import Unknown, note_unknown
 from forgec.syntax.promise import promised
+from forgec.syntax.selection import check_absent
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
 from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Part, Scope, State, Vertex
 
@@ -95,6 +96,7 @@ class _Evaluator:
             self._yield(vertex)
         if not vertex.problems:
             meet_facts(vertex, self._budget)
+            check_absent(vertex)
         if vertex.disjunctions and not vertex.problems:
             self._alternatives.choose(vertex)
         else:
@@ -339,13 +341,13 @@ class _Evaluator:
                 self._add(child, conjunct.inside(declaration.value, scope), expr.span)
                 return []
             case ast.Comprehension(body=body) as comprehension:
-                absent = set(vertex.absent)
+                known = set(vertex.absent)
                 is_settled = not is_open(body) and vertex.original is None
-                with self._expressions.settling.of(vertex, is_name=False, is_settled=is_settled):
+                with self._expressions.settling.of(vertex, is_name=False, is_settled=is_settled) as whole:
                     found = scopes(self._expressions, comprehension, scope)
-                for around, label in () if found else looked_up_in_vain(vertex, body, vertex.absent.keys() - absent):
-                    late = problem.added_late(around, label.name, label.span, around.absent[label.name])
-                    self._undecided(around, late)
+                absent = {name: span for name, span in vertex.absent.items() if name not in known}
+                for around, label, span in () if found else looked_up_in_vain(vertex, body, absent, whole):
+                    self._undecided(around, problem.added_late(around, label.name, label.span, span))
                 if not found and not vertex.facts:
                     vertex.facts.append(Fact(Basic(Kind.STRUCT), conjunct))
                 return [replace(conjunct, expr=body, scope=each) for each in found]
