@@ -105,7 +105,9 @@ class Alternatives:
         """
         marked = any(term.default for term, _, _ in tried)
         marked_inside = any(inside for _, inside, _ in tried)
-        unsure = any(inside and len(fitting) < 2 and (term.default or not marked) for term, inside, fitting in tried)
+        unsure = any(
+            inside and not _is_choice(fitting) and (term.default or not marked) for term, inside, fitting in tried
+        )
         for term, inside, fitting in tried:
             default = not unsure and (term.default if marked else inside or not marked_inside)
             for alternative, inner in fitting:
@@ -183,29 +185,40 @@ def _add(vertex: Vertex, alternative: Vertex, *, default: bool) -> None:
     vertex.alternatives.append((alternative, default))
 
 
-def _is_same(left: Vertex, right: Vertex) -> bool:
-    """Whether two expanded vertices are one value; structs that differ in what they allow are two."""
+def _is_choice(fitting: list[tuple[Vertex, bool]]) -> bool:
+    """Whether there are different values among the alternatives, also to CUE."""
+    return any(not _is_same(fitting[0][0], each, by_data=True) for each, _ in fitting[1:])
+
+
+def _is_same(left: Vertex, right: Vertex, *, by_data: bool = False) -> bool:
+    """Whether two expanded vertices are one value; structs and lists that differ in what they allow are two.
+
+    `by_data`: what they allow besides does not count, only whether they do.
+    """
     if left.basic != right.basic or left.alternatives or right.alternatives:
         return False
     if not left.basic.kinds & (Kind.STRUCT | Kind.LIST):
         return True
     if left.is_list and right.is_list:
+        is_fixed = left.may_grow is right.may_grow if by_data else not (left.may_grow or right.may_grow)
         pairs = list(zip(left.items, right.items, strict=False))
-        return not left.may_grow and not right.may_grow and len(left.items) == len(right.items) and _are_same(pairs)
+        return is_fixed and len(left.items) == len(right.items) and _are_same(pairs, by_data=by_data)
     if not (left.is_struct and right.is_struct) or _is_closed(left) != _is_closed(right):
         return False
     tables = ((left.fields, right.fields), (left.hidden, right.hidden))
     return all(
         one.keys() == other.keys()
         and all(child.presence is other[name].presence for name, child in one.items())
-        and _are_same([(child, other[name]) for name, child in one.items()])
+        and _are_same([(child, other[name]) for name, child in one.items()], by_data=by_data)
         for one, other in tables
     )
 
 
-def _are_same(pairs: list[tuple[Vertex, Vertex]]) -> bool:
+def _are_same(pairs: list[tuple[Vertex, Vertex]], *, by_data: bool) -> bool:
     return all(
-        left.presence is right.presence is ast.Presence.REGULAR and _is_same(left, right) for left, right in pairs
+        (by_data and left.presence is right.presence is ast.Presence.OPTIONAL)
+        or (left.presence is right.presence is ast.Presence.REGULAR and _is_same(left, right, by_data=by_data))
+        for left, right in pairs
     )
 
 

@@ -265,6 +265,8 @@ class Calls:
             raise self._expressions.unsupported(diagnostic)
         if vertex.state is State.EXPANDING and not vertex.is_struct:
             raise self._expressions.early(f"{vertex.name} is closed to find out what it is itself", argument.span)
+        if not vertex.is_struct and vertex.unknown is not None:
+            raise Unknown(vertex.unknown)
         if not vertex.is_struct:
             raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)
         host = self._expressions.expanding[-1]

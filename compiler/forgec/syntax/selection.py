@@ -29,7 +29,8 @@ def selected(
         return given(vertex, table[name], name, span)
     vertex.absent.setdefault(name, span)
     if not vertex.basic.kinds & Kind.STRUCT:
-        raise wrong(Code.UNRESOLVED, f"{written(base)} is {vertex.basic} and has no fields", span)
+        diagnostic = Diagnostic(Code.UNRESOLVED, f"{written(base)} is {vertex.basic} and has no fields", span)
+        raise Unknown(diagnostic, final=table is vertex.fields)
     is_named = table is vertex.fields and isinstance(base, ast.Reference | ast.Selector | ast.Index)
     if is_named and is_shut(vertex) and not is_covered(vertex, name):
         raise wrong(Code.UNRESOLVED, f'{written(base)} is closed and has no field "{name}"', span)
@@ -38,6 +39,15 @@ def selected(
         message = f"{message} where it is needed to find out what {vertex.name} is itself"
         raise Unknown(Diagnostic(Code.CYCLE, message, span))
     raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
+
+
+def check_absent(vertex: Vertex) -> None:
+    """`a: 5, a: a.b`: what turns out to be no struct has no field that was looked up meanwhile, to be its value."""
+    for name, span in vertex.absent.items() if vertex.unknown is not None else ():
+        is_own = vertex.unknown is not None and vertex.unknown.span == span
+        if is_own and not vertex.basic.kinds & Kind.STRUCT and not name.startswith(("#", "_")):
+            message = f"{vertex.name} is {vertex.basic} and has no fields"
+            vertex.problems.append(Diagnostic(Code.UNRESOLVED, message, span))
 
 
 def indexed(vertex: Vertex, key: Exact, asked: ast.Index, is_covered: Covers) -> Vertex:
