@@ -1,9 +1,11 @@
 """What the jobs of a trial do: a child process for a moment, a line of log, and now and then a large result.
 
 It depends on the job's id alone, so that both designs do the same work, and a job does the same whenever it is begun.
+Only a large result is different each time, so that one which is written over another's does not go unseen.
 """
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,5 +36,5 @@ def work_of(job_id: str) -> Work:
     large = chance % _LARGE_EVERY == 0
     return Work(
         argv=("sh", "-c", f"echo working; sleep {duration_s:.3f}; echo worked"),
-        result=Report(text="x" * RESULT_INLINE_BYTES_MAX) if large else None,
+        result=Report(text=secrets.token_hex(RESULT_INLINE_BYTES_MAX // 2)) if large else None,
     )

@@ -317,6 +317,37 @@ async def test_job_whose_hand_back_was_not_answered_is_another_workers_at_once(t
     assert (record.worker, record.starts) == ("worker-2", 1)
 
 
+class AnswersLate(MemoryRecords):
+    """A bucket whose answer to the first claim comes when the lease is over, by the clock of who asked."""
+
+    late_s = 0.0
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        written = await super().update(key, value, revision)
+        if decode_record(value).state is JobState.LEASED:
+            self.late_s = 1000.0
+        return written
+
+    def clock(self) -> float:
+        return time.time() + self.late_s
+
+
+async def test_work_does_not_begin_under_a_lease_that_is_over(tmp_path: Path) -> None:
+    server = MemoryServer()
+    bus = MemoryBus(server)
+    records = AnswersLate(server.buckets[subject.JOBS_BUCKET], lambda: None)
+    bus.jobs = records  # type: ignore[misc]  # a connection's own view of the bucket
+    shop = Workshop(bus, tmp_path)
+    await shop.prepare({"web": [{"unit": "echo $ATTEMPT >> $OUT/begun"}]})
+    bench = dataclasses.replace(shop.bench(), ledger=dataclasses.replace(shop.ledger, clock=records.clock))
+    await shop.submit("web/unit", schedule_to_start_s=5000.0)
+
+    async with shop.worker(bench):
+        record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert (record.starts, shop.lines("begun")) == (2, ["2"])
+
+
 async def test_draining_worker_lets_short_work_end(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": "sleep 0.4"}]}) as shop:
         await shop.submit("web/unit")
@@ -340,6 +371,33 @@ async def test_large_result_lies_in_the_object_store(open_workshop: OpenWorkshop
     assert record.result.data is None
     assert stored is not None
     assert (len(stored), digest_of(stored)) == (reference.size, reference.sha256)
+
+
+async def test_result_of_an_attempt_without_lease_is_not_written_over_the_one_that_counts(
+    open_workshop: OpenWorkshop,
+) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        begun, overtaken = asyncio.Event(), asyncio.Event()
+        late = shop.bench(handlers={JobType.CI: Overtaken(begun, overtaken)})
+        async with shop.worker(late, slots=1, grace_s=10.0):
+            job = await shop.submit("web/unit", lease_s=1000.0)
+            await begun.wait()
+            second = shop.bench("worker-2", handlers={JobType.CI: Verbose()})
+            much_later = dataclasses.replace(shop.ledger, clock=lambda: time.time() + 2000.0)
+            target = subject.job_subject(job.type, job.run_id, job.job_id)
+            await shop.bus.purge(TASKS, target)
+            await shop.bus.publish_job(target, encode(job))
+            async with shop.worker(dataclasses.replace(second, ledger=much_later)):
+                record = await shop.reach("web/unit", JobState.SUCCEEDED)
+            overtaken.set()
+        assert record.result is not None
+        reference = record.result.result_ref
+        assert reference is not None
+        stored = await second.blob.get(reference.key)
+
+    assert record.worker == "worker-2"
+    assert stored is not None
+    assert digest_of(stored) == reference.sha256
 
 
 async def test_handler_with_a_bug_fails_its_job_and_keeps_its_slot(open_workshop: OpenWorkshop) -> None:
@@ -382,10 +440,11 @@ async def test_secret_within_an_errors_context_is_hidden(open_workshop: OpenWork
     assert record.result.error.context == {"tail": ["the key ***"], "exit_code": 3}
 
 
-async def test_machine_that_fails_is_tried_again_elsewhere(open_workshop: OpenWorkshop) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ETIMEDOUT])
+async def test_machine_that_fails_is_tried_again_elsewhere(open_workshop: OpenWorkshop, number: int) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         await shop.submit("web/unit")
-        async with shop.worker(shop.bench(handlers={JobType.CI: FullDisk()})):
+        async with shop.worker(shop.bench(handlers={JobType.CI: FailsAtFirst(number)})):
             record = await shop.reach("web/unit", JobState.SUCCEEDED)
 
     assert record.starts == 2
@@ -450,6 +509,19 @@ class Verbose:
         return Outcome(status=JobState.SUCCEEDED, data=Text(text="x" * RESULT_INLINE_BYTES_MAX))
 
 
+class Overtaken(Verbose):
+    """It ends with a large result of its own when another worker has ended the job."""
+
+    def __init__(self, begun: asyncio.Event, overtaken: asyncio.Event) -> None:
+        self._begun = begun
+        self._overtaken = overtaken
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        self._begun.set()
+        await self._overtaken.wait()
+        return Outcome(status=JobState.SUCCEEDED, data=Text(text="late" * RESULT_INLINE_BYTES_MAX))
+
+
 class TalksOn:
     """It prints a line, and does not end."""
 
@@ -499,12 +571,15 @@ class Explains:
         return Outcome(status=JobState.FAILED, error=error)
 
 
-class FullDisk:
-    """It finds no room the first time."""
+class FailsAtFirst:
+    """The machine refuses it something the first time."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
 
     async def handle(self, job: Job, context: JobContext) -> Outcome:
         if context.attempt == 1:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(self._number, os.strerror(self._number))
         return Outcome(status=JobState.SUCCEEDED)
 
 

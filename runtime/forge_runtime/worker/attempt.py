@@ -145,28 +145,35 @@ class Attempt:
             _log.info("the other worker that holds this message has begun", extra={"holder": record.worker})
             return None
         if isinstance(decided, Refused):
-            left_s = self._left_s(record)
+            left_s = max(HELD_S, self._left_s(record))
             _log.info("held by another worker", extra={"holder": record.worker, "delay_s": round(left_s, 1)})
             await self._hand_back(left_s)
             return None
         return decided
 
     def _left_s(self, record: JobRecord) -> float:
-        """Until another worker's lease ends."""
-        return max(HELD_S, (record.lease_until or 0.0) - self._ledger.clock())
+        """Until the lease ends, ours or another's."""
+        return (record.lease_until or 0.0) - self._ledger.clock()
 
     async def _hold(self, claimed: Standing, raised: Raised) -> None:
         """Work, and whatever ends it."""
         record = claimed.record
         self._known = claimed
+        lease_s = record.job.limits.heartbeat_s
+        left_s = min(lease_s, self._left_s(record))  # the claim's answer may have been long on its way
+        if left_s <= 0:
+            _log.warning("lease ran out before work began, handing back")
+            await self._hand_back(0.0)
+            return
         execution = Execution(self._bench, record, self._component)
         work = asyncio.create_task(execution.run())
         self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._tell, record)
-        lease_end = time.monotonic() + record.job.limits.heartbeat_s
+        lease_end = time.monotonic() + left_s
         beats: asyncio.Task[None] | None = None
         ends: set[asyncio.Future[Any]] = {work, raised, self._bench.drain.told}
         try:
-            await asyncio.wait(ends, timeout=_pause_s(record), return_when=asyncio.FIRST_COMPLETED)
+            first_beat_s = max(0.0, left_s - lease_s + _pause_s(record))
+            await asyncio.wait(ends, timeout=first_beat_s, return_when=asyncio.FIRST_COMPLETED)
             if not any(end.done() for end in ends):  # most jobs last longer than this; the first beat is due
                 beats = asyncio.create_task(self._beat(record, lease_end))
                 await asyncio.wait({*ends, beats}, return_when=asyncio.FIRST_COMPLETED)
@@ -310,7 +317,7 @@ class Attempt:
         if outcome.data is not None:
             encoded = encode(outcome.data)
             if len(encoded) > RESULT_INLINE_BYTES_MAX:
-                reference = await self._store(record.job, encoded)
+                reference = await self._store(record, encoded)
             else:
                 data = msgspec.to_builtins(outcome.data)
         return JobResult(
@@ -326,8 +333,11 @@ class Attempt:
             log_key=execution.log_key,
         )
 
-    async def _store(self, job: Job, data: bytes) -> ResultReference:
-        key = f"pipeline-runs/{job.run_id}/results/{job.type}/{job.job_id}.json"
+    async def _store(self, record: JobRecord, data: bytes) -> ResultReference:
+        """Under a name of the attempt's own: one that has lost its lease without knowing must not write over another's
+        result."""
+        job = record.job
+        key = f"pipeline-runs/{job.run_id}/results/{job.type}/{job.job_id}-{record.attempt_nonce}.json"
         await self._bench.blob.put(key, data, cls="result")
         return ResultReference(key=key, sha256=digest_of(data), size=len(data))
 
