@@ -139,17 +139,19 @@ class Execution:
 async def _handle(handler: Handler, job: Job, context: JobContext) -> Outcome:
     limit_s = job.limits.start_to_close_s + START_ALLOWANCE_S
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s) as limit:
             return await handler.handle(job, context)
-    except TimeoutError:
-        message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
-        return failed("STEP_TIMEOUT", "timeout", message, context)
+    except OSError as error:
+        if isinstance(error, TimeoutError) and limit.expired():
+            message = f"the attempt did not end within {limit_s:g} s (the job's limit and {START_ALLOWANCE_S:g} s)"
+            return failed("STEP_TIMEOUT", "timeout", message, context)
+        # A full disk, no more processes, a share that is silent: another worker's machine may have what ours lacks.
+        why = str(error) or type(error).__name__
+        return failed("INTERNAL", "infra", f"the machine of {context.worker} failed: {why}", context)
     except BusUnavailable as error:
         return failed("INTERNAL", "infra", f"the bus was not available: {error}", context)
     except (BlobUnavailable, ResultLost) as error:
         return failed("INTERNAL", "infra", f"what the job needs cannot be had: {error}", context)
-    except OSError as error:  # a full disk, no more processes: another worker's machine may have what ours lacks
-        return failed("INTERNAL", "infra", f"the machine of {context.worker} failed: {error}", context)
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
         _log.error("handler failed", extra={"exception": context.log.mask.text(trace)})
