@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -59,6 +60,9 @@ _EVENTS_PAUSE_S: Final = 1.0
 _STORE_FAILED: Final = 10077
 """The server's code for a message that does not fit; its description says which limit it met."""
 
+_FULL: Final = re.compile("maximum (messages|bytes) exceeded")
+"""An operator may limit a queue's bytes as well."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +108,7 @@ class JetStreamBus:
         except StoreRefused as refused:
             if refused.code == _STORE_FAILED and "per subject" in refused.description:
                 return False
-            if refused.code == _STORE_FAILED and "maximum messages" in refused.description:
+            if refused.code == _STORE_FAILED and _FULL.search(refused.description):
                 raise QueueFull(f"{operation}: {refused.description}") from refused
             raise
         return True

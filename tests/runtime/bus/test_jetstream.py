@@ -1,14 +1,25 @@
 """Events and hints against a server that is killed and started again."""
 
 import asyncio
+from dataclasses import replace
 
+import pytest
 from tests.nats_server import NatsServer
 from tests.runtime.bus.conftest import OpenBus, restart, until
 
 from forge_runtime.bus.jetstream import JetStreamBus, connect
-from forge_runtime.bus.port import Gap, Hint
+from forge_runtime.bus.port import Gap, Hint, QueueFull
 from forge_runtime.bus.provision import provision
-from forge_runtime.subject import CANCEL_KEYS, EVENTS_STREAM, PROJECTOR, cancel_key, event_subject
+from forge_runtime.job import JobType
+from forge_runtime.subject import (
+    CANCEL_KEYS,
+    EVENTS_STREAM,
+    PROJECTOR,
+    cancel_key,
+    event_subject,
+    job_subject,
+    queue_of,
+)
 
 STEP = event_subject("run-1", "step")
 
@@ -41,6 +52,18 @@ async def test_reading_events_waits_for_a_stream_that_is_not_there_yet(nats_serv
     assert await asyncio.wait_for(seen.get(), 10) == b"event"
     reading.cancel()
     await bus.close()
+
+
+async def test_a_queue_that_an_operator_limits_by_bytes_is_full_too(open_bus: OpenBus) -> None:
+    queue = queue_of(JobType.RELEASE)
+    async with open_bus() as bus:
+        jetstream = bus.connection.jetstream
+        config = (await jetstream.stream_info(queue.stream)).config
+        await jetstream.update_stream(replace(config, max_bytes=8192))
+        await bus.publish_job(job_subject(JobType.RELEASE, "run-1", "job-1"), bytes(6000))
+
+        with pytest.raises(QueueFull, match="maximum bytes"):
+            await bus.publish_job(job_subject(JobType.RELEASE, "run-1", "job-2"), bytes(6000))
 
 
 async def test_reading_events_makes_a_deleted_consumer_anew(open_bus: OpenBus) -> None:
