@@ -12,6 +12,7 @@ still runs, one second of grace, SIGKILL to all that is left, and the leader rea
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -34,6 +35,12 @@ REAP_S: Final = 5.0
 """After SIGKILL the kernel needs moments; a process that outlives this hangs in a system call."""
 
 _READ_BYTES: Final = 64 * 1024
+
+_LINES_A_TURN: Final = 256
+"""Of what was read, handed on before others have their turn: leases are renewed in the same loop."""
+
+_KILLED_PIPE_S: Final = 0.5
+"""For what a program that was killed has left in its pipe; one that ended by itself has the grace time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,15 +186,16 @@ async def _first_to_end(exited: asyncio.Future[Any], reading: asyncio.Future[Any
 async def _end_group(
     pid: int, token: str, exited: asyncio.Future[int], reading: asyncio.Future[None], grace_s: float
 ) -> None:
+    pipe_s = GRACE_S if exited.done() else _KILLED_PIPE_S
     if not exited.done():
         _signal_group(pid, signal.SIGTERM)
         await asyncio.wait({exited}, timeout=grace_s)
+    if token:  # while their parents live: some are found in no other way
+        await asyncio.to_thread(kill_strays, token)
     _signal_group(pid, signal.SIGKILL)
     await asyncio.wait({exited}, timeout=REAP_S)
-    if token:
-        await asyncio.to_thread(kill_strays, token)
     # What the pipe still holds is read; only an escaped child can keep it open longer.
-    await asyncio.wait({reading}, timeout=GRACE_S)
+    await asyncio.wait({reading}, timeout=pipe_s)
     reading.cancel()
     await asyncio.wait({reading})
 
@@ -201,9 +209,12 @@ async def _read_lines(read_fd: int, output: Callable[[str], Awaitable[None]], pr
     try:
         hidden = pending = b""  # of the line that goes on: what is masked already, and what is not
         begun = False  # whether a part of that line was handed on
+        numbers = itertools.count(1)
         while chunk := await reader.read(_READ_BYTES):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
+                if next(numbers) % _LINES_A_TURN == 0:
+                    await asyncio.sleep(0)
                 printed = hidden + mask.data(line.removesuffix(b"\r"))
                 for piece in _pieces(printed, shown(printed, mask), begun):
                     await output(piece)

@@ -207,6 +207,42 @@ def test_a_marked_programs_children_do_not_escape_by_leaving_its_group(tmp_path:
     assert not alive(int(lines[0]))
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="strays are found by /proc, which is not there")
+def test_a_child_without_its_environment_ends_with_a_leader_that_had_to_be_killed(tmp_path: Path) -> None:
+    lines = Lines()
+    script = "trap '' TERM; env -i setsid sleep 60 & echo $!; while :; do sleep 1; done"
+    program = replace(shell(script, tmp_path), marked=True)
+
+    asyncio.run(run_process(program, timeout_s=1, output=lines.take, grace_s=0.1))
+
+    assert not alive(int(lines[0]))
+
+
+def test_a_flood_of_lines_leaves_turns_to_others(tmp_path: Path) -> None:
+    handed_on, most = 0, 0
+
+    async def take(_line: str) -> None:
+        nonlocal handed_on
+        handed_on += 1
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            before = handed_on
+            await asyncio.sleep(0)
+            most = max(most, handed_on - before)
+
+    async def flood() -> None:
+        watching = asyncio.create_task(watch())
+        await run_process(shell("yes words | head -n 100000", tmp_path), timeout_s=20, output=take)
+        watching.cancel()
+
+    asyncio.run(flood())
+
+    assert handed_on == 100_000
+    assert most <= 256
+
+
 def test_programs_that_run_beside_a_marked_one_are_spared(tmp_path: Path) -> None:
     lines = Lines()
 
