@@ -95,17 +95,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _refuse_one_file_twice(arguments: argparse.Namespace) -> None:
     """What is written last would be all that is left. A device keeps nothing, and may be named often."""
+    given = {f"--{name.replace('_', '-')}": getattr(arguments, name) for name in ("output", "receipt", "source_map")}
+    named = [(option, target) for option, target in given.items() if target is not None]
+    if len(named) < 2:
+        return
     from pathlib import Path
 
     first: dict[Path, str] = {}
-    for option in ("output", "receipt", "source_map"):
-        path = getattr(arguments, option)
-        if path is None or (Path(path).exists() and not Path(path).is_file()):
+    for option, target in named:
+        if Path(target).exists() and not Path(target).is_file():
             continue
-        name = f"--{option.replace('_', '-')}"
-        other = first.setdefault(Path(path).resolve(), name)
-        if other != name:
-            arguments.usage.error(f"{other} and {name} are one file; each needs its own")
+        other = first.setdefault(Path(target).resolve(), option)
+        if other != option:
+            arguments.usage.error(f"{other} and {option} are one file; each needs its own")
 
 
 COMMAND: Final = Command(add_arguments=_add_arguments, run=_run)
