@@ -34,6 +34,7 @@ from forge_runtime.git.shelf import Entry, Lease, Locked, Shelf
 from forge_runtime.git.upkeep import Upkeep, UpkeepLimits
 from forge_runtime.git.worktrees import forget_worktree, prune_worktrees
 from forge_runtime.meter import CacheResult, Meter, Unmetered
+from forge_runtime.thread import in_thread
 
 CHECKOUT_TIMEOUT_S: Final = 300.0
 
@@ -210,7 +211,7 @@ class GitCache:
             arguments = ("worktree", "add", "--force", "--detach", "--no-checkout", "--", str(into), commit_sha)
             await git(repository, *arguments, timeout_s=COMMAND_TIMEOUT_S, held=(held,))
         await git(into, "reset", "--hard", "--quiet", timeout_s=CHECKOUT_TIMEOUT_S, known=(repository,))
-        await asyncio.to_thread(close_links, into)
+        await in_thread(lambda stop: close_links(into, stop))
 
     async def _remove(self, entry: Entry, into: Path) -> None:
         await asyncio.to_thread(remove_folder, into)

@@ -25,17 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
+from forge_runtime.link import LINKS_MAX
 from forge_runtime.oci.image import BadImage, Packed, write_tar_gzip
 from forge_runtime.produce.product import ProducerFailed
-from forge_runtime.produce.saved import BYTES_MAX, FILES_MAX, check_name, entries, go_on
+from forge_runtime.produce.saved import BYTES_MAX, FILES_MAX, check_name, entries
+from forge_runtime.thread import go_on
 
 FORMATS: Final = ("tar.gz", "tar.bz2", "zip", "tar")
 CHUNK_BYTES: Final = 256 * 1024
 SKIP_BYTES: Final = 16 * 1024 * 1024
 """How far a stopped job still goes on to the next member of a tar: what lies between is unpacked, too."""
-
-LINKS_MAX: Final = 40
-"""One after the other, as many as Linux follows (path_resolution(7))."""
 
 HEADER_BYTES_MAX: Final = 1024 * 1024
 """What a tar's extended header may take: it is read into memory whole, whatever size it claims."""

@@ -23,7 +23,7 @@ from forge_runtime.produce.image import digest_of_file, read_image
 from forge_runtime.produce.product import Archive, Binary, ProducerFailed, Product
 from forge_runtime.produce.saved import only_file, top_entry
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest, StepRunner
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 
 CONTAINER: Final = "container"
 

@@ -33,7 +33,6 @@ from forge_runtime.oci.tracking import (
 from forge_runtime.produce.archive import ArchiveRefused, unpack
 from forge_runtime.produce.product import Archive, Binary, Container, Product, outputs_of
 from forge_runtime.runner.port import LineSink
-from forge_runtime.runner.thread import in_thread
 from forge_runtime.supply.provenance import (
     PREDICATE_TYPE,
     STATEMENT_MEDIA_TYPE,
@@ -52,6 +51,7 @@ from forge_runtime.supply.sign import (
     sign_image,
     signature_reference,
 )
+from forge_runtime.thread import in_thread
 
 SCHEMA_VERSION: Final = 1
 

@@ -28,7 +28,7 @@ from forge_runtime.oci.image import (
 )
 from forge_runtime.produce.archive import CHUNK_BYTES, unpack
 from forge_runtime.produce.product import Container, ProducerFailed
-from forge_runtime.produce.saved import go_on
+from forge_runtime.thread import go_on
 from forgec.plan.digest import canonical_json
 
 IMAGES_MAX: Final = 64

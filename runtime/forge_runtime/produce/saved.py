@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from forge_runtime.link import LINKS_MAX, followed
 from forge_runtime.produce.product import ProducerFailed
+from forge_runtime.thread import go_on
 
 FILES_MAX: Final = 100_000
 BYTES_MAX: Final = 8 * 1024**3
@@ -24,16 +26,6 @@ PATH_BYTES_MAX: Final = 1024
 """Of a whole path, as a key in S3 has it."""
 
 SHOWN: Final = 5
-
-
-class Stopped(Exception):
-    """The job was cancelled meanwhile."""
-
-
-def go_on(stop: threading.Event | None) -> None:
-    """Raises Stopped once the job is."""
-    if stop is not None and stop.is_set():
-        raise Stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +121,11 @@ def check_name(name: str) -> None:
 def _check_link(root: Path, path: Path, name: str) -> None:
     target = path.readlink()
     check_name(str(target))
-    resolved = Path(os.path.realpath(path))
-    if target.is_absolute() or not resolved.is_relative_to(os.path.realpath(root)):
-        raise ProducerFailed(f"the target saved {name}, a link that leads out of what was saved ({str(target)[:80]!r})")
+    if target.is_absolute() or followed(path, os.path.realpath(root)) is None:
+        raise ProducerFailed(
+            f"the target saved {name}, a link that leads out of what was saved, or on through more than {LINKS_MAX} "
+            f"others ({str(target)[:80]!r})"
+        )
 
 
 def _shown(found: list[Entry]) -> str:

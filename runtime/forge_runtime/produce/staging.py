@@ -19,7 +19,7 @@ from msgspec import Struct
 from forge_runtime.blob import Blob, BlobUnavailable
 from forge_runtime.produce.image import digest_of_file
 from forge_runtime.produce.product import Archive, Binary, Product
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 
 PART_BYTES: Final = 8 * 1024 * 1024
 

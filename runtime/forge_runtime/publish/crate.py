@@ -22,11 +22,10 @@ from msgspec import Struct
 from forge_runtime.http import FileSlice, Http, Reply, Request
 from forge_runtime.produce.archive import CHUNK_BYTES
 from forge_runtime.produce.product import Archive, ProducerFailed
-from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.asking import Asking, Refused, decoded
 from forge_runtime.publish.cargo import PUBLIC_INDEX, Crate, NoCrate, plain_index, read_crate
 from forge_runtime.publish.port import Publication, Published, PublishRefused
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import go_on, in_thread
 
 INDEX_BYTES_MAX: Final = 16 * 1024 * 1024
 """One crate's versions: a line of a few hundred bytes each."""

@@ -22,10 +22,9 @@ from forge_runtime.oci.image import Artifact, blob_of, file_blob
 from forge_runtime.oci.reference import Reference, repository_of
 from forge_runtime.produce.archive import unpack
 from forge_runtime.produce.product import Archive, ProducerFailed
-from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.port import Publication, Published, PublishRefused
 from forge_runtime.publish.registry import StandIns, registry_of
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import go_on, in_thread
 
 MODULE_TYPE: Final = "application/vnd.cue.module.v1+json"
 MODULE_FILE_TYPE: Final = "application/vnd.cue.modulefile.v1"

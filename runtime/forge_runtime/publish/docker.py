@@ -27,7 +27,7 @@ from forge_runtime.produce.image import LayoutWalk, blob_path, top_of
 from forge_runtime.produce.product import Archive, Binary, Container
 from forge_runtime.publish.port import Publication, Published, PublishRefused
 from forge_runtime.publish.registry import StandIns, registry_of
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 
 TAGS_MAX: Final = 20
 

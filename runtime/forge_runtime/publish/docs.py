@@ -22,9 +22,8 @@ from urllib.parse import quote
 
 from forge_runtime.produce.archive import unpack
 from forge_runtime.produce.product import Archive, ProducerFailed
-from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.port import Publication, PublishAway, Published, PublishRefused
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import go_on, in_thread
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

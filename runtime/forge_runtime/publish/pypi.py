@@ -24,7 +24,6 @@ from forge_runtime.http import FileSlice, Http, Reply, Request
 from forge_runtime.produce.archive import CHUNK_BYTES, unpack
 from forge_runtime.produce.image import digest_of_file
 from forge_runtime.produce.product import Archive, ProducerFailed
-from forge_runtime.produce.saved import go_on
 from forge_runtime.publish.asking import Asking, Refused, decoded
 from forge_runtime.publish.distribution import (
     Distribution,
@@ -34,7 +33,7 @@ from forge_runtime.publish.distribution import (
     read_distribution,
 )
 from forge_runtime.publish.port import Publication, Published, PublishRefused
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import go_on, in_thread
 
 PUBLIC_URL: Final = "https://upload.pypi.org/legacy/"
 TOKEN_USER: Final = "__token__"  # noqa: S105  # what PyPI calls the user of every token

@@ -32,7 +32,7 @@ from forge_runtime.runner.failure import StepFailure, config_failure, step_error
 from forge_runtime.runner.image import ImageExporter, ImageUnavailable
 from forge_runtime.runner.pool import Lease, NoDaemon, RunnerPool
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 
 RETRY_PAUSE_S: Final = 1.0
 """At most, before the second daemon: many steps may have lost the first one in the same moment."""

@@ -19,13 +19,14 @@ from typing import Final
 
 from forge_runtime.folder import machine_failed, open_plain
 from forge_runtime.job import JobState
+from forge_runtime.link import followed
 from forge_runtime.runner import tree
 from forge_runtime.runner.argument import parse_step_arguments
 from forge_runtime.runner.failure import StepFailure, config_failure, refused, timed_out
 from forge_runtime.runner.port import LineSink, StepOutcome, StepRequest
 from forge_runtime.runner.recipe import RecipeRun
 from forge_runtime.runner.target import BuiltTarget, Progress, Surroundings
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 from forgec.diagnostic import ForgeError
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span, whole_file
@@ -202,11 +203,11 @@ class _StepBuild:
     def _earthfile(self, directory: str, at: Span) -> ast.Earthfile:
         if directory not in self.files:
             name = _earthfile_path(directory)
-            real = Path(os.path.realpath(self.workspace / name))
-            if not real.is_relative_to(os.path.realpath(self.workspace)):
+            real = followed(self.workspace / name, os.path.realpath(self.workspace))
+            if real is None:
                 raise refused(f"{name} lies outside of the repository", at)
             try:
-                with open_plain(real) as file:
+                with open_plain(Path(real)) as file:
                     data = file.read(EARTHFILE_BYTES_MAX + 1)
             except OSError as error:
                 if machine_failed(error):

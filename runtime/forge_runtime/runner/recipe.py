@@ -30,7 +30,7 @@ from forge_runtime.runner import tree
 from forge_runtime.runner.failure import cannot_be_started, command_failed, refused, short
 from forge_runtime.runner.supported import IMAGE_ONLY, REFUSED, check_flags, unsupported
 from forge_runtime.runner.target import BuiltTarget, Surroundings, Targets
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 from forgec.source import Span
 from forgec.syntax import earthfile_ast as ast
 from forgec.syntax.earthfile_call import parse_reference

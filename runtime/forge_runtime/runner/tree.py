@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from forge_runtime.link import LINKS_MAX, followed
+
 DEPTH_MAX: Final = 200
 """Directories within directories; a tree that is much deeper cannot even be removed by recursion."""
 
@@ -121,9 +123,11 @@ def clone_closed(source: Path, target: Path, *, stop: threading.Event) -> None:
     boundary = os.path.realpath(target)
     for folder, directories, files in os.walk(target):
         for name in (*directories, *files):
+            if stop.is_set():
+                raise CopyStopped
             path = Path(folder, name)
-            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(boundary):
-                raise PathRefused(f"{str(path.relative_to(target))!r} is a link that leads out of what is saved")
+            if path.is_symlink() and followed(path, boundary) is None:
+                raise _leads_out(str(path.relative_to(target)), "what is saved")
 
 
 def make_directory(destination: Destination) -> Path:
@@ -185,9 +189,10 @@ def _child(parent: Path, name: str, real_root: Path) -> Path:
     """The directory `name` in a real directory below `real_root`."""
     path = parent / name
     if path.is_symlink():
-        path = Path(os.path.realpath(path))
-        if not path.is_relative_to(real_root):
-            raise PathRefused(f"{name!r} is a link that leads out of the target's directory")
+        real = followed(path, str(real_root))
+        if real is None:
+            raise _leads_out(name, "the target's directory")
+        path = Path(real)
     if not path.exists():
         path.mkdir()
     elif not path.is_dir():
@@ -196,6 +201,9 @@ def _child(parent: Path, name: str, real_root: Path) -> Path:
 
 
 def _require_inside(path: Path, boundary: Path, shown: str) -> None:
-    real = os.path.realpath(path)
-    if not Path(real).is_relative_to(os.path.realpath(boundary)):
-        raise PathRefused(f"{shown!r} is a link that leads out of the repository")
+    if followed(path, os.path.realpath(boundary)) is None:
+        raise _leads_out(shown, "the repository")
+
+
+def _leads_out(shown: str, top: str) -> PathRefused:
+    return PathRefused(f"{shown!r} is a link that leads out of {top}, or on through more than {LINKS_MAX} others")

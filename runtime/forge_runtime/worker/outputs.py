@@ -24,7 +24,7 @@ from forge_runtime.blob import GET_BYTES_MAX, Blob
 from forge_runtime.job import CiPayload, Job, ResultReference
 from forge_runtime.oci.image import BadImage, Packed, write_tar_gzip
 from forge_runtime.runner import tree
-from forge_runtime.runner.thread import in_thread
+from forge_runtime.thread import in_thread
 from forge_runtime.worker.handler import Results
 
 FILES_MAX: Final = 10_000

@@ -19,7 +19,7 @@ from tests.runtime.produce.hostile import HOSTILE, chain_of, entry_of, tar_of, z
 from forge_runtime.produce import archive, saved
 from forge_runtime.produce.archive import ArchiveRefused, format_of, pack, read_archive, unpack
 from forge_runtime.produce.product import ProducerFailed
-from forge_runtime.produce.saved import Stopped
+from forge_runtime.thread import Stopped
 
 FILES = {"index.html": b"<p>hello", "css/site.css": b"p {}", "empty": b""}
 GO_ON = threading.Event()
@@ -247,6 +247,16 @@ def test_links_out_of_a_directory_and_links_to_directories_are_not_packed(tmp_pa
     (site / "link").unlink()
     (site / "link").symlink_to("css")
     with pytest.raises(ProducerFailed, match="link to no file"):
+        pack(site, tmp_path / "out", GO_ON)
+
+
+def test_a_chain_of_links_without_end_is_not_packed(tmp_path: Path) -> None:
+    site = _site(tmp_path / "site")
+    for number in range(1_500):
+        (site / f"l{number}").symlink_to(f"l{number + 1}")
+    (site / "l1500").write_text("the end")
+
+    with pytest.raises(ProducerFailed, match="leads out of what was saved, or on through more than 40 others"):
         pack(site, tmp_path / "out", GO_ON)
 
 

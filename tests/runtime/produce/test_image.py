@@ -17,7 +17,7 @@ from tests.runtime.publish.things import image_layout
 
 from forge_runtime.produce.image import read_image
 from forge_runtime.produce.product import Container, ProducerFailed, outputs_of
-from forge_runtime.produce.saved import Stopped
+from forge_runtime.thread import Stopped
 
 GO_ON = threading.Event()
 LAYERS = {"one": b"first layer", "two": b"second layer"}

@@ -18,10 +18,10 @@ from tests.runtime.publish.things import SECRET, archive_of, publication_of
 
 from forge_runtime.http import Http
 from forge_runtime.produce.product import Archive
-from forge_runtime.produce.saved import Stopped
 from forge_runtime.publish.cargo import read_crate
 from forge_runtime.publish.crate import CratePublisher, index_path
 from forge_runtime.publish.port import Published, PublishRefused
+from forge_runtime.thread import Stopped
 
 MANIFEST = """[package]
 name = "Tidy-tool"

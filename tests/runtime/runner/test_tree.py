@@ -122,6 +122,20 @@ def test_a_clone_keeps_links_as_they_are(tmp_path: Path) -> None:
     assert (tmp_path / "two" / "deep" / "b").read_text() == "content of a"
 
 
+def test_a_chain_of_links_without_end_counts_as_one_that_leads_out(tmp_path: Path) -> None:
+    lay_out(tmp_path / "one", {f"l{number}": f"l{number + 1}" for number in range(1_500)} | {"l1500": None}, tmp_path)
+    checked = tree.Origin(directory=tmp_path / "one", boundary=tmp_path / "one")
+
+    with pytest.raises(tree.PathRefused, match="is a link that leads out of what is saved, or on through more than 40"):
+        tree.clone_closed(tmp_path / "one", tmp_path / "two", stop=threading.Event())
+    with pytest.raises(tree.PathRefused, match="'l0' is a link that leads out of the repository, or on through"):
+        tree.find_sources(checked, "l0")
+    with pytest.raises(
+        tree.PathRefused, match="'l0' is a link that leads out of the target's directory, or on through"
+    ):
+        tree.make_directory(tree.Destination(root=tmp_path / "one", workdir="/", path="l0"))
+
+
 def test_copying_stops_when_told_to(tmp_path: Path) -> None:
     lay_out(tmp_path / "one", {"a": None}, tmp_path)
     stop = threading.Event()
