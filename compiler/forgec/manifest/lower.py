@@ -112,8 +112,7 @@ def lower_plan(plan: Plan, options: ManifestOptions, places: Places = NO_PLACES)
     return _accepted(
         workflow,
         [
-            *_check_options(options),
-            *check_workflow(workflow, dynamic_workflow(options)),
+            *(_check_options(options) or check_workflow(workflow, dynamic_workflow(options))),
             *check_size(size_of(workflow, static_entries(plan))),
             *check_nodes(workflow.metadata.name, plan, dynamic=False, places=places),
         ],
@@ -128,7 +127,7 @@ def lower_dynamic(options: ManifestOptions) -> argo.Workflow:
     for every version of Argo.
     """
     workflow = dynamic_workflow(options)
-    return _accepted(workflow, [*_check_options(options), *check_workflow(workflow, workflow)])
+    return _accepted(workflow, _check_options(options) or check_workflow(workflow, workflow))
 
 
 def static_workflow(plan: Plan, options: ManifestOptions) -> argo.Workflow:
@@ -165,6 +164,7 @@ def _accepted(workflow: argo.Workflow, problems: Sequence[Diagnostic]) -> argo.W
 
 
 def _check_options(options: ManifestOptions) -> list[Diagnostic]:
+    """What a manifest with these options would carry is told here, and not again where the manifest is read."""
     return [Diagnostic(Code.NAME_INVALID, message) for message in _bad_options(options)]
 
 
