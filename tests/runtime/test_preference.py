@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from msgspec.json import decode
+from tests.nats_server import NatsServer
 from tests.runtime import samples
 from tests.runtime.conftest import OpenWorkshop
 from tests.runtime.machines import plan_of
@@ -17,8 +18,10 @@ from tests.runtime.stages import Stages
 from tests.runtime.workshop import Workshop, until
 
 from forge_runtime.bus import memory_neighbours, neighbours
+from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus, MemoryServer
 from forge_runtime.bus.port import Bus, Delivery, Neighbours, NotAllowed, Queued, Take
+from forge_runtime.bus.provision import provision
 from forge_runtime.dispatcher import Exit
 from forge_runtime.envelope import Envelope, address_of, earlier_of
 from forge_runtime.job import Job, JobState, JobType, encode
@@ -179,6 +182,27 @@ async def test_a_job_that_two_workers_hold_is_done_once(
     assert (held.pending, held.in_flight) == (0, 1)
     assert (record.starts, shop.lines("runs")) == (1, ["ran"])
     assert again, "its message has left the queue"
+
+
+async def test_a_job_whose_taker_dies_comes_again_after_the_ack_wait(nats_server: NatsServer, tmp_path: Path) -> None:
+    bus = await connect(nats_server.settings("worker-ci-0"))
+    await provision(bus)
+    await samples.set_ack_wait(bus, CI, 1.0)
+    shop = Workshop(bus, tmp_path)
+    await shop.prepare({"web": [{"unit": RAN}]})
+    died = asyncio.Event()
+
+    async def take(_queue: WorkQueue, _delivery: Delivery) -> bool:
+        died.set()
+        return True
+
+    async with shop.bus.neighbours("dies", [CI], take), workers(shop, "here"):
+        await submit(shop, "web/unit", preferred="dies")
+        record = await shop.reach("web/unit", JobState.SUCCEEDED)
+    await bus.close()
+
+    assert died.is_set()
+    assert (record.worker, record.starts, shop.lines("runs")) == ("here", 1, ["ran"])
 
 
 async def test_a_job_that_was_handed_out_before_is_offered_to_nobody(open_workshop: OpenWorkshop) -> None:

@@ -3,7 +3,7 @@
     slot is free   looks into one lane after another, without waiting, in the order of its turn; takes the first job
     all are empty  waits; one pull a lane stays open at the server for all slots that wait together
     job arrives    goes to the slot that waits longest; when nobody waits any more, the open pulls are withdrawn
-    job offered    by another worker, because it had better be ours: the same, or to a slot that looks or is about to
+    job offered    by another worker (preference.py): goes to such a slot, or to one that will look in a moment
 
 So a job is never held by a worker that is busy, and a worker that is idle costs the server a pull a lane, however many
 slots it has. What two lanes hand out at once to the last free slot is handed back.
@@ -27,7 +27,6 @@ PULL_S: Final = 30.0
 
 EMPTY_S: Final = 0.02
 """A lane found empty is passed over for so long: a look into it costs a round trip, and jobs last longer than this."""
-
 
 OFFER_HELD_S: Final = 0.1
 """How long an offer waits for a slot that is about to be free: its job is over, and there are two writes to be done."""
