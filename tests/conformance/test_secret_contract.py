@@ -3,15 +3,17 @@
 moto's server stands for AWS. It takes any signature and knows no roles, so no test here sees AWS refuse a role.
 """
 
+import gc
 import json
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
 import pytest
 
-from forge_runtime.secret.aws import AwsSecrets
+from forge_runtime.secret.aws import REGIONS_MAX, AwsSecrets
 from forge_runtime.secret.directory import DirectorySecrets
 from forge_runtime.secret.environment import EnvironmentSecrets, variable_of
 from forge_runtime.secret.port import VALUE_BYTES_MAX, SecretRefused, SecretStore, SecretStoreAway
@@ -33,8 +35,6 @@ def aws(aws_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Kept:
     urllib.request.urlopen(urllib.request.Request(f"{aws_endpoint}/moto-api/reset", method="POST"), timeout=5).close()
 
     def put(name: str, value: str) -> None:
-        import boto3
-
         client = boto3.client("secretsmanager", region_name="us-east-1", endpoint_url=aws_endpoint)
         client.create_secret(Name=name, SecretString=value)
 
@@ -111,6 +111,14 @@ async def test_links_within_the_directory_are_followed_and_none_out_of_it(tmp_pa
         await store.read("out", None)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "/".join(["x" * 200] * 30), "a\0b", "\ud800"])
+async def test_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "ci").mkdir()
+
+    with pytest.raises(SecretRefused):
+        await DirectorySecrets(tmp_path).read(f"ci/{name}", None)
+
+
 async def test_other_variables_of_the_worker_are_no_secrets() -> None:
     store = EnvironmentSecrets({"AWS_SECRET_ACCESS_KEY": "k", "CI_TOKEN": "t"})
 
@@ -124,6 +132,29 @@ async def test_aws_that_does_not_answer_may_be_tried_again(monkeypatch: pytest.M
 
     with pytest.raises(SecretStoreAway):
         await AwsSecrets("http://127.0.0.1:9").read("ci/token", "us-east-1")
+
+
+@pytest.mark.parametrize("region", ["eu west", "a.b/c", "eu-nowhere-1"])
+async def test_region_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, region: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+    with pytest.raises(SecretRefused, match="region"):
+        await AwsSecrets("http://127.0.0.1:9").read("ci/token", region)
+
+
+async def test_clients_of_regions_that_repositories_name_are_few(aws: Kept) -> None:
+    def clients() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "SecretsManager" for each in gc.get_objects())
+
+    regions = boto3.Session().get_available_regions("secretsmanager")[: REGIONS_MAX + 4]
+    before = clients()
+
+    for region in regions:
+        await aws.store.read("ci/token", region)
+
+    assert clients() - before == REGIONS_MAX
 
 
 async def test_aws_without_a_region_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

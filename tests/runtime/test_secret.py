@@ -45,6 +45,8 @@ async def test_an_optional_secret_may_be_missing() -> None:
         ({"secretName": "none", "name": "T"}, 'no secret ci/none at the provider "env"'),
         ({"secretName": "../publishers/docker", "name": "T"}, 'not the name of a secret below "ci/"'),
         ({"secretName": "/npm-token", "name": "T"}, 'not the name of a secret below "ci/"'),
+        ({"secretName": "x" * 256, "name": "T"}, 'not the name of a secret below "ci/"'),
+        ({"secretName": "npm\0token", "name": "T"}, 'not the name of a secret below "ci/"'),
         ({"secretName": "npm-token", "name": "T", "key": "user"}, 'is not JSON, so it has no key "user"'),
         ({"secretName": "db", "name": "T", "key": "token"}, 'has no key "token"'),
         ({"secretName": "db", "name": "T", "key": "nested"}, "is no text"),

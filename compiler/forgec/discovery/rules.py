@@ -211,7 +211,6 @@ _SECRET_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "aws": frozenset({"key", "region"}),
     "env": frozenset({"key"}),
     "file": frozenset({"key"}),
-    "static": frozenset({"key"}),
 }
 """The providers that are enabled, and what a reference to each may hold besides the secret's name and binding."""
 
@@ -235,10 +234,31 @@ def _check_secret(secret: Secret, root: str, node: Node, *path: str | int) -> It
         yield Diagnostic(Code.MISSING_FIELD, message, place(node, *path))
         return
     reference = secret.secret_name or secret.path or ""
-    if any(segment in ("", ".", "..") for segment in reference.removeprefix(f"{root}/").split("/")):
+    if not names_secret(reference.removeprefix(f"{root}/")):
         field = "path" if secret.secret_name is None else "secretName"
-        message = f'"{reference}" is not the name of a secret below "{root}/": no segment may be empty, "." or ".."'
-        yield Diagnostic(Code.BAD_VALUE, message, place(node, *path, field))
+        message = f'"{reference[:80]}" is not the name of a secret below "{root}/"'
+        yield Diagnostic(Code.BAD_VALUE, message, place(node, *path, field), help=_SECRET_NAME_HELP)
+    if secret.region is not None and "region" in allowed and not _REGION.fullmatch(secret.region):
+        message = f'"{secret.region[:80]}" is not the name of a region'
+        yield Diagnostic(Code.BAD_VALUE, message, place(node, *path, "region"), help='write it like "eu-west-1"')
+
+
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_+=.@-]{1,255}")
+_SECRET_NAME_CHARS_MAX: Final = 480
+_SECRET_NAME_HELP: Final = (
+    'parts between "/" hold letters, digits and _+=.@-, are not "." or "..", and have at most 255 characters each, '
+    f"{_SECRET_NAME_CHARS_MAX} together"
+)
+_REGION = re.compile(r"[a-z0-9-]{1,63}")
+
+
+def names_secret(reference: str) -> bool:
+    """Whether every store could have a secret of this name, below its scope.
+
+    The characters and, with the scope, the length of AWS Secrets Manager (512); a part is a file's name (NAME_MAX).
+    """
+    segments = reference.split("/")
+    return len(reference) <= _SECRET_NAME_CHARS_MAX and all(_SEGMENT.fullmatch(segment) for segment in segments)
 
 
 _BINDING = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,127}")

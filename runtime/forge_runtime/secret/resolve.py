@@ -13,6 +13,7 @@ from msgspec import ValidationError, convert
 
 from forge_runtime.secret.port import SecretRefused, SecretStore
 from forgec.discovery.model import Secret
+from forgec.discovery.rules import names_secret
 
 STEP_SCOPE: Final = "ci"
 PUBLISHER_SCOPE: Final = "publishers"
@@ -55,8 +56,8 @@ class Secrets:
 def name_of(secret: Secret, scope: str) -> str:
     """The name below its scope, which the reference may have written as well; nobody leaves the scope."""
     reference = (secret.secret_name or secret.path or "").removeprefix(f"{scope}/")
-    if any(segment in ("", ".", "..") for segment in reference.split("/")):
-        raise SecretRefused(f'"{reference}" is not the name of a secret below "{scope}/"')
+    if not names_secret(reference):
+        raise SecretRefused(f'"{reference[:80]}" is not the name of a secret below "{scope}/"')
     return f"{scope}/{reference}"
 
 
