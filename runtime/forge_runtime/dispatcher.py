@@ -272,11 +272,12 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
         loop.add_signal_handler(number, terminated.set)
     async with AsyncExitStack() as cleanup:
         cleanup.enter_context(log_fields(run_id=command.run_id, leaf=command.leaf, unit=command.unit))
+        settings = read_bus_settings(environ, subject.DISPATCHER)
         try:
-            bus = await connect(read_bus_settings(environ, subject.DISPATCHER))
+            bus = await ride_out(lambda: connect(settings), limit_s=PATIENCE_S)
         except BusUnavailable as error:
             _log.error("cannot reach the bus", extra={"why": str(error)})
-            return Exit.INFRASTRUCTURE
+            return Exit.CONFIGURATION if isinstance(error, NotAllowed) else Exit.INFRASTRUCTURE
         cleanup.push_async_callback(bus.close)
         dispatcher = Dispatcher(
             bus=bus,

@@ -79,13 +79,48 @@ async def test_cancelled_run_exits_with_76(dispatcher: Path, nats_server: NatsSe
     assert line["reason"] == "cancelled"
 
 
-async def test_bus_that_does_not_answer_exits_with_75(dispatcher: Path, tmp_path: Path) -> None:
+async def test_bus_that_does_not_answer_for_its_patience_exits_with_75() -> None:
     environment = {**os.environ, "NATS_URL": f"nats://127.0.0.1:{free_port()}"}
+    impatient = (
+        "import sys; from forge_runtime import dispatcher; dispatcher.PATIENCE_S = 0.0; sys.exit(dispatcher.main())"
+    )
+    words = ("discover", "--run", f"forge-{samples.new_run_id()}")
 
-    code, line = await _end(await _start(environment, dispatcher, "discover", "--run", f"forge-{samples.new_run_id()}"))
+    code, line = await _end(await _start(environment, sys.executable, "-c", impatient, *words))
 
     assert code == 75
     assert line["msg"] == "cannot reach the bus"
+
+
+async def test_bus_that_is_away_at_the_start_is_waited_for(
+    dispatcher: Path, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    bus, name = await _run_of(nats_server, tmp_path, command="true")
+    flag = CancelFlag(reason=CancelReason.CANCELLED, by="test", at=0.0)
+    await bus.runs.put(subject.cancel_key(name.removeprefix("forge-")), encode(flag))
+    await bus.close()
+    nats_server.kill()
+    process = await _start(_environment(nats_server, tmp_path), dispatcher, "discover", "--run", name)
+    assert process.stderr is not None
+    first = json.loads(await asyncio.wait_for(process.stderr.readline(), 60))
+    nats_server.start()
+
+    code, _ = await _end(process)
+
+    assert first["msg"] == "bus unavailable, trying again"
+    assert code == 76
+
+
+async def test_credentials_that_the_server_refuses_exit_with_78_at_once(
+    dispatcher: Path, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("another")
+    environment = _environment(nats_server, tmp_path) | {"NATS_CREDENTIALS": str(tmp_path / "token")}
+
+    code, line = await _end(await _start(environment, dispatcher, "discover", "--run", f"forge-{samples.new_run_id()}"))
+
+    assert code == 78
+    assert "Authorization" in line["why"]
 
 
 async def test_plan_that_is_not_there_exits_with_78(dispatcher: Path, nats_server: NatsServer, tmp_path: Path) -> None:

@@ -69,18 +69,18 @@ class Connection:
         self._up = asyncio.Event()
 
     async def open(self, settings: BusSettings) -> None:
-        """BusUnavailable after 10 s, or at once when server and credentials do not go together."""
+        """BusUnavailable after 10 s; NotAllowed at once when server and credentials do not go together."""
         self._user = settings.user
         try:
             self._credentials = read_credentials(settings.credentials, settings.url)
         except BadSettings as error:
-            raise BusUnavailable(f"cannot connect to {self.url}: {error}") from error
+            raise NotAllowed(f"cannot connect to {self.url}: {error}") from error
         attempt = asyncio.create_task(self._connect(settings))
         either: set[asyncio.Future[Any]] = {attempt, self._refusal}
         try:
             await asyncio.wait(either, timeout=CONNECT_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
             if self._refusal.done():
-                raise BusUnavailable(f"cannot connect to {self.url}: {self._refusal.result()}")
+                raise NotAllowed(f"cannot connect to {self.url}: {self._refusal.result()}")
             if not attempt.done():
                 raise BusUnavailable(f"cannot connect to {self.url} within {CONNECT_LIMIT_S:g} s: {self._last_error}")
             try:

@@ -67,7 +67,7 @@ _log = logging.getLogger(__name__)
 
 
 async def connect(settings: BusSettings, *, on_closed: Callable[[str], None] | None = None) -> "JetStreamBus":
-    """BusUnavailable if there is no connection within 10 s, or the server refuses the credentials.
+    """BusUnavailable if there is no connection within 10 s, NotAllowed if the server refuses the credentials.
 
     Once connected, the client reconnects for ever. `on_closed` is called with the reason if it is closed for good all
     the same (a protocol error, for example): nothing works from then on, and the process had better end.

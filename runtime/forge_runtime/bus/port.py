@@ -22,7 +22,7 @@ class BusUnavailable(Exception):
 
 
 class NotAllowed(BusUnavailable):
-    """The server's permissions forbid it; that may be mended while we run, but not by asking again soon."""
+    """The server refuses us, or its permissions forbid it; that may be mended, but not by asking again soon."""
 
 
 class Conflict(Exception):
