@@ -81,9 +81,7 @@ async def test_cancelled_run_exits_with_76(dispatcher: Path, nats_server: NatsSe
 
 async def test_bus_that_does_not_answer_for_its_patience_exits_with_75() -> None:
     environment = {**os.environ, "NATS_URL": f"nats://127.0.0.1:{free_port()}"}
-    impatient = (
-        "import sys; from forge_runtime import dispatcher; dispatcher.PATIENCE_S = 0.0; sys.exit(dispatcher.main())"
-    )
+    impatient = "import sys; from forge_runtime import dispatcher as d; d.PATIENCE_S = 0.0; sys.exit(d.main())"
     words = ("discover", "--run", f"forge-{samples.new_run_id()}")
 
     code, line = await _end(await _start(environment, sys.executable, "-c", impatient, *words))
