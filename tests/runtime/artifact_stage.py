@@ -27,6 +27,7 @@ from forge_runtime.oci.mirrors import parse_mirrors
 from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.produce.evidence import Evidence
 from forge_runtime.publish.choose import PublisherPlaces, publishers
+from forge_runtime.publish.port import Publisher
 from forge_runtime.publish.registry import StandIns
 from forge_runtime.release_client import HttpReleaseClient
 from forge_runtime.run import RunRecord
@@ -78,6 +79,7 @@ class Stage:
     secrets: dict[str, str]
     signer: Signer | None
     publishers: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: PUBLISHERS)
+    more_publishers: Mapping[str, Publisher] = field(default_factory=dict)
     syft: Path | None = None
     runner: StepRunner = field(default_factory=HostRunner)
 
@@ -131,7 +133,7 @@ class Stage:
             GitCache(self.folder / "git", allow_file=True),
             self.runner,
             Outlets(
-                publishers=publishers(self.http, places),
+                publishers={**publishers(self.http, places), **self.more_publishers},
                 secrets=Secrets(stores={"env": EnvironmentSecrets(self.secrets)}),
                 blob=DirectoryBlob(self.folder / "objects"),
                 builder="https://forge.example/workers",

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from forge_runtime.job import ArtifactData, ErrorRecord, JobState, ReleaseTrigge
 from forge_runtime.oci.image import Blob, Manifest
 from forge_runtime.oci.reference import Reference, parse_reference
 from forge_runtime.oci.tracking import LAYER_ANNOTATION
+from forge_runtime.publish.port import Publication
 from forge_runtime.release_client import HttpReleaseClient, NewRelease, Published, ReleasedArtifact
 from forge_runtime.supply.provenance import STATEMENT_MEDIA_TYPE
 from forge_runtime.supply.sbom import find_syft
@@ -224,6 +226,26 @@ async def test_a_publisher_that_does_not_answer_may_do_so_another_time(stage: St
     error = data.published_locations[1].error
     assert error is not None
     assert (error.error_class, error.retryable) == ("infra", True)
+
+
+class MistakenPublisher:
+    """One with a fault of its own."""
+
+    async def publish(self, publication: Publication) -> NoReturn:
+        raise ValueError(f"unforeseen, with {publication.settings['registry']} and {SECRET}")
+
+
+async def test_a_publisher_that_fails_unforeseen_leaves_the_others_alone(stage: Stage) -> None:
+    stage.more_publishers = {"docker": MistakenPublisher()}
+
+    data = await stage.made(stage.job())
+
+    hub, downloads = data.published_locations
+    assert (hub.status, downloads.status) == ("failed", "published")
+    assert hub.error is not None
+    assert (hub.error.code, hub.error.error_class) == ("PUBLISHER_FAILED", "internal")
+    assert hub.error.message == "publisher hub: ValueError: unforeseen, with hub.example and ***"
+    assert await stage.registry.get_manifest(tracked(data)) is not None
 
 
 async def test_a_second_run_publishes_what_the_first_could_not(stage: Stage) -> None:

@@ -109,7 +109,12 @@ def _next(exchange: Exchange, subject: Reference, reply: Reply) -> str | None:
     for link in reply.headers.get("link", "").split(","):
         target, _, parameters = link.strip().partition(">")
         if target.startswith("<") and 'rel="next"' in parameters.replace("rel=next", 'rel="next"'):
-            url = urljoin(reply.url, target[1:])
+            try:
+                url = urljoin(reply.url, target[1:])
+            except ValueError as error:
+                raise RegistryRefused(
+                    f"{subject}: its list of referrers goes on at an address that is none ({target[1:101]!r}): {error}"
+                ) from None
             if not exchange.is_home(subject, url):
                 raise RegistryRefused(f"{subject}: its list of referrers goes on at another server")
             return url

@@ -46,7 +46,7 @@ def read_crate(path: Path, index: str, stop: threading.Event) -> Crate:
     top = next((name.partition("/")[0] for name in texts if name.count("/") == 1 and name.endswith("/Cargo.toml")), "")
     try:
         manifest = tomllib.loads(texts.get(f"{top}/Cargo.toml", b"").decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise NoCrate(f"the Cargo.toml of {path.name} cannot be read: {error}") from None
     package = _table(manifest.get("package"))
     name, version = package.get("name"), package.get("version")

@@ -165,7 +165,13 @@ class _Upload:
     def _upload_url(self, release: _Release) -> str:
         """GitHub says where uploads go; that has to be GitHub too, since our token goes there."""
         url = release.upload_url.partition("{")[0]
-        api, there = urlsplit(self._api_url), urlsplit(url)
+        api = urlsplit(self._api_url)
+        try:
+            there = urlsplit(url)
+        except ValueError as error:
+            raise PublishRefused(
+                f"{self._base} sends uploads to an address that is none ({url[:100]!r}): {error}"
+            ) from None
         allowed = {api.netloc, f"uploads.{api.netloc.removeprefix('api.')}"}
         if there.scheme != api.scheme or there.netloc not in allowed:
             raise PublishRefused(f"{self._base} sends uploads to {there.netloc[:100]}, which is not {api.netloc}")

@@ -131,7 +131,7 @@ class _Index:
         for listed in _listed(reply):
             if listed.filename != file.path.name:
                 continue
-            there = listed.hashes.get("sha256") or await self._digest_there(urljoin(reply.url, listed.url), file)
+            there = listed.hashes.get("sha256") or await self._digest_there(reply.url, listed.url, file)
             if there == digest:
                 return True
             raise PublishRefused(
@@ -140,9 +140,15 @@ class _Index:
             )
         return False
 
-    async def _digest_there(self, url: str, file: Distribution) -> str:
-        secret = self._secret if urlsplit(url)[:2] == urlsplit(self.simple_url)[:2] else {}
-        request = Request(url=url, secret_headers=secret)
+    async def _digest_there(self, page: str, address: str, file: Distribution) -> str:
+        try:
+            url = urljoin(page, address)
+            is_home = urlsplit(url)[:2] == urlsplit(self.simple_url)[:2]
+        except ValueError as error:
+            raise PublishRefused(
+                f"{page} has {file.path.name} at an address that is none ({address[:100]!r}): {error}"
+            ) from None
+        request = Request(url=url, secret_headers=self._secret if is_home else {})
         digest = await self._asking.digest_of(request, self._scratch / "there", file.path.stat().st_size)
         return digest.removeprefix("sha256:")
 
@@ -152,7 +158,10 @@ def _listed(reply: Reply) -> Iterable[_Listed]:
         listing: _Listing = decoded(reply, _Listing)
         return listing.files
     parser = _Links()
-    parser.feed(reply.body.decode("utf-8", errors="replace"))
+    try:
+        parser.feed(reply.body.decode("utf-8", errors="replace"))
+    except AssertionError as error:  # what html.parser raises for a declaration that it does not know
+        raise PublishRefused(f"{reply.url.partition('?')[0]}: the answer is no list of files: {error}") from None
     return parser.found
 
 
@@ -165,11 +174,15 @@ class _Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         href = next((value for name, value in attrs if name == "href" and value), None)
-        if tag == "a" and href is not None:
+        if tag != "a" or href is None:
+            return
+        try:
             url, fragment = urldefrag(href)
-            hashes = {name: values[0] for name, values in parse_qs(fragment).items()}
             name = unquote(urlsplit(url).path.rpartition("/")[2])
-            self.found.append(_Listed(filename=name, url=url, hashes=hashes))
+        except ValueError:
+            return  # an address that is none leads to no file
+        hashes = {name: values[0] for name, values in parse_qs(fragment).items()}
+        self.found.append(_Listed(filename=name, url=url, hashes=hashes))
 
 
 def _distributions(publication: Publication, stop: threading.Event) -> list[Distribution]:

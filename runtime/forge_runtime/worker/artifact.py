@@ -10,6 +10,7 @@ this one built, a publisher finds what was put there, and so does the registry o
 
 import dataclasses
 import logging
+import traceback
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -244,6 +245,12 @@ class ArtifactHandler:
             return await making.not_published(name, "config", error)
         except PublishAway as error:
             return await making.not_published(name, "infra", error)
+        except (OSError, SigningFailed):
+            raise  # the machine's, and the platform's key's: no other publisher would fare better
+        except Exception as error:
+            trace = making.context.log.mask.text("".join(traceback.format_exception(error)))
+            _log.error("publisher failed", extra={"publisher": name, "exception": trace})
+            return await making.not_published(name, "internal", f"{type(error).__name__}: {error}")
         return await making.published(name, published)
 
 
@@ -333,7 +340,7 @@ class _Making:
         metadata = {field: _masked(value, mask) for field, value in published.metadata.items()}
         return PublishedLocation(publisher=name, status=PUBLISHED, uri=uri, metadata=metadata)
 
-    async def not_published(self, name: str, error_class: str, why: Exception) -> PublishedLocation:
+    async def not_published(self, name: str, error_class: str, why: Exception | str) -> PublishedLocation:
         context = self.context
         message = context.log.mask.text(f"publisher {name}: {why}")
         await context.log.write(message)

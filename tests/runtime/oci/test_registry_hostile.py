@@ -221,12 +221,16 @@ async def test_a_list_of_referrers_with_too_many_entries_is_given_up() -> None:
                 await it.client.referrers(it.reference().at(PIN))
 
 
-async def test_a_list_of_referrers_does_not_go_on_at_another_server() -> None:
+@pytest.mark.parametrize(
+    ("next_page", "reason"),
+    [("http://127.0.0.1:1/more", "at another server"), ("http://[x/more", "address that is none")],
+)
+async def test_a_list_of_referrers_goes_on_at_the_same_server_alone(next_page: str, reason: str) -> None:
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": []}
-    link = '<http://127.0.0.1:1/more>; rel="next"'
+    link = f'<{next_page}>; rel="next"'
     with hostile(lambda _: JSONResponse(index, headers={"Link": link}, media_type=INDEX_TYPE)) as host:
         async with opened(host) as it:
-            with pytest.raises(RegistryRefused, match="at another server"):
+            with pytest.raises(RegistryRefused, match=reason):
                 await it.client.referrers(it.reference().at(PIN))
 
 

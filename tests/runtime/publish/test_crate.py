@@ -239,10 +239,11 @@ async def test_a_token_that_is_not_believed_is_refused(http: Http, url: str, cra
     [
         ("[package", "tidy-1.0.0", "cannot be read"),
         ("[dependencies]\n", "tidy-1.0.0", "no Cargo.toml with a package's name"),
+        (MANIFEST + "[features]\nlarge = " + "9" * 5_000, "Tidy-tool-1.2.0", "cannot be read"),
         (MANIFEST, "other-1.2.0", "its Cargo.toml says Tidy-tool"),
         (MANIFEST.replace("1.2.0", "../../1"), "Tidy-tool-1.2.0", "its Cargo.toml says Tidy-tool"),
     ],
-    ids=["no TOML", "no package", "another name", "a version that is a path"],
+    ids=["no TOML", "no package", "a number of 5,000 digits", "another name", "a version that is a path"],
 )
 async def test_what_is_no_crate_is_refused_before_the_registry_is_asked(
     http: Http, tmp_path: Path, manifest: str, name: str, reason: str

@@ -162,6 +162,15 @@ async def test_a_rate_limit_passes(http: Http, url: str, github: Github, tmp_pat
         await publish(http, url, publication_of(binary_of(tmp_path / "tidy"), tmp_path, settings=SETTINGS))
 
 
+async def test_an_address_for_uploads_that_is_none_is_refused(
+    http: Http, url: str, github: Github, tmp_path: Path
+) -> None:
+    github.upload_host = "http://[x"
+
+    with pytest.raises(PublishRefused, match="sends uploads to an address that is none"):
+        await publish(http, url, publication_of(binary_of(tmp_path / "tidy"), tmp_path, settings=SETTINGS))
+
+
 async def test_the_token_goes_to_no_other_host(http: Http, url: str, github: Github, tmp_path: Path) -> None:
     github.upload_host = "http://127.0.0.2:9"
 

@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from tests.registry_server import serving
 from tests.runtime.produce.hostile import tar_of, zip_of
 from tests.runtime.publish.index_server import USER, JsonIndex, pypiserver
@@ -169,6 +173,47 @@ async def test_an_answer_that_gets_lost_is_no_conflict(http: Http, url: str, ind
 
     assert published.metadata["version"] == "1.2.0"
     assert len(index.files) == 1
+
+
+def listing(body: str, media_type: str) -> Starlette:
+    """An index that has this for a list, and takes everything."""
+
+    async def list_files(_request: Request) -> Response:
+        return Response(body, media_type=media_type)
+
+    async def take(_request: Request) -> Response:
+        return Response("OK")
+
+    return Starlette(routes=[Route("/simple/tidy-tool/", list_files), Route("/", take, methods=["POST"])])
+
+
+async def test_a_link_that_is_no_address_hides_no_other_file_of_the_list(http: Http, tmp_path: Path) -> None:
+    product = wheel_archive(wheel(tmp_path / "dist"))
+    there = f"files/{product.path.name}#sha256={product.digest.removeprefix('sha256:')}"
+    page = f'<a href="http://[x/other-1.0.tar.gz">other</a> <a href="{there}">{product.path.name}</a>'
+    with serving(listing(page, "text/html")) as address:
+        published = await publish(http, f"http://{address}/", product, tmp_path)
+
+    assert published.unchanged
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "reason"),
+    [
+        (
+            '{"files": [{"filename": "tidy_tool-1.2.0-py3-none-any.whl", "url": "http://[x/tidy.whl"}]}',
+            "application/vnd.pypi.simple.v1+json",
+            r"at an address that is none \('http://\[x/tidy.whl'\)",
+        ),
+        ("<![unknown[ x ]]>", "text/html", "is no list of files"),
+    ],
+    ids=["our file at no address", "a declaration that HTML does not have"],
+)
+async def test_a_list_that_cannot_be_understood_is_refused(
+    http: Http, tmp_path: Path, body: str, media_type: str, reason: str
+) -> None:
+    with serving(listing(body, media_type)) as address, pytest.raises(PublishRefused, match=reason):
+        await publish(http, f"http://{address}/", wheel_archive(wheel(tmp_path / "dist")), tmp_path)
 
 
 def other_metadata(folder: Path) -> Archive:
