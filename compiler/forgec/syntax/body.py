@@ -58,7 +58,7 @@ def looked_up_in_vain(
                 child = vertex.table(label.name).get(label.name)
                 if child is not None:
                     yield from looked_up_in_vain(child, value, child.absent, whole)
-                elif vertex in whole and label.is_exported:
+                elif vertex in whole:
                     yield vertex, label, whole[vertex]
             case ast.Embedding(value=inner) | ast.Comprehension(body=inner):
                 yield from looked_up_in_vain(vertex, inner, absent, whole)

@@ -30,7 +30,7 @@ def selected(
     vertex.absent.setdefault(name, span)
     if not vertex.basic.kinds & Kind.STRUCT:
         diagnostic = Diagnostic(Code.UNRESOLVED, f"{written(base)} is {vertex.basic} and has no fields", span)
-        raise Unknown(diagnostic, final=table is vertex.fields)
+        raise Unknown(diagnostic, final=table is vertex.fields and vertex.state is State.EXPANDED)
     is_named = table is vertex.fields and isinstance(base, ast.Reference | ast.Selector | ast.Index)
     if is_named and is_shut(vertex) and not is_covered(vertex, name):
         raise wrong(Code.UNRESOLVED, f'{written(base)} is closed and has no field "{name}"', span)

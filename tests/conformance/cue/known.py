@@ -63,6 +63,7 @@ KNOWN: Final = {
     (Code.UNRESOLVED, "the operand "): "the same, where one side is not there",
     (Code.INCOMPLETE, "the operand "): "the same, where one side is not concrete",
     (Code.UNKNOWN_FIELD, "the operand "): "the same, where one side is closed",
+    (Code.CYCLE, "the operand "): "the same, where one side needs itself",
     (
         Code.UNRESOLVED,
         "needs the value of every item",
