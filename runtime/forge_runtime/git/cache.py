@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import ROOM_BYTES, remove_folder
-from forge_runtime.git.command import CloneUrl, CommitNotFound, Connection, GitError, GitFailed, git, protocols
+from forge_runtime.git.command import (
+    CloneUrl,
+    CommitNotFound,
+    Connection,
+    FileRefused,
+    GitError,
+    GitFailed,
+    git,
+    protocols,
+)
 from forge_runtime.git.credentials import Credentials, connect
 from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, beyond_memory, holds
 from forge_runtime.git.links import close_links
@@ -160,9 +169,13 @@ class GitCache:
                 raise await self._unwritten(str(failed), full=True) from failed
             if failed.lacks_memory:
                 raise beyond_memory(url, failed) from failed
+            if failed.file_is_refused:
+                raise _unholdable(url, commit_sha, str(failed)) from failed
             doing = "fetch" if failed.command == "fetch" else "check out"
             raise GitError(f"cannot {doing} {url}: {failed}") from failed
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # of a path in the checkout, behind that of its folder
+                raise _unholdable(url, commit_sha, str(error)) from None
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise await self._unwritten(str(error), full=full) from None
         raise AssertionError("every try ends above")
@@ -234,6 +247,13 @@ class GitCache:
         evicted = await self._upkeep.make_room() if full else 0
         made = f"; {evicted} repositories that nobody used were removed from the cache" if evicted else ""
         return GitError(f"the git cache in {self._shelf.root} or the job's folder cannot be written: {why}{made}")
+
+
+def _unholdable(url: CloneUrl, commit_sha: str, why: str) -> FileRefused:
+    return FileRefused(
+        f"{commit_sha} in {url} cannot be checked out: the path of a file, or the target of a link, is none that the"
+        f" file system takes ({why[:200]})"
+    )
 
 
 def _has_no_room(folder: Path) -> bool:

@@ -70,6 +70,14 @@ class TooLarge(GitError):
     retryable = False
 
 
+class FileRefused(GitError):
+    """The commit has a path, or a link, that no file system here takes."""
+
+    code = "CONFIG_INVALID"
+    error_class = "config"
+    retryable = False
+
+
 class TimeLimit(GitError):
     """A command was stopped at its limit."""
 
@@ -124,6 +132,11 @@ class GitFailed(GitError):
         return self._says(_OUT_OF_MEMORY)
 
     @property
+    def file_is_refused(self) -> bool:
+        """A checkout met a path that is too long for the file system, or a link that it cannot hold."""
+        return self.command == "reset" and self._says(_REFUSED_FILE)
+
+    @property
     def refused_object(self) -> str | None:
         """What git's check of received objects found, if that is why it failed: "object <id>: <fault>"."""
         found = [match[1] for line in self.output if (match := _REFUSED_OBJECT.match(line))]
@@ -147,6 +160,10 @@ _FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
 _TOO_LARGE: Final = re.compile(r"File too large")
 _OUT_OF_MEMORY: Final = re.compile(
     r"^(?!remote:).*([Oo]ut of memory|(mmap failed|cannot be mapped).*: Cannot allocate memory)"
+)
+_REFUSED_FILE: Final = re.compile(
+    r"File name too long|unable to create symlink .*: No such file or directory"
+    r"|cannot create directory at '.{4000}"  # git's line ends after 4,096 bytes, before it tells why
 )
 _REFUSED: Final = re.compile(
     r"Authentication failed for|could not read (Username|Password)|returned error: 40[013]"

@@ -14,7 +14,7 @@ from tests.git_https import Behaviour, Fault, GitServer, serve_repositories
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import CacheLimits, GitCache
-from forge_runtime.git.command import CommitNotFound, GitError, ObjectRefused, TooLarge, UrlRefused
+from forge_runtime.git.command import CommitNotFound, FileRefused, GitError, ObjectRefused, TooLarge, UrlRefused
 from forge_runtime.git.fetch import FetchLimits
 from forgec.adapter.git import GitTree, git_environment
 from forgec.discovery.tree import EntryKind
@@ -100,6 +100,32 @@ async def test_links_out_of_the_checkout_become_files_and_others_stay(
     assert plain == {name: links[name] for name in ("absolute", "above", "folder", "deep/through")}
     assert still == {"deep/up", "inside", "within", "dangling"}
     assert outside == []
+
+
+@pytest.mark.parametrize(
+    "what", ["a long name", "a path beyond the limit", "a path just below the limit", "a long link", "an empty link"]
+)
+async def test_commit_that_no_file_system_holds_is_the_repositorys_fault(
+    cache: GitCache, origin: Path, tmp_path: Path, what: str
+) -> None:
+    blob = git(origin, "rev-parse", "HEAD:file")
+    match what:
+        case "a long name":
+            entry = f"100644 blob {blob}\t{'n' * 300}"
+        case "a path beyond the limit" | "a path just below the limit":
+            entry = f"100644 blob {blob}\tfile"
+            for _ in range(25 if what == "a path beyond the limit" else 20):
+                tree = git(origin, "rev-parse", f"{tree_with(origin, entry)}^{{tree}}")
+                entry = f"040000 tree {tree}\t{'d' * 203}"
+        case "a long link" | "an empty link":
+            (tmp_path / "target").write_text("t" * (5000 if what == "a long link" else 0))
+            entry = f"120000 blob {git(origin, 'hash-object', '-w', str(tmp_path / 'target'))}\tlink"
+
+    with pytest.raises(FileRefused) as caught:
+        await check_out(cache, f"file://{origin}", tree_with(origin, entry), tmp_path)
+
+    assert (caught.value.code, caught.value.error_class, caught.value.retryable) == ("CONFIG_INVALID", "config", False)
+    assert nothing_is_left(tmp_path)
 
 
 async def test_discovery_sees_links_as_links(cache: GitCache, origin: Path) -> None:
