@@ -42,10 +42,9 @@ def read_crate(path: Path, index: str, stop: threading.Event) -> Crate:
     """For the registry with this index. Raises NoCrate, ProducerFailed where the file is damaged, and Stopped."""
     if format_of(path) != "tar.gz":
         raise NoCrate(f"{path.name} is no crate: `cargo package` makes one (target/package/<name>-<version>.crate)")
-    texts = _texts(path, stop)
-    top = next((name.partition("/")[0] for name in texts if name.count("/") == 1 and name.endswith("/Cargo.toml")), "")
+    top, written = _manifest(path, stop)
     try:
-        manifest = tomllib.loads(texts.get(f"{top}/Cargo.toml", b"").decode())
+        manifest = tomllib.loads(written.decode())
     except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, of numbers with thousands of digits
         raise NoCrate(f"the Cargo.toml of {path.name} cannot be read: {error}") from None
     package = _table(manifest.get("package"))
@@ -54,31 +53,34 @@ def read_crate(path: Path, index: str, stop: threading.Event) -> Crate:
         raise NoCrate(f"{path.name} holds no Cargo.toml with a package's name and version")
     if not _VERSION.fullmatch(version) or top != f"{name}-{version}":
         raise NoCrate(f"{path.name} holds {top}, and its Cargo.toml says {name} {version}")
-    return Crate(name=name, version=version, metadata=_metadata(manifest, package, top, texts, index))
+    readme = package.get("readme")
+    content = _readme(path, posixpath.join(top, posixpath.normpath(readme)), stop) if isinstance(readme, str) else None
+    return Crate(name=name, version=version, metadata=_metadata(manifest, package, content, index))
 
 
-def _texts(path: Path, stop: threading.Event) -> dict[str, bytes]:
-    """The Cargo.toml, and what may be the readme: small files at the top."""
-    texts = {}
+def _manifest(path: Path, stop: threading.Event) -> tuple[str, bytes]:
+    """The directory that all is in, and the Cargo.toml there; nothing where there is none."""
     for member in read_archive(path, stop):
-        is_manifest = member.name.count("/") == 1 and member.name.endswith("/Cargo.toml")
-        if is_manifest and member.size > MANIFEST_BYTES_MAX:
-            raise NoCrate(f"the Cargo.toml of {path.name} is larger than {MANIFEST_BYTES_MAX} bytes")
-        if is_manifest or (member.name.lower().endswith((".md", ".txt", "/readme")) and member.size < README_BYTES_MAX):
-            texts[member.name] = b"".join(member.chunks())
-    return texts
+        top, _, name = member.name.partition("/")
+        if name == "Cargo.toml":
+            if member.size > MANIFEST_BYTES_MAX:
+                raise NoCrate(f"the Cargo.toml of {path.name} is larger than {MANIFEST_BYTES_MAX} bytes")
+            return top, b"".join(member.chunks())
+    return "", b""
+
+
+def _readme(path: Path, name: str, stop: threading.Event) -> str | None:
+    """None where it is not there, or too large to be told."""
+    for member in read_archive(path, stop):
+        if member.name == name and member.size < README_BYTES_MAX:
+            return b"".join(member.chunks()).decode("utf-8", errors="replace")
+    return None
 
 
 def _metadata(
-    manifest: Mapping[str, Any],
-    package: Mapping[str, Any],
-    top: str,
-    texts: Mapping[str, bytes],
-    index: str,
+    manifest: Mapping[str, Any], package: Mapping[str, Any], readme: str | None, index: str
 ) -> dict[str, Any]:
-    readme = package.get("readme")
-    readme = readme if isinstance(readme, str) else None
-    content = texts.get(posixpath.join(top, posixpath.normpath(readme))) if readme else None
+    named = package.get("readme")
     dependencies = list(_dependencies(manifest, None, index))
     for target, tables in _table(manifest.get("target")).items():
         dependencies += _dependencies(_table(tables), target, index)
@@ -91,8 +93,8 @@ def _metadata(
         "description": package.get("description"),
         "documentation": package.get("documentation"),
         "homepage": package.get("homepage"),
-        "readme": None if content is None else content.decode("utf-8", errors="replace"),
-        "readme_file": readme,
+        "readme": readme,
+        "readme_file": named if isinstance(named, str) else None,
         "keywords": _list(package.get("keywords")),
         "categories": _list(package.get("categories")),
         "license": package.get("license"),

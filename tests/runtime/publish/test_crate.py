@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.runtime.publish.things import SECRET, archive_of, publication_of
 
 from forge_runtime.http import Http
 from forge_runtime.produce.product import Archive
-from forge_runtime.publish.cargo import read_crate
+from forge_runtime.publish.cargo import README_BYTES_MAX, read_crate
 from forge_runtime.publish.crate import CratePublisher, index_path
 from forge_runtime.publish.port import Published, PublishRefused
 from forge_runtime.thread import Stopped
@@ -255,6 +256,36 @@ async def test_what_is_no_crate_is_refused_before_the_registry_is_asked(
 @pytest.mark.parametrize(("name", "path"), [("a", "1/a"), ("Ab", "2/ab"), ("abc", "3/a/abc"), ("Cargo", "ca/rg/cargo")])
 def test_an_index_has_a_crate_in_a_directory_of_its_first_letters(name: str, path: str) -> None:
     assert index_path(name) == path
+
+
+def test_the_readme_is_the_one_that_is_named_and_no_other_text_is_kept(tmp_path: Path) -> None:
+    top = "Tidy-tool-1.2.0"
+    other = bytes(README_BYTES_MAX - 1)
+    files = {f"{top}/docs/{number}.md": other for number in range(32)}
+    files |= {f"{number}/Cargo.toml": other for number in range(32)}
+    manifest = MANIFEST.replace("README.md", "./docs/GUIDE.rst").encode()
+    path = tar_of(
+        tmp_path / "a.crate", {f"{top}/docs/GUIDE.rst": b"Tidy\n====\n", f"{top}/Cargo.toml": manifest, **files}
+    )
+
+    tracemalloc.start()
+    try:
+        crate = read_crate(path, "https://index.example", threading.Event())
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert crate.metadata["readme"] == "Tidy\n====\n"
+    assert crate.metadata["readme_file"] == "./docs/GUIDE.rst"
+    assert peak_bytes < 8 * README_BYTES_MAX
+
+
+def test_a_readme_that_is_missing_or_too_large_is_not_told(tmp_path: Path) -> None:
+    top = "Tidy-tool-1.2.0"
+    large = {f"{top}/Cargo.toml": MANIFEST.encode(), f"{top}/README.md": bytes(README_BYTES_MAX)}
+
+    for path in (tar_of(tmp_path / "large.crate", large), crate_of(tmp_path / "none").path):
+        assert read_crate(path, "https://index.example", threading.Event()).metadata["readme"] is None
 
 
 def test_reading_a_crate_ends_when_the_job_is_stopped(tmp_path: Path) -> None:
