@@ -1,10 +1,10 @@
-"""The fields of a Workflow, as its documentation has them, down to where Kubernetes' own objects begin.
+"""The fields of a Workflow as its documentation has them, and of those of Kubernetes' objects that the compiler emits.
 
 A line for each kind, a word for each field: its name, `!` where it must be there, and its type behind a colon.
 
     s text      i whole number      # whole number or text    o any object          [T] list       T another kind
     b yes or no n number            $ any single value        <T> objects by name   m texts by name
-    ? anything  a|b|c one of
+    ? anything  a|b|c one of    q quantity of Kubernetes
 
 All versions' fields are here; which of them a version lacks is in `manifest.target`.
 """
@@ -17,7 +17,8 @@ Fields = Mapping[str, tuple[str, bool]]
 
 _CONTAINER = (
     "args:[s] command:[s] env:[EnvVar] envFrom:[o] image:s imagePullPolicy:s lifecycle:o livenessProbe:o ports:[o] "
-    "readinessProbe:o resizePolicy:[o] resources:o restartPolicy:s restartPolicyRules:[o] securityContext:o "
+    "readinessProbe:o resizePolicy:[o] resources:ResourceRequirements restartPolicy:s restartPolicyRules:[o] "
+    "securityContext:SecurityContext "
     "startupProbe:o stdin:b stdinOnce:b terminationMessagePath:s terminationMessagePolicy:s tty:b volumeDevices:[o] "
     "volumeMounts:[VolumeMount] workingDir:s"
 )
@@ -37,20 +38,22 @@ _TABLE: Final = {
     "artifactGC:WorkflowArtifactGC artifactRepositoryRef:ArtifactRepositoryRef automountServiceAccountToken:b "
     "dnsConfig:o dnsPolicy:s entrypoint:s executor:Executor executorPlugins:[o] hooks:<LifecycleHook> hostAliases:[o] "
     "hostNetwork:b imagePullSecrets:[o] metrics:Metrics nodeSelector:m onExit:s parallelism:i podDisruptionBudget:o "
-    "podGC:PodGC podMetadata:Metadata podPriority:i podPriorityClassName:s podResources:o podSpecPatch:s "
-    "priority:i resourceClaims:[o] retryStrategy:RetryStrategy schedulerName:s securityContext:o "
+    "podGC:PodGC podMetadata:Metadata podPriority:i podPriorityClassName:s "
+    "podResources:ResourceRequirements podSpecPatch:s priority:i resourceClaims:[o] retryStrategy:RetryStrategy "
+    "schedulerName:s securityContext:PodSecurityContext "
     "serviceAccountName:s shutdown:s suspend:b synchronization:Synchronization templateDefaults:Template "
     "templates:[Template] tolerations:[o] ttlStrategy:TTLStrategy volumeClaimGC:VolumeClaimGC "
-    "volumeClaimTemplates:[o] volumes:[o] workflowMetadata:WorkflowMetadata "
+    "volumeClaimTemplates:[o] volumes:[Volume] workflowMetadata:WorkflowMetadata "
     "workflowTemplateRef:WorkflowTemplateRef",
     "Template": "activeDeadlineSeconds:# affinity:o annotations:m archiveLocation:ArtifactLocation "
     "automountServiceAccountToken:b container:Container containerSet:ContainerSet daemon:b dag:DAG data:Data "
     "executor:Executor failFast:b hostAliases:[o] http:HTTP initContainers:[UserContainer] inputs:Inputs "
     "memoize:Memoize metadata:Metadata metrics:Metrics name:s nodeSelector:m outputs:Outputs parallelism:i "
-    "pendingTimeout:s plugin:o podResources:o podSpecPatch:s priority:i priorityClassName:s resource:Resource "
-    "resourceClaims:[o] retryStrategy:RetryStrategy schedulerName:s script:Script securityContext:o "
+    "pendingTimeout:s plugin:o podResources:ResourceRequirements podSpecPatch:s priority:i priorityClassName:s "
+    "resource:Resource resourceClaims:[o] retryStrategy:RetryStrategy schedulerName:s script:Script "
+    "securityContext:PodSecurityContext "
     "serviceAccountName:s sidecars:[UserContainer] steps:[[WorkflowStep]] suspend:Suspend "
-    "synchronization:Synchronization timeout:s tolerations:[o] volumes:[o]",
+    "synchronization:Synchronization timeout:s tolerations:[o] volumes:[Volume]",
     "WorkflowStep": f"name:s {_CALL}",
     "DAG": "failFast:b target:s tasks!:[DAGTask]",
     "DAGTask": f"name!:s dependencies:[s] depends:s {_CALL}",
@@ -84,7 +87,31 @@ _TABLE: Final = {
     "ContainerSet": "containers!:[ContainerNode] retryStrategy:ContainerSetRetry volumeMounts:[VolumeMount]",
     "ContainerNode": f"name!:s dependencies:[s] {_CONTAINER}",
     "ContainerSetRetry": "duration:s retries!:#",
-    "EnvVar": "name!:s value:s valueFrom:o",
+    "EnvVar": "name!:s value:s valueFrom:EnvVarSource",
+    "EnvVarSource": "configMapKeyRef:ConfigMapKeyRef fieldRef:FieldRef fileKeyRef:FileKeyRef "
+    "resourceFieldRef:ResourceFieldRef secretKeyRef:ConfigMapKeyRef",
+    "FieldRef": "apiVersion:s fieldPath!:s",
+    "FileKeyRef": "key!:s optional:b path!:s volumeName!:s",
+    "ResourceFieldRef": "containerName:s divisor:q resource!:s",
+    "ResourceRequirements": "claims:[ResourceClaim] limits:<q> requests:<q>",
+    "ResourceClaim": "name!:s request:s",
+    "SecurityContext": "allowPrivilegeEscalation:b appArmorProfile:Profile capabilities:Capabilities privileged:b "
+    "procMount:s readOnlyRootFilesystem:b runAsGroup:i runAsNonRoot:b runAsUser:i seLinuxOptions:SELinuxOptions "
+    "seccompProfile:Profile windowsOptions:WindowsOptions",
+    "PodSecurityContext": "appArmorProfile:Profile fsGroup:i fsGroupChangePolicy:s runAsGroup:i runAsNonRoot:b "
+    "runAsUser:i seLinuxChangePolicy:s seLinuxOptions:SELinuxOptions seccompProfile:Profile supplementalGroups:[i] "
+    "supplementalGroupsPolicy:s sysctls:[Sysctl] windowsOptions:WindowsOptions",
+    "Profile": "localhostProfile:s type!:s",
+    "Capabilities": "add:[s] drop:[s]",
+    "SELinuxOptions": "level:s role:s type:s user:s",
+    "WindowsOptions": "gmsaCredentialSpec:s gmsaCredentialSpecName:s hostProcess:b runAsUserName:s",
+    "Sysctl": "name!:s value!:s",
+    "Volume": "name!:s awsElasticBlockStore:o azureDisk:o azureFile:o cephfs:o cinder:o configMap:o csi:o "
+    "downwardAPI:o emptyDir:o ephemeral:o fc:o flexVolume:o flocker:o gcePersistentDisk:o gitRepo:o glusterfs:o "
+    "hostPath:o image:o iscsi:o nfs:o persistentVolumeClaim:o photonPersistentDisk:o portworxVolume:o projected:o "
+    "quobyte:o rbd:o scaleIO:o secret:SecretVolume storageos:o vsphereVolume:o",
+    "SecretVolume": "defaultMode:i items:[KeyToPath] optional:b secretName:s",
+    "KeyToPath": "key!:s mode:i path!:s",
     "VolumeMount": "mountPath!:s mountPropagation:s name!:s readOnly:b recursiveReadOnly:s subPath:s subPathExpr:s",
     "Resource": "action!:get|create|apply|delete|replace|patch failureCondition:s flags:[s] manifest:s manifestFrom:o "
     "mergeStrategy:strategic|merge|json setOwnerReference:b successCondition:s",

@@ -3,6 +3,7 @@
 Argo reads manifests strictly and refuses what it does not know; a cluster with the minimal definitions drops it.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -20,10 +21,15 @@ _TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "i": ("a whole number", (int,)),
     "n": ("a number", (int, float)),
     "#": ("a whole number or a text", (int, str)),
+    "q": ("a whole number or a text", (int, str)),
     "o": ("an object", (dict,)),
     "b": ("true or false", (bool,)),
     "$": ("a single value", (str, int, float, bool)),
 }
+
+_QUANTITY: Final = re.compile(
+    r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?"
+)
 
 
 def check_shape(body: Any, target: Target) -> list[Finding]:
@@ -51,6 +57,9 @@ def _value(value: Any, kind: str, path: Path, target: Target) -> Iterator[Findin
         noun, types = _TYPES[kind]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             yield Finding(Code.WRONG_TYPE, path, f"expected {noun}, found {_shown(value)}")
+        elif kind == "q" and not _QUANTITY.fullmatch(str(value)):
+            message = f'{_shown(value)} is no quantity of Kubernetes, such as "500m" or "128Mi"'
+            yield Finding(Code.BAD_VALUE, path, message)
     elif kind.startswith("["):
         yield from _list(value, kind[1:-1], path, target)
     elif kind == "m" or kind.startswith("<"):
@@ -78,7 +87,7 @@ def _unknown(name: str, kind: str, path: Path, target: Target) -> Finding:
     here = [step for step in path[:-1] if isinstance(step, str)]
     known = [field for field in FIELDS[kind] if target.missing([*here, field]) is None]
     hint = did_you_mean(name, known)
-    return Finding(Code.UNKNOWN_FIELD, path, f'a {kind} of Argo has no field "{name}"', help=hint, at_key=True)
+    return Finding(Code.UNKNOWN_FIELD, path, f'a {kind} has no field "{name}"', help=hint, at_key=True)
 
 
 def _list(value: Any, kind: str, path: Path, target: Target) -> Iterator[Finding]:

@@ -1,16 +1,23 @@
 """The table of fields against Argo's own definition, and against what the compiler emits."""
 
+import copy
+import functools
+import operator
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 from tests.compiler.manifest.crd import workflow_schema
 
 from forgec.lint.field import FIELDS
+from forgec.lint.shape import check_shape
 from forgec.manifest import argo
 from forgec.manifest.target import TARGETS, VERSIONED_FIELDS
 
+GOLDEN = Path(__file__).resolve().parents[3] / "golden"
 OF_OTHER_VERSIONS = {field.name for field in VERSIONED_FIELDS if not field.is_in("4.1")}
 TYPES = {"s": "string", "i": "integer", "b": "boolean", "n": "number", "m": "object", "o": "object"}
 
@@ -47,7 +54,7 @@ def wrong_type(path: str, type_: str, schema: dict[str, Any], seen: set[str]) ->
     elif "|" in type_:
         if set(type_.split("|")) != set(schema["enum"]):
             yield f"{path} is one of {schema['enum']}"
-    elif type_ == "#":
+    elif type_ in ("#", "q"):
         if not schema.get("x-kubernetes-int-or-string"):
             yield f"{path} is not a number or a text"
     elif type_ in TYPES and schema.get("type") != TYPES[type_]:
@@ -83,10 +90,50 @@ def test_every_kind_of_the_table_is_reached_from_a_workflow() -> None:
         ("Container", argo.Container),
         ("WorkflowStep", argo.WorkflowStep),
         ("RetryStrategy", argo.RetryStrategy),
+        ("ResourceRequirements", argo.ResourceRequirements),
+        ("SecurityContext", argo.ContainerSecurityContext),
+        ("PodSecurityContext", argo.PodSecurityContext),
+        ("Volume", argo.Volume),
+        ("SecretVolume", argo.SecretVolumeSource),
     ],
 )
 def test_what_the_compiler_emits_is_in_the_table(kind: str, struct: type[msgspec.Struct]) -> None:
     assert {field.encode_name for field in msgspec.structs.fields(struct)} <= set(FIELDS[kind])
+
+
+@pytest.mark.parametrize("case", ["release", "dynamic"])
+def test_the_table_finds_any_field_of_a_golden_workflow_that_has_another_name_or_type(case: str) -> None:
+    path = {"release": "plans/release/workflow.yaml", "dynamic": "dynamic/workflow.yaml"}[case]
+    right = yaml.safe_load((GOLDEN / path).read_text(encoding="utf-8"))
+    assert check_shape(right, TARGETS["4.1"]) == []
+
+    for wrong, mistake in mistakes(right):
+        assert check_shape(wrong, TARGETS["4.1"]) != [], mistake
+
+
+def mistakes(right: Any) -> Iterator[tuple[Any, str]]:
+    """The workflow with each field renamed, and with each made an object or, where it is one or a list, a number."""
+    for path in list(paths(right)):
+        for way in ("name", "type"):
+            wrong = copy.deepcopy(right)
+            holder = functools.reduce(operator.getitem, path[:-1], wrong)
+            value = holder.pop(path[-1])
+            holder[path[-1] if way == "type" else f"{path[-1]}s"] = (
+                value if way == "name" else 1 if isinstance(value, dict | list) else {}
+            )
+            yield wrong, f"{way} of {path}"
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Of every field; names of labels and the like are free."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if path[-1:] not in (("labels",), ("annotations",), ("requests",), ("limits",)):
+                yield (*path, key)
+            yield from paths(inner, (*path, key))
+    elif isinstance(value, list):
+        for at, inner in enumerate(value):
+            yield from paths(inner, (*path, at))
 
 
 def test_every_field_that_a_version_lacks_is_known_by_name() -> None:
