@@ -21,14 +21,16 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Final, cast
 
 from forge_runtime.link import LINKS_MAX
 from forge_runtime.oci.image import BadImage, Packed, write_tar_gzip
 from forge_runtime.produce.product import ProducerFailed
-from forge_runtime.produce.saved import BYTES_MAX, FILES_MAX, check_name, entries
+from forge_runtime.produce.saved import BYTES_MAX, DEPTH_MAX, FILES_MAX, check_name, entries
 from forge_runtime.thread import go_on
 
 FORMATS: Final = ("tar.gz", "tar.bz2", "zip", "tar")
@@ -110,15 +112,16 @@ def unpack(path: Path, into: Path, stop: threading.Event | None = None) -> list[
     Nothing is written through a link: there are none on the disk. Raises ArchiveRefused and Stopped.
     """
     into.mkdir(parents=True)
+    tree = _Tree(into)
     links: dict[str, str] = {}
     for member in read_archive(path, stop):
         if member.stream is None:
             links[member.name] = member.link
         else:
-            _write(member, into / member.name)
+            tree.write(member)
     for name in links:
         go_on(stop)
-        _resolve(into, name, links)
+        tree.put_copy(name, links)
     return sorted(each for each in into.rglob("*") if each.is_file())
 
 
@@ -264,7 +267,10 @@ def _checked(path: Path, name: str) -> str:
         check_name(name)
     except ProducerFailed as error:
         raise ArchiveRefused(f"{path.name}: {error}") from None
-    return posixpath.normpath(name)
+    plain = posixpath.normpath(name)
+    if plain.count("/") >= DEPTH_MAX:
+        raise ArchiveRefused(f"{path.name}: directories are nested deeper than {DEPTH_MAX} ({name[:80]!r} ...)")
+    return plain
 
 
 def _checked_link(path: Path, name: str, base: str, target: str) -> str:
@@ -275,30 +281,47 @@ def _checked_link(path: Path, name: str, base: str, target: str) -> str:
     return resolved
 
 
-def _write(member: Member, target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            for chunk in member.chunks():
-                file.write(chunk)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise ArchiveRefused(f"the archive holds {member.name[:80]} more than once") from None
-    if member.executable:
-        target.chmod(0o755)
+class _Tree:
+    """What an archive becomes, below a directory; a few kilobytes can name a thousand directories for each file."""
 
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._directories = 0
 
-def _resolve(into: Path, name: str, links: dict[str, str]) -> None:
-    """Put a copy where a link was. A link to a directory, to nothing, in a circle or through too many others gives
-    nothing."""
-    target, followed = links[name], 1
-    while target in links:
-        if followed == LINKS_MAX:
-            return
-        target, followed = links[target], followed + 1
-    source, place = into / target, into / name
-    if source.is_file() and not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.hardlink_to(source)
+    def write(self, member: Member) -> None:
+        with self._new(member.name) as place:
+            with place.open("xb") as file:
+                for chunk in member.chunks():
+                    file.write(chunk)
+            if member.executable:
+                place.chmod(0o755)
+
+    def put_copy(self, name: str, links: dict[str, str]) -> None:
+        """Where a link was. One to a directory, to nothing, in a circle or through too many others gives nothing."""
+        target, followed = links[name], 1
+        while target in links:
+            if followed == LINKS_MAX:
+                return
+            target, followed = links[target], followed + 1
+        source = self._root / target
+        if source.is_file() and not (self._root / name).exists():
+            with self._new(name) as place:
+                place.hardlink_to(source)
+
+    @contextmanager
+    def _new(self, name: str) -> Iterator[Path]:
+        """Where it comes to lie, its directories made."""
+        place = self._root / name
+        try:
+            missing = list(takewhile(lambda directory: not directory.is_dir(), place.parents))
+            for directory in reversed(missing):
+                self._directories += 1
+                if self._directories > FILES_MAX:
+                    raise ArchiveRefused(f"the archive makes more than {FILES_MAX} directories")
+                directory.mkdir()
+            yield place
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise ArchiveRefused(f"the archive holds {name[:80]} more than once") from None
 
 
 def _damaged(name: str, error: Exception) -> Exception:

@@ -109,6 +109,7 @@ HOSTILE: Mapping[str, tuple[Callable[[Path], Path], str]] = {
     "a pipe": (lambda path: entry_of(path, "a", tarfile.FIFOTYPE), "neither a file nor a directory"),
     "a file that is the archive itself": (lambda path: tar_of(path, {".": b"x"}), "more than once"),
     "a name without end": (lambda path: tar_of(path, {"a/" * 600 + "b": b"x"}), "longer than 1024 bytes"),
+    "directories without end": (lambda path: tar_of(path, {"a/" * 100 + "b": b"x"}), "nested deeper than 100"),
     "an encrypted file": (encrypted_zip, "encrypted"),
     "a list without end": (endless_list, "list of files of more than"),
     "a header without end": (huge_header, "damaged"),

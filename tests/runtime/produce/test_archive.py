@@ -69,6 +69,37 @@ def test_too_many_directories_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
         list(read_archive(path))
 
 
+@pytest.mark.parametrize("link", ["", "../../file"], ids=["of a file", "of a link"])
+def test_directories_that_only_a_name_tells_of_count_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: str
+) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("file"))
+        for name in ("a/b/c", "d/e/f"):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE if link else tarfile.REGTYPE, link
+            tar.addfile(info)
+    monkeypatch.setattr(archive, "FILES_MAX", 4)
+    assert len(unpack(path, tmp_path / "allowed")) == 3
+    monkeypatch.setattr(archive, "FILES_MAX", 3)
+
+    with pytest.raises(ArchiveRefused, match="more than 3 directories"):
+        unpack(path, tmp_path / "refused")
+
+
+def test_a_link_below_a_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("file"))
+        link = tarfile.TarInfo("file/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "../file"
+        tar.addfile(link)
+
+    with pytest.raises(ArchiveRefused, match="more than once"):
+        unpack(path, tmp_path / "out")
+
+
 @given(
     seed=st.integers(0, 2**32), kind=st.sampled_from(["tar.gz", "tar.bz2", "tar", "zip", "zip of bzip2", "zip of lzma"])
 )
