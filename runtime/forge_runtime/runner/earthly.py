@@ -9,6 +9,7 @@ starts one of its own, by Docker or Podman.
 """
 
 import asyncio
+import errno
 import random
 import re
 import threading
@@ -115,6 +116,9 @@ class EarthlyRunner:
                     call.program, timeout_s=request.timeout_s, output=watch.take, groups=self.groups
                 )
         except OSError as error:
+            if error.errno == errno.E2BIG:
+                message = f"the arguments and secrets of {request.target} are together more than a program can be given"
+                raise config_failure(message) from None
             where = f"{error.filename}: " if error.filename else ""
             message = f"{self.cli} cannot be started: {where}{error.strerror}"
             return CliEnd(outcome=StepOutcome(status=JobState.FAILED, error=unavailable(message)))

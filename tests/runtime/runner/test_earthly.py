@@ -297,6 +297,17 @@ def test_a_secret_that_no_variable_can_hold_is_refused_and_not_told(earthly: Ear
     assert earthly.cli.calls == []
 
 
+def test_secrets_that_are_together_too_large_for_a_program_are_the_repositorys_fault(earthly: EarthlyStep) -> None:
+    earthly.secrets = dict.fromkeys((f"KEY{number}" for number in range(100)), "n0t-t0ld" * 7500)
+
+    outcome = earthly.run()
+
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.error_class) == ("CONFIG_INVALID", "config")
+    assert outcome.error.message == ("the arguments and secrets of +test are together more than a program can be given")
+    assert earthly.cli.calls == []
+
+
 def test_a_step_that_loses_its_daemon_is_tried_once_on_another(earthly: EarthlyStep) -> None:
     earthly.hosts = "tcp://a:1,tcp://b:1,tcp://c:1"
     earthly.cli.behave(exit=7)
