@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-JUDGED := tests/conformance tests/compiler/test_golden.py tests/compiler/adapter tests/runtime/git \
-  tests/runtime/oci tests/runtime/publish tests/earthly tests/api/test_postgres.py
+JUDGED := tests/conformance tests/compiler/test_golden.py tests/compiler/adapter tests/compiler/graph \
+  tests/runtime/bus tests/runtime/git tests/runtime/oci tests/runtime/produce tests/runtime/publish \
+  tests/runtime/supply tests/earthly tests/api/test_postgres.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup dispatcher demo test lint type fmt conformance golden fuzz chaos check lock clean
