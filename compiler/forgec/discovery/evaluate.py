@@ -5,7 +5,7 @@ neither the document nor its configHashes tell which it was.
 """
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import dropwhile, islice
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Source
@@ -26,11 +26,14 @@ def evaluate_builtin(source: Source) -> StructNode:
 def check_package(source: Source, expected: str) -> list[Diagnostic]:
     """A problem where the file is not of this package. Nothing but the clause itself is read, so any engine will do."""
     try:
-        tokens = (token for token in lex_cue(source) if token.kind not in ("NEWLINE", "ATTRIBUTE"))
-        clause = list(islice(tokens, 2))
+        tokens = dropwhile(lambda token: token.kind in ("NEWLINE", "ATTRIBUTE"), lex_cue(source))
+        clause = list(islice(tokens, 3))
     except ForgeError:  # what is no CUE at all is for the evaluator to tell
         return []
-    if [token.kind for token in clause] != ["PACKAGE", "IDENT"]:
+    kinds = [token.kind for token in clause]
+    if kinds[:1] == ["PACKAGE"] and kinds[1:] not in (["IDENT"], ["IDENT", "NEWLINE"], ["IDENT", "COMMA"]):
+        return []  # and so is this
+    if kinds[:1] != ["PACKAGE"]:
         what, span = "names no package", source.span(0, 0)
     elif clause[1].text != expected:
         what, span = f'is of package "{clause[1].text}"', source.span(clause[1].start, clause[1].end)

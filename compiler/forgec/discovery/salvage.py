@@ -17,10 +17,11 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Source, Span
 from forgec.syntax import ast
 from forgec.syntax.data import FieldNode, ListNode, Node, StructNode
-from forgec.syntax.parse import parse_file
+from forgec.syntax.parse import parse_partly
+from forgec.syntax.recovery import Lost
 from forgec.syntax.unify import evaluate
 
-ROUNDS_MAX: Final = 6
+ROUNDS_MAX: Final = 4
 """Evaluations of one file; what is wrong after so many is not worth more."""
 
 
@@ -28,10 +29,15 @@ def salvage(source: Source, complaints: Sequence[Diagnostic]) -> StructNode | No
     """The data of what is not complained of; None where that cannot be told."""
     if "_|_" in source.text:  # what is done if something is an error would be done because of what is taken out
         return None
-    try:
-        rest = _Rest(parse_file(source), [])
-    except ForgeError:
+    parsed = parse_partly(source)
+    if parsed.file is None:
         return None
+    rest = _Rest(parsed.file)
+    for lost in parsed.lost:
+        rest.note_lost(lost)
+    for each in parsed.problems:
+        if each.span is None or not rest.take_out(each.span):
+            return None
     problems: Sequence[Diagnostic] | None = None
     for _ in range(ROUNDS_MAX):
         try:
@@ -51,10 +57,18 @@ def salvage(source: Source, complaints: Sequence[Diagnostic]) -> StructNode | No
 class _Rest:
     """A file, and what was taken out of it."""
 
-    def __init__(self, file: ast.File, taken: list[Span]) -> None:
+    def __init__(self, file: ast.File) -> None:
         self.file = file
-        self._taken = taken
-        self._cuts: list[_Cut] = []
+        self._taken: list[Span] = []
+        self._cuts: list[_Path] = []
+
+    def note_lost(self, lost: Lost) -> None:
+        """The parser has taken something out already."""
+        trail = _trail(self.file.body, lost.span)
+        at = max(at for at, node in enumerate(trail) if isinstance(node, ast.StructLiteral))
+        around, is_plain = _path(trail[: at + 1])
+        self._taken.append(lost.span)
+        self._cuts.append((*around, *lost.names) if is_plain else around)
 
     def take_out(self, span: Span) -> bool:
         """The innermost declaration around a place; False if there is none."""
@@ -75,22 +89,18 @@ class _Rest:
             new = _with_part(outer, inner, new)
         self.file = replace(self.file, body=new)
         self._taken.append(declaration.span)
-        self._cuts.append(_cut(trail[: at + 1]))
+        self._cuts.append(_path(trail[: at + 1])[0])
         return True
 
     def marked(self, node: StructNode) -> StructNode:
         """The data of the rest, cut where something was taken out."""
-        for cut in self._cuts:
-            node = _marked(node, cut.path, cut.is_deep)
+        for path in self._cuts:
+            node = _marked(node, path)
         return node
 
 
-class _Cut(Struct, frozen=True):
-    """Where something was taken out; if `is_deep`, it may have added to everything that is there."""
-
-    path: tuple[str, ...]
-    is_deep: bool
-
+_Path = tuple[str, ...]
+"""Of a value to which something may have been added that was taken out."""
 
 _DECLARATIONS: Final = get_args(ast.Declaration)
 
@@ -138,38 +148,31 @@ def _with_part(outer: Any, inner: Any, new: Any) -> Any:
     raise AssertionError("the node is not inside the other")
 
 
-def _cut(trail: Sequence[Any]) -> _Cut:
-    """The path to the last declaration of a trail, as far as it is one of plain fields."""
+def _path(trail: Sequence[Any]) -> tuple[_Path, bool]:
+    """The path to the last node of a trail, as far as it is one of plain fields, and whether that is all of it."""
     path: list[str] = []
-    for node in trail[:-1]:
+    for node in trail:
         match node:
-            case ast.Field(label=label) if not label.is_exported:
-                return _Cut((), True)
-            case ast.Field(label=label):
+            case ast.Field(label=label) if label.is_exported:
                 path.append(label.name)
+            case ast.Field() | ast.Let():  # a definition may be anybody's
+                return (), False
             case ast.StructLiteral() | ast.Conjunction() | ast.Embedding():
                 continue
             case _:
-                return _Cut(tuple(path), True)
-    match trail[-1]:
-        case ast.Field(label=label) if label.is_exported:
-            return _Cut(tuple(path), False)
-        case ast.Field() | ast.Let():
-            return _Cut((), True)
-        case _:
-            return _Cut(tuple(path), True)
+                return tuple(path), False
+    return tuple(path), True
 
 
-def _marked(node: Node, path: Sequence[str], is_deep: bool) -> Any:
+def _marked(node: Node, path: Sequence[str]) -> Any:
     match node:
         case StructNode(fields=fields) if path and path[0] in fields:
             field = fields[path[0]]
-            inner = FieldNode(field.key_span, _marked(field.value, path[1:], is_deep))
-            return replace(node, fields={**fields, path[0]: inner})
-        case StructNode() | ListNode():
-            return _marked_deeply(node) if is_deep and not path else replace(node, cut=True)
+            return replace(node, fields={**fields, path[0]: FieldNode(field.key_span, _marked(field.value, path[1:]))})
+        case StructNode() | ListNode() if path:
+            return replace(node, cut=True)
         case _:
-            return node
+            return _marked_deeply(node)
 
 
 def _marked_deeply(node: Node) -> Any:

@@ -6,12 +6,14 @@ expression delimits. The stack of open brackets, which that needs anyway, also f
     "host-\(name).local"   ->  STRING_START "host-\(   IDENT name   STRING_END ).local"
 
 A token's text is exactly the source's text. Line ends become NEWLINE in `lex_cue`, and COMMA or nothing in
-`lex_with_commas`.
+`lex_with_commas`. `lex_partly` goes on behind what is no token, which becomes WRONG.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final, Never
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source
@@ -52,7 +54,7 @@ _SIGNS: Final = {
 }  # fmt: skip
 _ENDING: Final = frozenset(
     {"IDENT", "NUMBER", "STRING", "RAW", "BYTES", "BOTTOM", "STRING_END", "ATTRIBUTE", "QUESTION", "ELLIPSIS"}
-    | {"RPAR", "RBRACE", "RSQB"}
+    | {"RPAR", "RBRACE", "RSQB", "WRONG"}
     | set(KEYWORDS.values())
 )
 """What can end a declaration."""
@@ -75,6 +77,28 @@ TOKENS_MAX: Final = 50_000
 """Of one file: parsing this many takes about a second, and the largest configurations have some thousands."""
 
 
+class Lexed(Struct, frozen=True):
+    """A text's tokens, as of `lex_with_commas`, and what is none.
+
+    If they are not `balanced`, brackets do not fit, or the text ends before its end: the tokens are those before.
+    """
+
+    tokens: tuple[Token, ...]
+    mistakes: tuple[Diagnostic, ...]
+    balanced: bool
+
+
+def lex_partly(source: Source) -> Lexed:
+    """As much of the tokens as there is. What is not closed on a line ends before the brackets at the line's end."""
+    mistakes: list[Diagnostic] = []
+    tokens: list[Token] = []
+    try:
+        tokens += _with_commas(_Scan(source, mistakes).tokens())
+    except ForgeError:
+        return Lexed(tuple(tokens), tuple(mistakes), False)
+    return Lexed(tuple(tokens), tuple(mistakes), True)
+
+
 def lex_cue(source: Source) -> Iterator[Token]:
     """Raises ForgeError where the text is no token, or a bracket does not fit."""
     return _Scan(source).tokens()
@@ -86,9 +110,13 @@ def lex_with_commas(source: Source) -> Iterator[Token]:
     Not before `)`, where an expression in parentheses may end on a line of its own. The last line ends with or without
     a line break.
     """
+    return _with_commas(lex_cue(source))
+
+
+def _with_commas(tokens: Iterator[Token]) -> Iterator[Token]:
     kind, end = "", 0  # of the token before
     line_ended = False
-    for token in lex_cue(source):
+    for token in tokens:
         if token.kind == "NEWLINE":
             line_ended = True
             continue
@@ -100,9 +128,16 @@ def lex_with_commas(source: Source) -> Iterator[Token]:
         yield Token("COMMA", "\n", end, end)
 
 
+class _NoToken(ForgeError):
+    """What stands here is no token, but there are others behind it."""
+
+
 class _Scan:
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, mistakes: list[Diagnostic] | None = None) -> None:
+        """With a list for mistakes, it goes on behind them."""
         self._source = source
+        self._mistakes = mistakes
+        self._mistaken = -1  # the line of the last mistake
         self._text = source.text
         self._at = 0
         self._open: list[tuple[str, int]] = []  # brackets, and the quotes of strings around an interpolation
@@ -119,27 +154,30 @@ class _Scan:
         while self._at < end:
             start = self._at
             found = _TOKEN.match(text, start)
-            if not found:
-                self._refuse_character(start)
-            kind, self._at = found.lastgroup, found.end()
-            match kind:
-                case "SPACE":
-                    continue
-                case "IDENT":
-                    kind = KEYWORDS.get(found[0], "IDENT")
-                case "SIGN":
-                    kind = _SIGNS[found[0]]
-                case "OPEN":
-                    kind = _SIGNS[found[0]]
-                    self._push(found[0], start)
-                case "CLOSE":
-                    kind = self._pop(found[0], start)
-                case "QUOTE":
-                    kind = self._string(found[0], start, begins=True)
-                case "BYTES":
-                    self._bytes(found[0], start)
-                case "ATTRIBUTE":
-                    self._attribute(start)
+            try:
+                if not found:
+                    self._refuse_character(start)
+                kind, self._at = found.lastgroup, found.end()
+                match kind:
+                    case "SPACE":
+                        continue
+                    case "IDENT":
+                        kind = KEYWORDS.get(found[0], "IDENT")
+                    case "SIGN":
+                        kind = _SIGNS[found[0]]
+                    case "OPEN":
+                        kind = _SIGNS[found[0]]
+                        self._push(found[0], start)
+                    case "CLOSE":
+                        kind = self._pop(found[0], start)
+                    case "QUOTE":
+                        kind = self._string(found[0], start, begins=True)
+                    case "BYTES":
+                        self._bytes(found[0], start)
+                    case "ATTRIBUTE":
+                        self._attribute(start)
+            except _NoToken as error:
+                kind = self._skip(start, error)
             assert kind is not None
             count += 1
             if count > TOKENS_MAX:
@@ -151,6 +189,41 @@ class _Scan:
             what = "interpolation of this string" if bracket.startswith('"') else f'"{bracket}"'
             span = self._source.span(start, start + len(bracket))
             raise fail(Code.SYNTAX, f"the {what} is not closed: the file ends inside it", span)
+
+    def _skip(self, start: int, error: _NoToken) -> str:
+        """Go on behind a mistake, of which one a line is told. The brackets at the end of a line still count."""
+        if self._mistakes is None:
+            raise error
+        line = self._source.position(start).line
+        if line != self._mistaken:
+            self._mistakes += error.diagnostics
+            self._mistaken = line
+        character = self._text[start]
+        end = self._text.find("\n", start)
+        end = len(self._text) if end < 0 else end
+        if character == "#":  # a comment, to those who come from other languages
+            self._at = end
+        elif character in "\"'@`)":
+            self._at = start + self._closing(self._text[start:end])
+        else:
+            self._at = start + 1
+        return "WRONG"
+
+    def _closing(self, rest: str) -> int:
+        """Where in the rest of a line the brackets at its end begin that close what is open; else where it ends."""
+        text, _, _ = rest.replace("\t//", " //").partition(" //")
+        brackets: list[int] = []  # from the end
+        for at in range(len(text) - 1, 0, -1):
+            if text[at] in ")]}" and len(brackets) < len(self._open):
+                brackets.append(at)
+            elif text[at] not in " \t\r,":
+                break
+        while brackets:
+            closing = zip(reversed(brackets), reversed(self._open), strict=False)
+            if all(_CLOSES.get(bracket) == text[at] for at, (bracket, _) in closing):
+                return brackets[-1]
+            brackets.pop()
+        return len(text)
 
     def _push(self, bracket: str, start: int) -> None:
         if len(self._open) >= DEPTH_MAX:
@@ -185,18 +258,17 @@ class _Scan:
             self._at += len(quote)
             return "STRING" if begins else "STRING_END"
         where = "on its line" if quote == '"' else "before the file ends"
-        raise fail(
-            Code.SYNTAX,
-            f"the string is not closed {where}",
-            self._source.span(start, self._at),
-            help=f"close it with {quote}",
-        )
+        error = _NoToken if quote == '"' else ForgeError
+        span = self._source.span(start, self._at)
+        raise error([Diagnostic(Code.SYNTAX, f"the string is not closed {where}", span, help=f"close it with {quote}")])
 
     def _bytes(self, quote: str, start: int) -> None:
         found = _BYTES[quote].match(self._text, self._at)
         if not found:
             span = self._source.span(start, start + len(quote))
-            raise fail(Code.SYNTAX, "the bytes literal is not closed", span, help='text is written in "double quotes"')
+            error = _NoToken if quote == "'" else ForgeError
+            advice = 'text is written in "double quotes"'
+            raise error([Diagnostic(Code.SYNTAX, "the bytes literal is not closed", span, help=advice)])
         self._at = found.end()
 
     def _attribute(self, start: int) -> None:
@@ -204,16 +276,15 @@ class _Scan:
         while depth:
             part = _ATTRIBUTE_PART.match(self._text, self._at)
             if not part:
-                raise fail(
-                    Code.SYNTAX, "the attribute is not closed on its line", self._source.span(start, self._at),
-                    help='close it with ")"',
-                )  # fmt: skip
+                span = self._source.span(start, self._at)
+                message = "the attribute is not closed on its line"
+                raise _NoToken([Diagnostic(Code.SYNTAX, message, span, help='close it with ")"')])
             depth += {"(": 1, ")": -1}.get(part[0], 0)
             try:
                 unescape(part[0] if part[0].startswith('"') else "", CUE_ESCAPES)
             except EscapeError as error:
                 span = self._source.span(self._at + error.start, self._at + error.end)
-                raise fail(Code.SYNTAX, str(error), span) from None
+                raise _NoToken([Diagnostic(Code.SYNTAX, str(error), span)]) from None
             self._at = part.end()
 
     def _refuse_character(self, start: int) -> Never:
@@ -225,4 +296,5 @@ class _Scan:
             "`": 'text is written in "double quotes"',
             "@": "an attribute is written @name(text)",
         }.get(character)
-        raise fail(Code.SYNTAX, f'the character "{character}" has no meaning here', span, help=advice)
+        message = f'the character "{character}" has no meaning here'
+        raise _NoToken([Diagnostic(Code.SYNTAX, message, span, help=advice)])

@@ -1,27 +1,87 @@
-"""CUE text to its syntax tree: `builder` makes the nodes of what the grammar's table finds, this words the errors."""
+"""CUE text to its syntax tree: `builder` makes the nodes of what the grammar's table finds, this words the errors.
 
+A declaration that breaks the form is taken out of the tokens, and the rest is parsed again, so that one run shows what
+is wrong in each. That needs brackets that fit: of a text whose brackets do not, the first mistake is told, and what is
+no token in any other line.
+"""
+
+from collections.abc import Iterable
 from typing import Final
+
+from msgspec import Struct
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Source
 from forgec.syntax import ast
 from forgec.syntax.builder import Builder
-from forgec.syntax.cue_lexer import lex_with_commas
+from forgec.syntax.cue_lexer import TOKENS_MAX, lex_partly, lex_with_commas
 from forgec.syntax.lalr import END, Unexpected, parse
+from forgec.syntax.recovery import Kept, Lost
 from forgec.syntax.table import table
 
 
 def parse_file(source: Source) -> ast.File:
-    """The syntax tree of a file; ForgeError with the first mistake of form, or all that is not supported."""
+    """The syntax tree of a file; ForgeError with the mistakes of form of all its declarations."""
     builder = Builder(source)
     try:
         file = parse(table("cue.lark"), lex_with_commas(source), builder.make)
     except Unexpected as error:
-        raise ForgeError([_unexpected(source, error)]) from None
+        raise ForgeError(_one_a_line([_unexpected(source, error), *parse_partly(source).problems])) from None
+    except ForgeError as error:
+        raise ForgeError(_one_a_line([*error.diagnostics, *parse_partly(source).problems])) from None
     if builder.problems:
         raise ForgeError(builder.problems)
     assert isinstance(file, ast.File)
     return file
+
+
+class Parsed(Struct, frozen=True):
+    """The tree of what is right, None if there is none, and what is wrong. `lost`: the declarations taken out."""
+
+    file: ast.File | None
+    problems: tuple[Diagnostic, ...]
+    lost: tuple[Lost, ...] = ()
+
+
+MISTAKES_MAX: Final = 20
+"""Told of one file; a text with more is none of this language."""
+
+
+def parse_partly(source: Source) -> Parsed:
+    """The tree of a file without the declarations that break the form."""
+    lexed = lex_partly(source)
+    problems = list(lexed.mistakes[:MISTAKES_MAX])
+    if not lexed.balanced:
+        return Parsed(None, tuple(problems))
+    kept = Kept(source, lexed.tokens)
+    parsed = 0
+    while len(problems) < MISTAKES_MAX and parsed <= TOKENS_MAX:
+        builder = Builder(source)
+        try:
+            file = parse(table("cue.lark"), kept.tokens, builder.make)
+        except Unexpected as error:
+            problems.append(_unexpected(source, error))
+            at = kept.place(error.token)
+            parsed += at
+            if not kept.take_out(at):
+                break
+        else:
+            assert isinstance(file, ast.File)
+            return Parsed(file, (*problems, *builder.problems), tuple(kept.lost))
+    return Parsed(None, tuple(problems))
+
+
+def _one_a_line(problems: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The first of those that break the form: another one on its line may follow from it."""
+    told: set[int] = set()
+    found = []
+    for each in problems:
+        line = each.span.position.line if each.span is not None and each.code is Code.SYNTAX else 0
+        if line not in told:
+            found.append(each)
+        if line:
+            told.add(line)
+    return found
 
 
 _WORDS: Final = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from forgec.diagnostic import Code, ForgeError
 from forgec.source import Source
 from forgec.syntax import ast
-from forgec.syntax.parse import parse_file
+from forgec.syntax.parse import MISTAKES_MAX, parse_file, parse_partly
 
 
 def parse(text: str) -> ast.File:
@@ -154,3 +154,21 @@ def test_any_text_is_a_tree_or_a_list_of_mistakes(text: str) -> None:
         places += [each.span for each in error.diagnostics]
 
     assert all(place is not None and 0 <= place.start <= place.end <= len(text) for place in places)
+
+
+def test_a_text_with_many_mistakes_is_told_the_first_of_them() -> None:
+    for line in ("x: ;", 'x: "a', 'x: "a)}', "x: {y: 'a}", "x 1", "x: {y: [1 2]}"):
+        with pytest.raises(ForgeError) as caught:
+            parse("\n".join([line] * 3000))
+
+        lines = [each.span.position.line for each in caught.value.diagnostics if each.span]
+        assert lines == [*range(1, MISTAKES_MAX + 1)]
+
+
+def test_what_is_right_is_parsed_beside_what_is_not() -> None:
+    found = parse_partly(Source("x.cue", 'a: 1\nb 2\nc: {d: "x, e: 3}\nf: 4\ng: h: i 5\n'))
+
+    assert found.file is not None
+    assert [each.span.text for each in found.file.body.declarations] == ["a: 1", 'c: {d: "x, e: 3}', "f: 4"]
+    assert [each.names for each in found.lost] == [("d",), (), ("g", "h")]
+    assert len(found.problems) == 3
