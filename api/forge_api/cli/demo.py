@@ -8,6 +8,7 @@ demo.
 import argparse
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def _play(home: Home, *, broken: bool) -> int:
             return 75
         code = run_checkout(ApiClient(endpoint, home.api_token), home, sample, RunOptions(trigger="push"))
         if code == 0:
-            print(_how_to_look(home), flush=True)
+            print(how_to_look(home), flush=True)
         return code
     except (ApiUnreachable, ApiRefused) as failure:
         print(f"demo: {failure}; see {shown(home.logs)}", file=sys.stderr)
@@ -107,15 +108,15 @@ def _play(home: Home, *, broken: bool) -> int:
         _stop(platform)
 
 
-def _how_to_look(home: Home) -> str:
-    data = shown(home.directory)
+def how_to_look(home: Home) -> str:
+    data = shlex.quote(shown(home.directory))
     return f"""
 to look at them:
   what is deployed    git --git-dir {data}/gitops.git show main
   what was released   {data}/registry: each manifest by its digest, its one layer a tar of the resources
-  all of it, served   forge up --data-dir {data}, and then
-                        forge releases local/monorepo/quote
-                        skopeo inspect --raw --tls-verify=false --authfile {data}/registry.json docker://<image>"""
+  all of it, served   {home.command("up")}
+  and then            {home.command("releases", "local/monorepo/quote")}
+                      skopeo inspect --raw --tls-verify=false --authfile {data}/registry.json docker://<image>"""
 
 
 def _copy_sample(target: Path, *, broken: bool) -> None:

@@ -17,8 +17,11 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
+import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -113,6 +116,14 @@ class Home:
     @property
     def endpoint_file(self) -> Path:
         return self.directory / "endpoint.json"
+
+    def command(self, *words: str) -> str:
+        """A line to paste into this shell, here, that asks the platform of this directory: `forge` with these words."""
+        program = Path(sys.executable).with_name("forge")
+        found = shutil.which("forge")
+        called = "forge" if found is not None and Path(found) == program else shown(program)
+        named = () if find_home(None, Path.cwd()) == self else ("--data-dir", shown(self.directory))
+        return shlex.join((called, *words, *named))
 
     @contextmanager
     def locked(self) -> Iterator[Path]:
@@ -213,7 +224,7 @@ def running(home: Home) -> Endpoint:
     if endpoint is None:
         raise NoPlatform(
             f"no platform is running in {shown(home.directory)}\n"
-            "  start one with `forge up` (in another terminal), or name its data directory with --data-dir"
+            f"  start one with `{home.command('up')}` (in another terminal), or name its data directory with --data-dir"
         )
     return endpoint
 

@@ -105,7 +105,7 @@ def summary(run: RunView, home: Home) -> list[str]:
         *release_report(run),
         f"{run.status} in {duration(run.elapsed_s)}: {steps}",
         f"logs: {shown(home.objects / 'pipeline-runs' / run.id / 'logs')}",
-        f"      (while the platform runs also: forge logs {run.id[:13]})",
+        f"      (while the platform runs also: {home.command('logs', run.id[:13])})",
     ]
 
 

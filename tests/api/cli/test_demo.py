@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forge_api.cli.demo import MARKER, Refused, emptied
+from forge_api.cli.demo import MARKER, Refused, emptied, how_to_look
 from forge_api.cli.home import Home, InUse
 
 
@@ -58,3 +58,17 @@ def test_a_platform_that_starts_there_keeps_its_files(tmp_path: Path) -> None:
             pass
 
         assert home.api_token.exists()
+
+
+def test_lines_that_the_demo_ends_with_ask_its_own_platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".forge-data").mkdir()
+    home = Home(tmp_path / ".forge-data" / "a demo")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    lines = [line[22:] for line in how_to_look(home).splitlines() if "/forge " in line]
+    up, releases = lines
+    done = subprocess.run(["/bin/sh", "-c", releases], capture_output=True, text=True, timeout=60, check=False)
+
+    assert up == home.command("up")
+    assert "no platform is running in .forge-data/a demo\n" in done.stderr

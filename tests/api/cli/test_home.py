@@ -50,3 +50,28 @@ def test_a_repository_that_was_half_made_is_made_anew(tmp_path: Path, monkeypatc
     command = ["git", "--git-dir", str(home.gitops), "symbolic-ref", "HEAD"]
     head = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert head == f"refs/heads/{GITOPS_BRANCH}\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "program_on_path", "expected"),
+    [
+        (".forge-data", True, "forge logs"),
+        ("other", True, "forge logs --data-dir other"),
+        ("other", False, "{program} logs --data-dir other"),
+        ("an other", True, "forge logs --data-dir 'an other'"),
+    ],
+)
+def test_command_to_paste_names_what_a_shell_would_not_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str, program_on_path: bool, expected: str
+) -> None:
+    program = Path(sys.executable).with_name("forge")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FORGE_DATA_DIR", raising=False)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin" if program_on_path else "/usr/bin:/bin")
+    home = Home(tmp_path / data)
+
+    command = home.command("logs")
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+
+    assert command == expected.format(program=program)
+    assert f"no platform is running in {data}\n" in done.stderr

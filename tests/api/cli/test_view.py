@@ -2,12 +2,15 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
 from forge_api.cli.follow import LiveScreen, PlainScreen
+from forge_api.cli.home import Home
+from forge_api.cli.runs import summary
 from forge_api.cli.view import clean, failure_report, view_run, waiting_notes
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -131,3 +134,11 @@ def test_a_run_that_failed_without_a_failed_step_says_why() -> None:
 
 def test_no_text_can_draw_over_the_terminal() -> None:
     assert clean("a\x1b[2Jb\u202ec\td\n") == "a�[2Jb�c    d�"
+
+
+def test_the_end_of_a_run_names_the_platform_that_has_its_logs(tmp_path: Path) -> None:
+    run = view_run(run_document(step("unit", "succeeded"), status="succeeded"), START + timedelta(seconds=9))
+
+    lines = summary(run, Home(tmp_path / "elsewhere"))
+
+    assert lines[-1].endswith(f"forge logs 0190c6d2-5a58 --data-dir {tmp_path / 'elsewhere'})")
