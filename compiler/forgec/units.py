@@ -10,8 +10,10 @@ from typing import Final
 
 DURATION_S_MAX: Final = 24 * 3600.0
 
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+DURATION_PATTERN: Final = r"\A(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+\Z"
+
+_DURATION = re.compile(DURATION_PATTERN)
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _TEXT_LENGTH_MAX: Final = 64
 

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from forgec import schema
 from forgec.estimate.history import read_history
+from forgec.units import parse_duration
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 REWRITE = os.environ.get("FORGE_GOLDEN") == "write"
@@ -60,6 +61,9 @@ def test_the_history_that_the_documentation_shows_is_valid() -> None:
         ({"forgeVersion": "v1.0.0\n"}, "does not match"),
         ({"phases": {"Test": {"group": 1}}}, "Test"),
         ({"phases": {"test": {"group": 0}}}, "minimum"),
+        ({"phases": {"test": {"group": 1, "timeout": "5x"}}}, "does not match"),
+        ({"phases": {"test": {"group": 1, "timeout": "90"}}}, "does not match"),
+        ({"phases": {"test": {"group": 1, "timeout": "-5m"}}}, "does not match"),
         ({"phase": {}}, "unexpected"),
     ],
 )
@@ -69,6 +73,22 @@ def test_what_forgec_refuses_the_schema_refuses(change: dict[str, Any], complain
     (error,) = Draft202012Validator(schema.json_schema("repo")).iter_errors(document)
 
     assert complaint in error.message
+
+
+@pytest.mark.parametrize("text", ["90s", "1h30m", "1.5h", "250ms", "24h"])
+def test_a_duration_that_forgec_reads_the_schema_takes(text: str) -> None:
+    phases = {"test": {"group": 1, "timeout": text}}
+    document = {"forgeVersion": "v1.0.0", "tagging": {"strategy": "monorepo"}, "phases": phases}
+
+    assert parse_duration(text) > 0
+    assert list(Draft202012Validator(schema.json_schema("repo")).iter_errors(document)) == []
+
+
+def test_the_page_on_schemas_names_each_with_its_version() -> None:
+    page = (GOLDEN.parent / "docs" / "schemas.md").read_text("utf-8")
+
+    for name in schema.NAMES:
+        assert f"| `{name}` | {schema.json_schema(name)['version']} |" in page
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct, field, structs
 
 from forgec.diagnostic import Diagnostic, Severity, ordered
+from forgec.units import DURATION_PATTERN
 
 PROJECTS_MAX: Final = 100
 ARTIFACTS_MAX: Final = 50
@@ -79,7 +80,13 @@ ShortText = Annotated[str, Meta(max_length=1024)]
 Argument = Annotated[
     str, Meta(pattern=r"\A[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=4096, description="text without control characters")
 ]
-Duration = Annotated[str, Meta(max_length=64)]
+Duration = Annotated[
+    str,
+    Meta(
+        max_length=64,
+        extra_json_schema={"pattern": DURATION_PATTERN, "description": 'such as "90s", "10m" or "1h30m", at most 24h'},
+    ),
+]
 """As units.parse_duration reads it; checked there, since its limit is not a pattern's."""
 
 
