@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -12,13 +13,14 @@ from tests.runtime.workshop import until
 
 from forge_runtime.bus.jetstream import connect
 from forge_runtime.bus.memory import MemoryBus, MemoryServer
-from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
+from forge_runtime.bus.port import Bus, Delivery
 from forge_runtime.bus.provision import provision
 from forge_runtime.job import JobType
 from forge_runtime.lane import Lane
 from forge_runtime.subject import job_subject, queue_of, read_job_subject
 from forge_runtime.worker import intake as intake_module
 from forge_runtime.worker.intake import Intake, Taken
+from forge_runtime.worker.source import Sources
 
 CI = queue_of(JobType.CI)
 DISCOVERY = queue_of(JobType.DISCOVERY)
@@ -240,23 +242,38 @@ async def test_a_closed_intake_takes_no_offer(bus: Bus) -> None:
     assert not await intake.take(CI, offers[1])
 
 
-async def test_what_a_pull_raises_is_told_to_a_slot_and_the_other_lanes_go_on(nats_server: NatsServer) -> None:
+async def test_a_queue_that_refuses_pulls_is_told_once_and_the_other_lanes_go_on(
+    nats_server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
     bus = await connect(nats_server.settings())
     await provision(bus)
-    intake = Intake(bus, [CI])
-    slots = [asyncio.create_task(intake.next(LIMIT_S)) for _ in range(2)]
-    done, _ = await asyncio.wait(slots, timeout=0.3)
-    assert not done
+    sources = Sources()
+    intake = Intake(bus, [CI], sources=sources)
     await bus.connection.jetstream.delete_consumer(CI.stream, CI.lane_consumer(Lane.EARLY))
-    with pytest.raises(BusUnavailable, match=r"ci-consumer-early: .*Consumer Deleted"):
-        await slots[0]
+    with caplog.at_level(logging.INFO, logger="forge_runtime.worker.source"):
+        slots = [asyncio.create_task(intake.next(LIMIT_S)) for _ in range(3)]
+        await until(lambda: _refused(sources))
+        why = sources.state()
 
-    await _publish(bus, 1, Lane.MAIN)
-    taken = await slots[1]
+        await _publish(bus, 1, Lane.MAIN, Lane.FIRST)
+        done, _ = await asyncio.wait(slots, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        await provision(bus)
+        await until(lambda: _well(sources))
 
-    assert _job(taken) == "run-1/main-0"
+    assert "ci-consumer-early" in why
+    assert done
+    assert [record.message for record in caplog.records] == ["no jobs from a queue", "jobs from all queues again"]
     await intake.close()
+    await asyncio.gather(*slots)
     await bus.close()
+
+
+async def _refused(sources: Sources) -> bool | None:
+    return True if sources.state() != "ok" else None
+
+
+async def _well(sources: Sources) -> bool | None:
+    return True if sources.state() == "ok" else None
 
 
 async def _publish(bus: Bus, count: int, *lanes: Lane, run: str = "run-1") -> None:

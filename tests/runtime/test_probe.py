@@ -34,7 +34,7 @@ def parts(body: bytes) -> Mapping[str, str]:
 
 
 def vitals_of_a_worker_that_is_well(folder: Path) -> Vitals:
-    return Vitals(scratch=folder / "scratch", stop=asyncio.Event(), connected=lambda: True, verified=True)
+    return Vitals(scratch=folder / "scratch", stop=asyncio.Event(), connected=lambda: True, queues=lambda: "ok")
 
 
 async def test_metrics_are_served_as_they_are_exposed(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ async def test_worker_whose_queue_differs_names_the_field_and_both_values(
     assert line["why"] == "stream pipeline-tasks: max_age is 3600.0, not 0.0; provision the bus again"
 
 
-async def test_process_that_the_bus_refuses_may_be_started_again(nats_server: NatsServer, tmp_path: Path) -> None:
+async def test_process_that_the_bus_refuses_exits_with_78(nats_server: NatsServer, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("another token")
     environment = {**_environment(nats_server, tmp_path), "NATS_CREDENTIALS": str(wrong)}
@@ -82,8 +82,8 @@ async def test_process_that_the_bus_refuses_may_be_started_again(nats_server: Na
     for arguments in (WORKER, (*DISPATCHER, "discover", "--run", run)):
         code, line = await _end(await _start(environment, *arguments))
 
-        assert code == 75
-        assert line["msg"] == "cannot reach the bus"
+        assert code == 78
+        assert "Authorization" in line["why"]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ from forge_runtime.watch import watch_flags
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.loop import Worker
 from forge_runtime.worker.probe import Vitals, probes
+from forge_runtime.worker.source import Sources
 from forge_runtime.worker.trade import POOLS, Tools, git_credentials, handlers_of
 
 PATIENCE_S: Final = 600.0
@@ -132,7 +133,8 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         queues = subject.queues_of(arguments.pools)
         for queue in queues:
             await ride_out(partial(verify, bus, queue), limit_s=VERIFY_S)
-        vitals.verified = True
+        sources = Sources()
+        vitals.queues = sources.state
         bench = Bench(
             worker=arguments.name,
             bus=bus,
@@ -144,7 +146,7 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
             meter=metrics,
             tracer=tracer,
         )
-        worker = Worker(bench=bench, queues=queues, slots=arguments.slots, grace_s=settings.grace_s)
+        worker = Worker(bench=bench, queues=queues, slots=arguments.slots, grace_s=settings.grace_s, sources=sources)
         facts = {"pools": ",".join(arguments.pools), "slots": arguments.slots, "runner": runner.name}
         _log.info("worker ready", extra={**facts, "worker": arguments.name, "stale_groups": killed or None})
         await worker.serve(stop)

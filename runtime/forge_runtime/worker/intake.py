@@ -11,6 +11,7 @@ slots it has. What two lanes hand out at once to the last free slot is handed ba
 
 import asyncio
 import itertools
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,21 +21,21 @@ from typing import Final, NamedTuple
 
 from forge_runtime.bus.port import Bus, BusUnavailable, Delivery
 from forge_runtime.lane import TURNS, Lane
+from forge_runtime.retry import backoff_s
 from forge_runtime.subject import WorkQueue
 from forge_runtime.tasks import end_tasks
+from forge_runtime.worker.source import Source, Sources
 
 PULL_S: Final = 30.0
 
 EMPTY_S: Final = 0.02
 """A lane found empty is passed over for so long: a look into it costs a round trip, and jobs last longer than this."""
 
+FAILED_S: Final = 5.0
+"""The longest pause between two pulls from a queue that refuses them; a slot that looks passes it over for so long."""
+
 OFFER_HELD_S: Final = 0.1
 """How long an offer waits for a slot that is about to be free: its job is over, and there are two writes to be done."""
-
-
-class Source(NamedTuple):
-    queue: WorkQueue
-    lane: Lane
 
 
 class Taken(NamedTuple):
@@ -60,6 +61,7 @@ class Intake:
         queues: Sequence[WorkQueue],
         clock: Callable[[], float] = time.monotonic,
         coming: Callable[[], int] = lambda: 0,
+        sources: Sources | None = None,
     ) -> None:
         self._bus = bus
         self.queues: Final = tuple(queues)
@@ -67,6 +69,7 @@ class Intake:
         self._turns = {queue.pool: itertools.cycle([lane for lane in TURNS if lane in queue.lanes]) for queue in queues}
         self._clock = clock
         self._coming = coming
+        self._sources = sources or Sources()
         self._looking = 0
         self._offers: deque[_Offer] = deque()
         self._empty_until: dict[Source, float] = {}
@@ -75,7 +78,7 @@ class Intake:
         self._closed = False
 
     async def next(self, limit_s: float) -> Taken | None:
-        """The next job; None if there is none for `limit_s`, or no more are wanted. Raises what a pull raised."""
+        """The next job; None if there is none for `limit_s`, or no more are wanted."""
         self._looking += 1
         try:
             taken = await self._look()
@@ -126,7 +129,13 @@ class Intake:
                 break
             if self._empty_until.get(source, 0.0) > self._clock():
                 continue
-            delivery = await self._bus.pull(source.queue, 0, source.lane)
+            try:
+                delivery = await self._bus.pull(source.queue, 0, source.lane)
+            except BusUnavailable as error:
+                self._sources.failed(source, error)
+                self._empty_until[source] = self._clock() + FAILED_S
+                continue
+            self._sources.answered(source)
             if delivery is not None:
                 return Taken(source.queue, delivery)
             self._empty_until[source] = self._clock() + EMPTY_S
@@ -182,13 +191,22 @@ class Intake:
 
     async def _pull(self, source: Source) -> None:
         """Jobs of one lane for slots that wait. Whoever serves the last one withdraws all pulls, without a pause."""
+        failures = 0
         while self._waiting:
             try:
-                delivery = await self._bus.pull(source.queue, PULL_S, source.lane)
+                # After a failure a look is enough to know that it is over.
+                delivery = await self._bus.pull(source.queue, 0 if failures else PULL_S, source.lane)
+            except BusUnavailable as error:
+                self._sources.failed(source, error)
+                await asyncio.sleep(backoff_s(failures, random.random(), FAILED_S))  # noqa: S311 - spreads load
+                failures += 1
+                continue
             except Exception as error:
                 # Told to one slot, which comes again after a while.
                 self._waiting.popleft().set_exception(error)
                 continue
+            failures = 0
+            self._sources.answered(source)
             if delivery is not None:
                 self._empty_until.pop(source, None)
                 self._waiting.popleft().set_result(Taken(source.queue, delivery))

@@ -7,26 +7,31 @@ new jobs; what runs may end within the grace time; what is left then is stopped 
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from forge_runtime.bus.port import BusUnavailable
 from forge_runtime.folder import check_room
 from forge_runtime.meter import SlotState
+from forge_runtime.retry import backoff_s
 from forge_runtime.subject import WorkQueue
 from forge_runtime.worker.attempt import Attempt
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.intake import Intake, Taken
 from forge_runtime.worker.preference import Preference
+from forge_runtime.worker.source import Sources
 
 INTAKE_S: Final = 30.0
 """Until a slot that waits for a job looks again whether there is room for it."""
 
-AFTER_ERROR_S: Final = 1.0
+AFTER_ERROR_S: Final = 10.0
+"""The longest pause of a slot whose attempts fail one after another."""
+
 ROOM_CHECK_S: Final = 1.0
 WITHOUT_ROOM_S: Final = 5.0
 """Until a worker whose disk is full looks again."""
@@ -45,11 +50,17 @@ class Worker:
     queues: Sequence[WorkQueue]
     slots: int
     grace_s: float
+    sources: Sources = field(default_factory=Sources)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then drain."""
         bench, attempts = self.bench, set[Attempt]()
-        intake = Intake(bench.bus, self.queues, coming=lambda: sum(attempt.ending for attempt in attempts))
+        intake = Intake(
+            bench.bus,
+            self.queues,
+            coming=lambda: sum(attempt.ending for attempt in attempts),
+            sources=self.sources,
+        )
         shift = _Shift(
             intake=intake,
             preference=Preference(bench.worker, bench.bus, intake, bench.meter),
@@ -73,6 +84,7 @@ class Worker:
                 await asyncio.gather(*slots, return_exceptions=True)
 
     async def _slot(self, shift: "_Shift") -> None:
+        failures = 0
         while not shift.stop.is_set():
             try:
                 if not shift.room.left():
@@ -86,15 +98,17 @@ class Worker:
                         taken = await shift.preference.kept(taken)
                 if taken is not None:
                     attempt = await self._attempt(taken, shift.attempts)
+                    failures = 0
                     if attempt.infrastructure_failed:
                         shift.room.doubt()
+                continue
             except BusUnavailable as error:
                 _log.warning("bus unavailable", extra={"why": str(error)})
-                await asyncio.sleep(AFTER_ERROR_S)
             except Exception:
                 # One job must not take a slot with it: its message comes back after the ack wait.
                 _log.exception("attempt failed")
-                await asyncio.sleep(AFTER_ERROR_S)
+            await asyncio.sleep(backoff_s(failures, random.random(), AFTER_ERROR_S))  # noqa: S311 - spreads load
+            failures += 1
 
     async def _attempt(self, taken: Taken, attempts: set[Attempt]) -> Attempt:
         """Do the job."""

@@ -24,8 +24,8 @@ from typing import Final
 from forge_runtime.folder import check_room
 from forge_runtime.settings import Address, BadSettings
 from forge_runtime.tasks import end_tasks
+from forge_runtime.worker.source import OK
 
-OK: Final = "ok"
 BEAT_S: Final = 1.0
 STUCK_S: Final = 30.0
 """A loop that has not turned for as long as a lease lasts has lost its jobs."""
@@ -43,7 +43,7 @@ class Vitals:
     scratch: Path
     stop: asyncio.Event
     connected: Callable[[], bool] = lambda: False
-    verified: bool = False
+    queues: Callable[[], str] = lambda: "not verified yet"
     turned: float = field(default_factory=time.monotonic)
 
     async def beat(self) -> None:
@@ -59,7 +59,7 @@ class Vitals:
         """What work needs: each part is "ok" or says what it is instead."""
         return {
             "bus": OK if self.connected() else "not connected",
-            "queues": OK if self.verified else "not verified yet",
+            "queues": self.queues(),
             "disk": self._room(),
             "process": "draining" if self.stop.is_set() else OK,
         }
