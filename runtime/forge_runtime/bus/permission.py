@@ -6,10 +6,18 @@
     operator        `forge dead-letters`
     provisioner     `forge provision`
 
+Each is alone in an account of the server, which imports what he may publish and nothing else (server_config.py): an
+answer that he sends somewhere else than to himself reaches no more than he does.
+
 A user may do what his duties need and nothing else; what NATS can tell apart by subject is told apart. Some things it
-cannot tell apart, and there one service has to trust another. A purge names its messages in the request's body: whoever
-may purge a queue may empty it. Records are named by run and job, not by pool: whoever keeps records may write all of
-them, and compare-and-set orders those who are honest. Processes of one user share an inbox.
+cannot tell apart, and there one service has to trust another:
+
+    purge     names its messages in the request's body: whoever may purge a queue may empty it
+    records   are named by run and job, not by pool: whoever keeps records may write all of them, and compare-and-set
+              orders those who are honest. The sweeper publishes a job whose record says `queued`, whoever wrote it; and
+              a job follows from the results of others, which are records too
+    consumer  says itself where it delivers: whoever may make one (provisioner, api) has it write anywhere
+    inbox     is shared by all processes of one user
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -52,6 +60,11 @@ class User:
     @property
     def subscribe(self) -> tuple[str, ...]:
         return tuple(sorted({each for duty in self.duties for each in duty.subscribe}))
+
+    @property
+    def hears(self) -> tuple[str, ...]:
+        """What he may subscribe to, without what is said to himself."""
+        return tuple(each for each in self.subscribe if not each.startswith(f"{subject.inbox_prefix(self.name)}."))
 
 
 def users(workers: Iterable[Sequence[str]]) -> tuple[User, ...]:
