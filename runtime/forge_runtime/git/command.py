@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import SplitResult, urlsplit
 
-from forge_runtime.mask import Mask
+from forge_runtime.mask import MASK, Mask
 from forge_runtime.process import Program, run_process
 from forgec.adapter.git import git_environment
 
@@ -363,10 +363,22 @@ def split_clone_url(text: str) -> SplitResult:
         parts = urlsplit(f"ssh://{match['user']}@{match['host']}/{match['path']}" if match else text)
         parts.port  # noqa: B018 - refuses one that is no port
     except ValueError:
-        raise UrlRefused(f'"{masked(text)}" is not a URL') from None
+        raise UrlRefused(f'"{_shown(text)}" is not a URL') from None
     return parts
 
 
+def _shown(text: str) -> str:
+    """Scheme, host and path of what may be no URL at all: nothing that somebody could have meant as a credential."""
+    scheme, separator, rest = text.rpartition("://")
+    if scheme and not _SCHEME.fullmatch(scheme):
+        return MASK
+    before, at, place = rest.rpartition("@")
+    # A password may hold a "?", and a query an "@": which of them this is cannot be told.
+    place = MASK if re.search(r"[?#]", before) else re.split(r"[?#]", place)[0]
+    return f"{scheme}{separator}{MASK if at else ''}{at}{place}"
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 _OPTION_PATH = re.compile(r"[^/]+:-")
 """A path without its `/` reaches the server's git as it is; behind a `/`, a name may begin with a hyphen, and does."""
@@ -374,7 +386,7 @@ _OPTION_PATH = re.compile(r"[^/]+:-")
 
 def _refuse_unsafe(text: str, parts: SplitResult, protocols: Sequence[str]) -> None:
     """What git, ssh or a remote helper could take for an option or a command, and credentials: argv would show them."""
-    shown = masked(text)
+    shown = _shown(text)
     if parts.scheme not in protocols:
         raise UrlRefused(f'clone URL "{shown}": only {", ".join(protocols)} are allowed')
     if (

@@ -296,6 +296,14 @@ def is_waited_for(cache: GitCache, entry: Entry) -> bool:
         "git://example.org/a",
         "https://user:token@example.org/a",
         "https://token@example.org/a",
+        "https://user:to token@example.org/a",
+        "https://user:p@to/token@example.org/a",
+        "https://user:to?token@example.org/a",
+        "https://user:to://token@example.org/a",
+        "https://example.org/a?key=token",
+        "https://example.org/a?key=to@token",
+        "https://example.org/a#token",
+        "user:token@example.org:a",
         "ssh://-oProxyCommand=x/a",
         "ssh://git@-host/a",
         "https://example.org/a b",
@@ -313,6 +321,11 @@ def test_unsafe_clone_url_never_reaches_git(cache: GitCache, url: str) -> None:
         run(found(cache, url, "f" * 40))
 
     assert "token" not in str(caught.value)
+
+
+def test_refused_clone_url_is_told_by_its_place(cache: GitCache) -> None:
+    with pytest.raises(UrlRefused, match=r'"https://\*\*\*@example\.org/a"'):
+        run(found(cache, "https://user:p@ss/word@example.org/a?x=y", "f" * 40))
 
 
 def test_file_urls_are_for_local_use_only(origin: Path, tmp_path: Path) -> None:
