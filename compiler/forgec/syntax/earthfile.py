@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
 from forgec.syntax import earthfile_ast as ast
-from forgec.syntax.earthfile_lexer import lex_earthfile, sections
+from forgec.syntax.earthfile_lexer import FILE_CHARS_MAX, BrokenBlock, lex_earthfile, line_at, sections
 from forgec.syntax.earthfile_line import split_words
 from forgec.syntax.lalr import Unexpected, parse
 from forgec.syntax.table import table
@@ -24,9 +24,12 @@ from forgec.syntax.token import Token
 MISTAKES_MAX: Final = 20
 """Told of one file; a text with more is none of this language."""
 
+_READ_AGAIN: Final = 2
+"""How often the largest file may be read for the sake of its mistakes; of a small one, each is found."""
+
 
 def parse_earthfile(source: Source) -> ast.Earthfile:
-    """Raises ForgeError (EARTHFILE_SYNTAX, UNSUPPORTED, TOO_DEEP) with the first mistake of every target."""
+    """Raises ForgeError (EARTHFILE_SYNTAX, UNSUPPORTED, TOO_DEEP) with the mistakes of all lines."""
     try:
         return _parse(source, lex_earthfile(source))
     except ForgeError as error:
@@ -35,12 +38,23 @@ def parse_earthfile(source: Source) -> ast.Earthfile:
 
 
 def _mistakes_by_section(source: Source) -> Iterator[Diagnostic]:
-    """A mistake hides what follows in its target, but not in the next one."""
+    """A line with a mistake is left out; then nothing is told of how the lines of its target belong together."""
+    budget = _READ_AGAIN * FILE_CHARS_MAX
     for start, end in sections(source):
-        try:
-            _parse(source, lex_earthfile(source, start, end))
-        except ForgeError as error:
-            yield from error.diagnostics
+        without: set[int] = set()
+        while budget > 0:
+            budget -= end - start
+            try:
+                _parse(source, lex_earthfile(source, start, end, without))
+                break
+            except ForgeError as error:
+                if not (without and isinstance(error, BrokenBlock)):
+                    yield from error.diagnostics
+                span = error.diagnostics[0].span
+            line = None if span is None else line_at(source, start, end, span.start)
+            if line is None or line in without:
+                break
+            without.add(line)
 
 
 def _parse(source: Source, tokens: Iterator[Token]) -> ast.Earthfile:
@@ -357,7 +371,8 @@ def _syntax_error(source: Source, unexpected: Unexpected) -> ForgeError:
     span = source.span(token.start, token.end)
     if token.kind in ("END", "ELSE", "ELSE_IF", "CATCH", "FINALLY"):
         message = f"{token.text} closes no block that is open here"
-    elif token.kind == "VERSION":
+        return BrokenBlock([Diagnostic(Code.EARTHFILE_SYNTAX, message, span)])
+    if token.kind == "VERSION":
         message = "VERSION must be the first command, once"
     elif token.kind == "EOL":
         wanted = sorted(_SPOKEN[kind] for kind in unexpected.accepted if kind in _SPOKEN)

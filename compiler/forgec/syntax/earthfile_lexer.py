@@ -8,13 +8,13 @@ Blocks and margins are checked here too, since what is wrong with them shows at 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
 
-from forgec.diagnostic import Code, ForgeError, fail
+from forgec.diagnostic import Code, Diagnostic, ForgeError, fail
 from forgec.nearest import did_you_mean
 from forgec.source import Source, Span
 from forgec.syntax.earthfile_line import LogicalLine, logical_lines, split_words
@@ -27,13 +27,24 @@ FILE_CHARS_MAX: Final = 256 * 1024
 """Three times the largest Earthfile known (78 kB); the parser needs about 2 s for the densest file of this size."""
 
 
-def lex_earthfile(source: Source, start: int = 0, end: int | None = None) -> Iterator[Token]:
-    """All tokens of a file or of a section. Raises ForgeError where a line cannot be cut."""
+class BrokenBlock(ForgeError):
+    """A mistake in how lines belong together; where a line is left out, it may be a consequence."""
+
+
+def lex_earthfile(
+    source: Source, start: int = 0, end: int | None = None, without: Set[int] = frozenset()
+) -> Iterator[Token]:
+    """All tokens of a file or of a section, except those of lines that begin at an offset in `without`.
+
+    Raises ForgeError where a line cannot be cut.
+    """
     if len(source.text) > FILE_CHARS_MAX:
         raise fail(Code.TOO_DEEP, f"Earthfile has more than {FILE_CHARS_MAX} characters", source.span(0, 0))
     opened: list[Token] = []
     in_target = False
     for line in logical_lines(source, start, end):
+        if line.offsets[0] in without:
+            continue
         first = True
         for token in _lex_line(source, line):
             if first:
@@ -51,6 +62,15 @@ def lex_earthfile(source: Source, start: int = 0, end: int | None = None) -> Ite
             yield token
     if opened:
         raise _unclosed(source, opened[-1])
+
+
+def line_at(source: Source, start: int, end: int, offset: int) -> int | None:
+    """Where the logical line of a section that has an offset begins; None where lines cannot be cut."""
+    with suppress(ForgeError):
+        for line in logical_lines(source, start, end):
+            if line.offsets[0] <= offset <= line.offsets[-1]:
+                return line.offsets[0]
+    return None
 
 
 def sections(source: Source) -> Iterator[tuple[int, int]]:
@@ -77,16 +97,13 @@ def _check_margin(source: Source, line: LogicalLine, token: Token, *, in_target:
         message = f"{token.text} is indented: commands before the first target stand at the margin"
     else:
         return
-    raise fail(Code.EARTHFILE_SYNTAX, message, _span(source, token))
+    raise BrokenBlock([Diagnostic(Code.EARTHFILE_SYNTAX, message, _span(source, token))])
 
 
 def _unclosed(source: Source, opening: Token) -> ForgeError:
-    return fail(
-        Code.EARTHFILE_SYNTAX,
-        f"{' '.join(opening.text.split())} has no END",
-        _span(source, opening),
-        help="close the block with END before the next target begins",
-    )
+    message = f"{' '.join(opening.text.split())} has no END"
+    advice = "close the block with END before the next target begins"
+    return BrokenBlock([Diagnostic(Code.EARTHFILE_SYNTAX, message, _span(source, opening), help=advice)])
 
 
 def _lex_line(source: Source, line: LogicalLine) -> Iterator[Token]:
@@ -94,9 +111,8 @@ def _lex_line(source: Source, line: LogicalLine) -> Iterator[Token]:
     if line.at_margin and (header := _HEADER.fullmatch(line.text)):
         name = line.token("HEADER", *header.span(1))
         if header.end(1) + 1 < header.end():
-            raise fail(
-                Code.EARTHFILE_SYNTAX, f"no space may stand before the colon of {name.text}", _span(source, name)
-            )
+            message = f"no space may stand before the colon of {name.text}"
+            raise BrokenBlock([Diagnostic(Code.EARTHFILE_SYNTAX, message, _span(source, name))])
         if line.docs:
             yield replace(name, kind="DOC", text=line.docs)
         yield name

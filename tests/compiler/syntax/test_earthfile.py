@@ -291,7 +291,7 @@ def test_mistakes_are_reported_with_place_and_reason(text: str, message: str) ->
     assert failure(text) == message
 
 
-def test_the_first_mistake_of_every_target_is_told() -> None:
+def test_the_mistakes_of_all_lines_are_told() -> None:
     with pytest.raises(ForgeError) as caught:
         parse(
             "VERSION\na:\n  RNU x\n  RNU y\nb:\n  RUN 'b:\n  c:\n'\nc:\n  IF x\nd:\nRUN x\ne:\n  RUN '\nf:\n  RNU z\n"
@@ -300,9 +300,28 @@ def test_the_first_mistake_of_every_target_is_told() -> None:
     assert [str(diagnostic.span) for diagnostic in caught.value.diagnostics] == [
         "Earthfile:1:8",
         "Earthfile:3:3",
+        "Earthfile:4:3",
         "Earthfile:10:3",
         "Earthfile:12:1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "lines"),
+    [
+        ("FOO\n  BAR x", [2, 3]),
+        ("FI x\n  FOO\n  END\n  BAR", [2, 3, 5]),  # what END would close is told of already
+        ("IF x\n  FOO\n  ENDD\n  BAR", [3, 4, 5]),
+        ("IF\n  RUN x\n  END\n  COPY x", [2, 5]),
+        ("IF x\n  RUN x", [2]),
+        ("RUN x\nRUN y\nRUN z", [3]),
+    ],
+)
+def test_what_may_follow_from_a_mistake_is_not_told(recipe: str, lines: list[int]) -> None:
+    with pytest.raises(ForgeError) as caught:
+        parse(f"t:\n  {recipe}\nu:\n  RUN x\n")
+
+    assert [each.span.position.line for each in caught.value.diagnostics if each.span] == lines
 
 
 def test_of_a_text_that_is_no_earthfile_a_few_mistakes_are_told() -> None:
