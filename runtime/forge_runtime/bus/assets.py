@@ -1,14 +1,14 @@
 """What the table of names means to a NATS server: each stream, bucket and consumer, by the fields that we decide. Pure.
 
 A bucket is a stream with the shape that NATS tools know as one. What is not named here (placement, compression, byte
-limits, descriptions) is the operator's, and neither compared nor changed.
+limits, descriptions, a consumer's pause) is the operator's, and neither compared nor changed.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nats.js.api import AckPolicy, DiscardPolicy, RetentionPolicy, StorageType
+from nats.js.api import AckPolicy, DeliverPolicy, DiscardPolicy, ReplayPolicy, RetentionPolicy, StorageType
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.object_store import OBJ_ALL_CHUNKS_PRE_TEMPLATE, OBJ_ALL_META_PRE_TEMPLATE, OBJ_STREAM_TEMPLATE
 
@@ -27,6 +27,38 @@ from forge_runtime.subject import (
 )
 
 REPLICAS: Final = "num_replicas"
+
+
+class AtLeast(int):
+    """A number that an operator may raise, or take the limit away (-1)."""
+
+
+_STREAM: Final[Mapping[str, Any]] = {
+    "no_ack": False,
+    "sealed": False,
+    "deny_delete": False,
+    "deny_purge": False,
+    "allow_rollup_hdrs": False,
+    "subject_transform": None,
+}
+"""What a server has by itself, and no stream of ours works without."""
+
+_CONSUMER: Final[Mapping[str, Any]] = {
+    "ack_policy": AckPolicy.EXPLICIT,
+    "ack_wait": ACK_WAIT_S,
+    "filter_subjects": [],
+    "deliver_policy": DeliverPolicy.ALL,
+    "replay_policy": ReplayPolicy.INSTANT,
+    "backoff": [],
+    "headers_only": False,
+    "inactive_threshold": 0.0,
+    "mem_storage": False,
+    "deliver_subject": None,
+    "max_ack_pending": AtLeast(1000),
+    "max_waiting": AtLeast(512),
+}
+"""Of each one we pull from. The two numbers are the server's own: fewer leave slots idle. A backoff replaces the ack
+wait, a threshold deletes a consumer that nobody asks, and one in memory is gone when the server starts anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +97,7 @@ def queue_assets(queue: WorkQueue) -> tuple[Asset, ...]:
 
 def _queue(queue: WorkQueue) -> dict[str, Any]:
     return {
+        **_STREAM,
         "subjects": [queue.filter],
         "storage": StorageType.FILE,
         "retention": RetentionPolicy.WORK_QUEUE,
@@ -79,17 +112,12 @@ def _queue(queue: WorkQueue) -> dict[str, Any]:
 def _consumers(queue: WorkQueue) -> Iterator[Asset]:
     """One for each lane, in the order in which a server can make them."""
     for lane in queue.lanes:
-        fields = {
-            "filter_subject": queue.lane_filter(lane),
-            "ack_policy": AckPolicy.EXPLICIT,
-            "ack_wait": ACK_WAIT_S,
-            "max_deliver": MAX_DELIVER,
-        }
+        fields = {**_CONSUMER, "filter_subject": queue.lane_filter(lane), "max_deliver": MAX_DELIVER}
         yield Asset(stream=queue.stream, consumer=queue.lane_consumer(lane), fields=fields)
 
 
 def _follower(follower: Follower) -> Asset:
-    fields = {"filter_subject": follower.filter, "ack_policy": AckPolicy.EXPLICIT, "ack_wait": ACK_WAIT_S}
+    fields = {**_CONSUMER, "filter_subject": follower.filter, "max_deliver": -1}
     return Asset(stream=follower.stream, consumer=follower.consumer, fields=fields)
 
 
@@ -100,6 +128,7 @@ def _records(bucket: Bucket) -> dict[str, Any]:
     We never purge a key, which is what tools use it for.
     """
     return {
+        **_STREAM,
         "subjects": [KV_PRE_TEMPLATE.format(bucket=bucket.name) + ">"],
         "storage": StorageType.FILE,
         "retention": RetentionPolicy.LIMITS,
@@ -107,7 +136,6 @@ def _records(bucket: Bucket) -> dict[str, Any]:
         "max_msgs_per_subject": bucket.history,
         "max_age": float(bucket.ttl_s),
         "allow_direct": True,
-        "allow_rollup_hdrs": False,
         "deny_delete": True,
     }
 
@@ -115,6 +143,7 @@ def _records(bucket: Bucket) -> dict[str, Any]:
 def _objects(bucket: Bucket) -> dict[str, Any]:
     """An object bucket as NATS tools know it."""
     return {
+        **_STREAM,
         "subjects": [
             OBJ_ALL_CHUNKS_PRE_TEMPLATE.format(bucket=bucket.name),
             OBJ_ALL_META_PRE_TEMPLATE.format(bucket=bucket.name),
@@ -130,6 +159,7 @@ def _objects(bucket: Bucket) -> dict[str, Any]:
 
 def _log_stream(stream: LogStream) -> dict[str, Any]:
     return {
+        **_STREAM,
         "subjects": list(stream.subjects),
         "storage": StorageType.FILE,
         "retention": RetentionPolicy.LIMITS,

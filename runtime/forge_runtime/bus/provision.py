@@ -22,13 +22,27 @@ from typing import Any, Final
 import nats.js.errors
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from forge_runtime.bus.assets import Asset, queue_assets, wanted_assets
+from forge_runtime.bus.assets import Asset, AtLeast, queue_assets, wanted_assets
 from forge_runtime.bus.connection import OPERATION_LIMIT_S
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.subject import WorkQueue
 
-_REPLACED_FOR: Final = frozenset({"storage", "retention", "ack_policy"})
+_REPLACED_FOR: Final = frozenset(
+    {
+        "storage",
+        "retention",
+        "ack_policy",
+        "deliver_policy",
+        "deliver_subject",
+        "max_waiting",
+        "mem_storage",
+        "replay_policy",
+    }
+)
 """Fields that the server never changes on what exists (it refuses some ways between retentions, and allows others)."""
+
+_NEVER_WITHDRAWN: Final = frozenset({"deny_delete", "deny_purge", "sealed"})
+"""Fields that the server sets on what exists, and never takes back."""
 
 _TRIES: Final = 3
 """Another process that provisions at the same moment makes ours fail once; then there is nothing left to do."""
@@ -207,13 +221,15 @@ async def verify_everything(bus: JetStreamBus) -> None:
 
 def _same(live: Any, wanted: Any) -> bool:
     """The server leaves out what is zero, and keeps no order among subjects."""
+    if isinstance(wanted, AtLeast):
+        return live is not None and (live >= wanted or live < 0)
     if isinstance(wanted, list):
         return sorted(live or ()) == sorted(wanted)
     return bool((live or 0) == (wanted or 0))
 
 
 def _needs_replacement(difference: Difference) -> bool:
-    withdrawn = difference.field == "deny_delete" and not difference.wanted
+    withdrawn = difference.field in _NEVER_WITHDRAWN and not difference.wanted
     return difference.field in _REPLACED_FOR or withdrawn
 
 
@@ -258,18 +274,21 @@ def _live(asset: Asset, info: dict[str, Any]) -> Live:
 async def _apply(bus: JetStreamBus, change: Change) -> None:
     """Onto the configuration that stands now, so that what an operator added stays, in a replacement too."""
     jetstream, asset = bus.connection.jetstream, change.asset
+    fields = asset.fields
+    if change.kind is not Kind.CREATE:
+        fields = {difference.field: difference.wanted for difference in change.differences}
     if asset.consumer is not None:
         new = ConsumerConfig(durable_name=asset.consumer)
         if change.kind is not Kind.CREATE:
             new = (await jetstream.consumer_info(asset.stream, asset.consumer)).config
         if change.kind is Kind.REPLACE:
             await jetstream.delete_consumer(asset.stream, asset.consumer)
-        await jetstream.add_consumer(asset.stream, dataclasses.replace(new, **asset.fields))
+        await jetstream.add_consumer(asset.stream, dataclasses.replace(new, **fields))
         return
     stream = StreamConfig(name=asset.stream)
     if change.kind is not Kind.CREATE:
         stream = (await jetstream.stream_info(asset.stream)).config
-    stream = dataclasses.replace(stream, **asset.fields)
+    stream = dataclasses.replace(stream, **fields)
     if change.kind is Kind.UPDATE:
         await jetstream.update_stream(stream)
         return

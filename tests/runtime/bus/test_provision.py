@@ -2,9 +2,18 @@
 
 import asyncio
 import dataclasses
+import re
 
 import pytest
-from nats.js.api import ConsumerConfig, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    ConsumerConfig,
+    DeliverPolicy,
+    ReplayPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    SubjectTransform,
+)
 from tests.nats_server import NatsServer
 from tests.runtime.bus.conftest import OpenBus
 
@@ -19,6 +28,7 @@ from forge_runtime.bus.provision import (
     plan_changes,
     provision,
     verify,
+    verify_everything,
 )
 from forge_runtime.job import JobType
 from forge_runtime.lane import Lane
@@ -68,8 +78,7 @@ async def test_two_processes_may_correct_the_same_difference_at_once(open_bus: O
 async def test_a_field_that_differs_is_set_and_reported(open_bus: OpenBus) -> None:
     async with open_bus() as bus:
         await _change(bus, max_msgs=7)
-        consumer = (await bus.connection.jetstream.consumer_info(CI.stream, CI.consumer)).config
-        await bus.connection.jetstream.add_consumer(CI.stream, dataclasses.replace(consumer, ack_wait=600.0))
+        await _change_consumer(bus, ack_wait=600.0)
 
         assert [str(change) for change in await provision(bus)] == [
             "update stream pipeline-tasks: max_msgs is 7, not 5000",
@@ -120,6 +129,114 @@ async def test_a_worker_refuses_a_queue_that_differs_and_names_the_field(open_bu
 
         with pytest.raises(Misprovisioned, match=r"stream pipeline-tasks: max_age is 3600\.0, not 0\.0"):
             await verify(bus, CI)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("headers_only", True, "headers_only is True, not False"),
+        ("backoff", [30.0, 60.0], "backoff is [30.0, 60.0], not []"),
+        ("inactive_threshold", 100.0, "inactive_threshold is 100.0, not 0.0"),
+        ("max_ack_pending", 1, "max_ack_pending is 1, not 1000"),
+        ("max_deliver", 4, "max_deliver is 4, not 20"),
+    ],
+)
+async def test_a_consumer_that_would_deliver_otherwise_is_refused_shown_and_set_right(
+    open_bus: OpenBus, field: str, value: object, told: str
+) -> None:
+    async with open_bus() as bus:
+        await _change_consumer(bus, **{field: value})
+
+        with pytest.raises(
+            Misprovisioned, match=re.escape(f"consumer ci-consumer of pipeline-tasks: {told}; provision")
+        ):
+            await verify(bus, CI)
+        assert [str(change) for change in await plan(bus)] == [f"update consumer ci-consumer of pipeline-tasks: {told}"]
+        await provision(bus)
+        await verify(bus, CI)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"mem_storage": True}, "mem_storage is True, not False"),
+        ({"replay_policy": ReplayPolicy.ORIGINAL}, "replay_policy is original, not instant"),
+        ({"max_waiting": 1}, "max_waiting is 1, not 512"),
+        (
+            {"deliver_subject": "somewhere", "max_waiting": None},
+            "deliver_subject is somewhere, not None, max_waiting is None, not 512",
+        ),
+    ],
+)
+async def test_a_consumer_that_can_only_be_made_anew_is_refused_shown_and_replaced_by_force(
+    open_bus: OpenBus, value: dict[str, object], told: str
+) -> None:
+    async with open_bus() as bus:
+        await _change_consumer(bus, anew=True, **value)
+
+        with pytest.raises(Misprovisioned, match=told):
+            await verify(bus, CI)
+        changes = await plan(bus)
+        await apply_changes(bus, changes, force=True)
+
+        assert [str(change) for change in changes] == [
+            f"replace consumer ci-consumer of pipeline-tasks: {told}; loses how far its reader has come: "
+            "what waits for an ack is handed out again"
+        ]
+        await verify(bus, CI)
+
+
+async def test_a_reader_of_events_that_begins_with_new_ones_is_found(open_bus: OpenBus) -> None:
+    (projector, _) = FOLLOWERS
+    async with open_bus() as bus:
+        await _change_consumer(bus, projector.stream, projector.consumer, anew=True, deliver_policy=DeliverPolicy.NEW)
+
+        with pytest.raises(Misprovisioned, match="api-projector of forge-events: deliver_policy is new, not all"):
+            await verify_everything(bus)
+
+
+async def test_a_consumer_that_filters_by_a_list_gets_the_one_filter_of_its_lane(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        await _change_consumer(bus, filter_subject=None, filter_subjects=["pipeline.tasks.a.*", "pipeline.tasks.b.*"])
+
+        await provision(bus)
+
+        await verify(bus, CI)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("no_ack", True, "update stream pipeline-tasks: no_ack is True, not False"),
+        ("subject_transform", SubjectTransform(">", "other.>"), "update stream pipeline-tasks: subject_transform is "),
+        ("sealed", True, "replace stream pipeline-tasks: sealed is True, not False"),
+        ("deny_purge", True, "replace stream pipeline-tasks: deny_purge is True, not False"),
+    ],
+)
+async def test_a_queue_that_would_take_jobs_otherwise_is_refused_shown_and_set_right(
+    open_bus: OpenBus, field: str, value: object, told: str
+) -> None:
+    async with open_bus() as bus:
+        await _change(bus, **{field: value})
+
+        with pytest.raises(Misprovisioned, match=f"{field} is "):
+            await verify(bus, CI)
+        changes = await plan(bus)
+        await apply_changes(bus, changes, force=True)
+
+        assert str(changes[0]).startswith(told)
+        await verify(bus, CI)
+
+
+@pytest.mark.parametrize("pending", [5000, -1])
+async def test_more_jobs_in_hands_than_needed_are_the_operators_to_allow(open_bus: OpenBus, pending: int) -> None:
+    async with open_bus() as bus:
+        await _change_consumer(bus, max_ack_pending=pending, headers_only=True)
+
+        await provision(bus)
+
+        config = (await bus.connection.jetstream.consumer_info(CI.stream, CI.consumer)).config
+        assert (config.max_ack_pending, config.headers_only) == (pending, None)
 
 
 async def test_a_worker_refuses_a_queue_that_is_missing(open_bus: OpenBus) -> None:
@@ -269,3 +386,13 @@ async def _held(bus: JetStreamBus, stream: str) -> int:
 async def _change(bus: JetStreamBus, stream: str = CI.stream, **fields: object) -> None:
     config = (await bus.connection.jetstream.stream_info(stream)).config
     await bus.connection.jetstream.update_stream(dataclasses.replace(config, **fields))
+
+
+async def _change_consumer(
+    bus: JetStreamBus, stream: str = CI.stream, consumer: str = CI.consumer, *, anew: bool = False, **fields: object
+) -> None:
+    jetstream = bus.connection.jetstream
+    config = (await jetstream.consumer_info(stream, consumer)).config
+    if anew:
+        await jetstream.delete_consumer(stream, consumer)
+    await jetstream.add_consumer(stream, dataclasses.replace(config, **fields))
