@@ -97,7 +97,7 @@ def parallelism(manifest: Manifest, _target: Target) -> Iterator[Finding]:
 
 def cleaned_up(manifest: Manifest, _target: Target) -> Iterator[Finding]:
     """Some 500 workflows that ended and stay fill etcd (argo-workflows 12802); a pod takes its log with it."""
-    if not manifest.is_reference and manifest.spec.get("ttlStrategy") is None:
+    if not manifest.is_reference and not mapping(manifest.spec.get("ttlStrategy")):
         message = "without a ttlStrategy the workflow stays in the cluster for ever"
         advice = "ttlStrategy: {secondsAfterCompletion: 86400}"
         yield Finding(Code.NOT_CLEANED_UP, ("spec",), message, help=advice, at_key=True)

@@ -14,6 +14,8 @@ _FOR_ALL: Final = ((*DEFAULTS, "retryStrategy"), ("spec", "retryStrategy"))
 _TELLS_DEADLINES = re.compile(r"lastRetry\.(message|duration)")
 _ASKS_FOR_DEADLINES = re.compile(r"lastRetry\.message\s+(contains|matches|startsWith)\s+['\"][^'\"]*deadline", re.I)
 _NEGATES = re.compile(r"!|\bnot\b")
+_ERRORS_ONLY = re.compile(r"\s*lastRetry\.status\s*==\s*['\"]Error['\"]\s*")
+"""A pod that a deadline has ended has failed, which is no error to Argo."""
 _EXIT_CODES = re.compile(r"lastRetry\.exitCode")
 _SIGNALS = re.compile(r"\b(137|143)\b|-1\b|[<>]|!=")
 
@@ -106,7 +108,7 @@ def _repeats_deadlines(retry: Mapping[str, Any]) -> bool:
         return False
     expression = text(retry.get("expression"))
     policy = text(retry.get("retryPolicy")) or ("Always" if expression else "OnFailure")
-    if policy not in ("Always", "OnFailure"):
+    if policy not in ("Always", "OnFailure") or _ERRORS_ONLY.fullmatch(expression):
         return False
     if _TELLS_DEADLINES.search(expression):
         return bool(_ASKS_FOR_DEADLINES.search(expression)) and not _NEGATES.search(expression)

@@ -107,7 +107,7 @@ def spec_scope(workflow: Scope, manifest: Manifest) -> Scope:
     """What may be named outside of the templates: Argo puts it into their pods, or merges it into themselves."""
     names = {"pod.name", *_OF_RETRIES}
     for template in manifest.all_templates():
-        names |= template_scope(workflow, template, {}).names
+        names |= template_scope(Scope(names=frozenset()), template, {}).names
     given = objects(_of(manifest.defaults, "inputs").get("parameters"), ())
     names |= {f"inputs.parameters.{text(item.get('name'))}" for _, item in given}
     calls = [call for template in manifest.all_templates() for call in template.calls()]

@@ -14,10 +14,11 @@ from tests.compiler.lint.workflows import WORKFLOWS
 from forgec.diagnostic import Code
 from forgec.lint.count import COUNT_MAX, Count, count_nodes, items_of
 from forgec.lint.finding import Finding, shown
-from forgec.lint.limit import literals
+from forgec.lint.limit import caps, literals
 from forgec.lint.manifest import Call, Manifest, read_manifest
 from forgec.lint.rules import RULES, check_manifest
 from forgec.lint.shape import check_shape
+from forgec.lint.tag import tags
 from forgec.manifest.target import TARGETS
 
 TARGET = TARGETS["4.1"]
@@ -134,6 +135,30 @@ def test_a_text_anywhere_may_be_so_long_and_no_longer(spec: str, length: int, wh
 
     assert messages("x" * length) == []
     assert messages("x" * (length + 1)) == [f"{what} of more than {length // 1024} KiB"]
+
+
+def test_lists_of_template_defaults_are_counted_too() -> None:
+    inputs = {"parameters": [{"name": f"p{at}"} for at in range(501)]}
+    tasks = [{"name": f"t{at}", "template": "leaf"} for at in range(201)]
+    body = {"spec": {"templateDefaults": {"inputs": inputs, "dag": {"tasks": tasks}}}}
+
+    found = {(each.code, shown(each.path)) for each in caps(read_manifest(body), TARGET)}
+
+    assert found == {
+        (Code.TOO_MANY_INPUTS, "spec.templateDefaults.inputs.parameters"),
+        (Code.TOO_MANY_TASKS, "spec.templateDefaults.dag.tasks"),
+    }
+
+
+def test_many_tags_outside_of_many_templates_are_no_burden() -> None:
+    texts = {f"k{at}": "{{steps.s1.outputs.result}} {{inputs.parameters.p9}}" for at in range(5000)}
+    inputs = {"parameters": [{"name": "p9"}]}
+    templates = [{"name": f"t{at}", "inputs": inputs, "steps": [[{"name": f"s{at}"}]]} for at in range(5000)]
+    body = {"spec": {"podMetadata": {"annotations": texts}, "templates": templates}}
+
+    found = list(tags(read_manifest(body), TARGET))
+
+    assert found == []
 
 
 def test_a_long_chain_of_tasks_is_no_burden() -> None:
