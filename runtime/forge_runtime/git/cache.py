@@ -47,8 +47,11 @@ from forge_runtime.thread import in_thread
 
 CHECKOUT_TIMEOUT_S: Final = 300.0
 
-TIDY_PATIENCE_S: Final = 1.0
-"""When a checkout ends and its folder is gone: a cancelled run has to be over within 2 s, and a repair may take 300."""
+TIDY_PATIENCE_S: Final = 20.0
+"""When a checkout ends and its folder is gone: others check out for seconds, but a repair may take 300."""
+
+STOPPED_PATIENCE_S: Final = 1.0
+"""The same of work that is stopped: a cancelled run has to be over within 2 s."""
 
 TRIES: Final = 3
 """As it is, repaired, cloned anew."""
@@ -114,18 +117,23 @@ class GitCache:
             except BaseException as error:
                 # What git says of a file that it cannot write does not tell why.
                 full = isinstance(error, GitFailed) and not error.damaged and _has_no_room(into)
+                patience_s = TIDY_PATIENCE_S if isinstance(error, Exception) else STOPPED_PATIENCE_S
                 with suppress(GitError, OSError):
-                    await self._remove(entry, into)
+                    await self._remove(entry, into, patience_s)
                 if full:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into)) from None
                 raise
 
         lease, repository = await self._opened(clone_url, commit_sha, fill)
         try:
+            patience_s = TIDY_PATIENCE_S
             try:
                 yield into
+            except asyncio.CancelledError:
+                patience_s = STOPPED_PATIENCE_S
+                raise
             finally:
-                await self._remove(Entry(self._shelf.root, repository.stem), into)
+                await self._remove(Entry(self._shelf.root, repository.stem), into, patience_s)
         finally:
             lease.release()
 
@@ -226,10 +234,10 @@ class GitCache:
         await git(into, "reset", "--hard", "--quiet", timeout_s=CHECKOUT_TIMEOUT_S, known=(repository,))
         await in_thread(lambda stop: close_links(into, stop))
 
-    async def _remove(self, entry: Entry, into: Path) -> None:
+    async def _remove(self, entry: Entry, into: Path, patience_s: float) -> None:
         await asyncio.to_thread(remove_folder, into)
         with suppress(Locked):  # then others prune it when it is old
-            async with self._shelf.exclusive(entry.lock, patience_s=TIDY_PATIENCE_S) as held:
+            async with self._shelf.exclusive(entry.lock, patience_s=patience_s) as held:
                 if entry.is_there:
                     await asyncio.to_thread(forget_worktree, entry.repository, into)
                     await prune_worktrees(entry.repository, held)

@@ -274,7 +274,7 @@ def test_cancelled_checkout_ends_while_others_hold_the_lock(
                 while not is_waited_for(cache, entry):  # noqa: ASYNC110 - locks set no events
                     await asyncio.sleep(0.01)
             task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=20)
+            done, _ = await asyncio.wait({task}, timeout=10)
         return done
 
     done = run(work())
