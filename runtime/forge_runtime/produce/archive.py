@@ -306,7 +306,12 @@ class _Tree:
         source = self._root / target
         if source.is_file() and not (self._root / name).exists():
             with self._new(name) as place:
-                place.hardlink_to(source)
+                try:
+                    place.hardlink_to(source)
+                except OSError as error:
+                    if error.errno != errno.EMLINK:
+                        raise
+                    raise ArchiveRefused(f"the archive holds more links to {target[:80]} than a file has") from None
 
     @contextmanager
     def _new(self, name: str) -> Iterator[Path]:

@@ -310,6 +310,22 @@ def test_a_hard_link_within_the_archive_is_a_file_too(tmp_path: Path) -> None:
     assert [(member.name, member.link) for member in read_archive(path)] == [("b", "a")]
 
 
+def test_more_links_to_one_file_than_a_file_may_have_are_the_archives_fault(tmp_path: Path) -> None:
+    most = os.pathconf(tmp_path, "PC_LINK_MAX")
+    if most > archive.FILES_MAX:
+        pytest.skip(f"a file may have {most} links here, more than an archive may hold")
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(tarfile.TarInfo("page"))
+        for number in range(most):
+            info = tarfile.TarInfo(str(number))
+            info.type, info.linkname = tarfile.SYMTYPE, "page"
+            tar.addfile(info)
+
+    with pytest.raises(ArchiveRefused, match="more links to page"):
+        unpack(path, tmp_path / "out")
+
+
 class _SetAfter(threading.Event):
     """Set by itself once it was asked so often."""
 
