@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail
 from forgec.source import Source, Span
 from forgec.syntax import earthfile_ast as ast
+from forgec.syntax.earthfile_complaint import syntax_error
 from forgec.syntax.earthfile_lexer import FILE_CHARS_MAX, BrokenBlock, lex_earthfile, line_at, sections
 from forgec.syntax.earthfile_line import split_words
 from forgec.syntax.lalr import Unexpected, parse
@@ -62,7 +63,7 @@ def _parse(source: Source, tokens: Iterator[Token]) -> ast.Earthfile:
     try:
         earthfile = parse(table("earthfile.lark"), tokens, builder.make)
     except Unexpected as unexpected:
-        raise _syntax_error(source, unexpected) from None
+        raise syntax_error(source, unexpected) from None
     if builder.mistake is not None:
         raise builder.mistake
     assert isinstance(earthfile, ast.Earthfile)
@@ -366,22 +367,6 @@ def _flag(word: str, span: Span) -> ast.Flag:
     return ast.Flag(name=name, value=value if equal else None, span=span)
 
 
-def _syntax_error(source: Source, unexpected: Unexpected) -> ForgeError:
-    token = unexpected.token
-    span = source.span(token.start, token.end)
-    if token.kind in ("END", "ELSE", "ELSE_IF", "CATCH", "FINALLY"):
-        message = f"{token.text} closes no block that is open here"
-        return BrokenBlock([Diagnostic(Code.EARTHFILE_SYNTAX, message, span)])
-    if token.kind == "VERSION":
-        message = "VERSION must be the first command, once"
-    elif token.kind == "EOL":
-        wanted = sorted(_SPOKEN[kind] for kind in unexpected.accepted if kind in _SPOKEN)
-        message = f"the command ends too early: {' or '.join(wanted)} is missing"
-    else:
-        message = f"{token.text[:60]!r} does not belong here"
-    return fail(Code.EARTHFILE_SYNTAX, message, span)
-
-
 _TO_TARGET: Final = frozenset({"build-arg", "platform"})
 _VALUE_FLAGS: Final = {
     "BUILD": _TO_TARGET,
@@ -390,15 +375,3 @@ _VALUE_FLAGS: Final = {
     "WITH DOCKER": _TO_TARGET | {"cache-id", "compose", "service", "load", "pull"},
 }
 """Flags whose value may follow as a word of its own. FROM and DO have those of BUILD."""
-
-_SPOKEN: Final = {
-    "WORD": "a word",
-    "GROUP": "a reference in parentheses",
-    "TEXT": "a command",
-    "NAME": "a name",
-    "EQUAL": "=",
-    "VALUE": "a value",
-    "IN": "IN",
-    "AS": "AS",
-    "LOCAL": "LOCAL",
-}
