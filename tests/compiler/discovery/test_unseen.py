@@ -52,7 +52,7 @@ def test_what_looks_like_a_project_and_is_none_is_told_once(
 @pytest.mark.parametrize(
     "paths",
     [
-        ("a/.forge/project.cue", "a/.forge/projects.cue", "a/.forge/README.md"),
+        ("a/.forge/project.cue", "a/.forge/projects.txt", "a/.forge/README.md"),
         ("a/.forge/README.md",),
         (".forge/repo.cue", ".forge/Repo.cue"),
         ("link -> a", "a/forge/project.cue", "a/x.forge/project.cue"),
@@ -86,3 +86,28 @@ def test_a_repo_file_that_is_not_seen_is_explained(tmp_path: Path, paths: tuple[
 
     (finding,) = caught.value.diagnostics
     assert (finding.code, finding.help) == (Code.REPO_CONFIG_MISSING, advice)
+
+
+@pytest.mark.parametrize(
+    ("paths", "place", "message"),
+    [
+        (("a/.forge/project.cue", "a/.forge/more.cue"), "a/.forge/more.cue", "this file is not read: a project's"),
+        (("a/.forge/settings.cue",), "a/.forge/settings.cue", "this file is not read: a project's"),
+        (("a/.forge/b.cue", "a/.forge/project.cue", "a/.forge/a.cue"), "a/.forge/a.cue", "nor are 1 more here"),
+        ((".forge/repo.cue", ".forge/project.cue", ".forge/more.cue"), ".forge/more.cue", "this file is not read"),
+        (("a/.forge/project.cue", "a/.forge/repo.cue"), "a/.forge/repo.cue", "is the repository's"),
+    ],
+)
+def test_cue_files_beside_a_configuration_are_told_to_be_no_part_of_it(
+    tmp_path: Path, paths: tuple[str, ...], place: str, message: str
+) -> None:
+    (found,) = unseen(written(tmp_path, *paths))
+
+    assert found.code is Code.CONFIG_UNSEEN
+    assert message in found.message
+    assert found.span is not None
+    assert found.span.source.name == place
+
+
+def test_what_lies_deeper_in_a_forge_directory_is_nobodys_configuration(tmp_path: Path) -> None:
+    assert list(unseen(written(tmp_path, "a/.forge/project.cue", "a/.forge/cue.mod/module.cue"))) == []
