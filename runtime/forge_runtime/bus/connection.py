@@ -109,6 +109,15 @@ class Connection:
     def connected(self) -> bool:
         return bool(self.client.is_connected)
 
+    @property
+    def far(self) -> bool:
+        """Whether a stream's server may not see what we hear no more.
+
+        In a cluster that is another one than ours, and of a user with an account of its own it knows nothing. Whoever
+        comes with a token is no such user.
+        """
+        return "cluster" in self.client._server_info and self._credentials.named
+
     async def wait_connected(self, timeout_s: float) -> bool:
         """False after `timeout_s` without a connection; BusUnavailable if it is closed for good."""
         if self.client.is_closed:

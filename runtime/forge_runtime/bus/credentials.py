@@ -35,6 +35,8 @@ class Credentials:
 
     options: Mapping[str, Any] = field(repr=False)
     tls: "TlsFiles | None" = None
+    named: bool = False
+    """Whether they say which user we are; a token does not."""
 
 
 def read_credentials(path: Path | None, url: str) -> Credentials:
@@ -49,7 +51,8 @@ def read_credentials(path: Path | None, url: str) -> Credentials:
         raise BadSettings(f"{path} is a certificate, which needs TLS: every address in NATS_URL must begin tls://")
     tls = _tls(path, certified=certified) if all(encrypted) else None
     options = {} if path is None or certified else _options(path, content)
-    return Credentials({**options, **({} if tls is None else {"tls": tls.context()})}, tls)
+    named = path is not None and "token" not in options
+    return Credentials({**options, **({} if tls is None else {"tls": tls.context()})}, tls, named)
 
 
 def _options(path: Path, content: str) -> dict[str, Any]:

@@ -4,7 +4,8 @@
     message   the pull is used up; nothing else can arrive, and the inbox serves the next pull
     status    the pull is used up too: expired (ask again), consumer gone (BusUnavailable)
     silence   2.5 heartbeats long, or the connection dropped: withdraw, ask again
-    withdraw  UNSUB at the server, barrier, hand back what was under way, forget the inbox
+    withdraw  UNSUB at the server, barrier, hand back what was under way, forget the inbox; where the server would not
+              see it (`Connection.far`): listen until the request has expired, and hand back what comes
 
 The client library's `fetch` leaves its request open when it is cancelled, so that the next message goes to an inbox
 that nobody reads until its ack wait has passed; and it sits out its whole timeout after a server restart.
@@ -23,7 +24,7 @@ import nats.errors
 from msgspec.json import encode
 from nats.aio.subscription import Subscription
 
-from forge_runtime.bus.connection import OPERATION_LIMIT_S, Connection
+from forge_runtime.bus.connection import Connection
 from forge_runtime.bus.parser import Arrival
 from forge_runtime.bus.port import BusUnavailable, Queued
 
@@ -41,6 +42,10 @@ _ANSWER_S: Final = 1.0
 
 _BACKOFF_FIRST_S: Final = 0.1
 _BACKOFF_MAX_S: Final = 5.0
+_HASTY_RETURNS: Final = 3
+"""A message that came back as often goes out again when all that was withdrawn has expired, or it would come to its
+last delivery by that alone."""
+
 _NANOSECONDS: Final = 1_000_000_000
 
 QUEUED_HEADER: Final = "Forge-Queued"
@@ -142,7 +147,7 @@ class Puller:
     async def close(self) -> None:
         """Wait until every pull that ended early is withdrawn."""
         if self._endings:
-            await asyncio.wait(self._endings, timeout=OPERATION_LIMIT_S)
+            await asyncio.wait(self._endings, timeout=EXPIRES_S + _ANSWER_S)
 
     def _message(self, answer: Arrival | None) -> PulledMessage | None:
         """The answer, if it is a message; BusUnavailable if it is a refusal."""
@@ -195,17 +200,20 @@ class Puller:
             if answer is not None and inbox.reusable:
                 self._idle.append(inbox)
             elif inbox.subscription is not None:
-                self._begin(self._end(inbox.subscription, inbox, used_up=answer is not None))
+                until = began + expires_s + _ANSWER_S
+                self._begin(self._end(inbox.subscription, inbox, None if answer is not None else until))
 
     def _begin(self, ending: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(ending)
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _end(self, subscription: Subscription, inbox: "_Inbox", *, used_up: bool) -> None:
-        """End a pull; if it is not used up, the server may be sending a message to it right now."""
+    async def _end(self, subscription: Subscription, inbox: "_Inbox", until: float | None) -> None:
+        """End a pull. If it is not used up, it has expired by `until`, and may be sent a message right now."""
         try:
-            if not used_up and self._connection.connected:
+            if until is not None and self._connection.far:
+                await self._outlast(inbox, until)
+            elif until is not None and self._connection.connected:
                 async with self._connection.limit(self._name):
                     # First at the server alone: `unsubscribe` and `drain` forget the subscription while the last
                     # message may still be under way, and drop that one.
@@ -219,6 +227,15 @@ class Puller:
         finally:
             with suppress(nats.errors.Error, OSError):
                 await self._connection.client.forget(subscription)
+
+    async def _outlast(self, inbox: "_Inbox", until: float) -> None:
+        left_s = until - time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                answer = await inbox.answer(left_s)
+                if answer is not None and answer.reply.startswith(ACK_PREFIX):
+                    message = PulledMessage(self._connection, answer)
+                    await message.retry(0 if message.deliveries < _HASTY_RETURNS else EXPIRES_S)
 
     async def _pause(self, left_s: float) -> None:
         ceiling = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0**self._failures)
