@@ -4,7 +4,7 @@ The other adapter runs the cue command (`forgec.adapter.cue`). What both evaluat
 neither the document nor its configHashes tell which it was.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import dropwhile, islice
 
 from forgec.diagnostic import Code, Diagnostic, ForgeError
@@ -20,7 +20,20 @@ Evaluate = Callable[[Source], StructNode]
 
 def evaluate_builtin(source: Source) -> StructNode:
     """With the dialect of `forgec.syntax`: in this process, pure, within limits."""
-    return evaluate([parse_file(source)])
+    try:
+        return evaluate([parse_file(source)])
+    except ForgeError as error:
+        raise ForgeError(_causes(error.diagnostics)) from None
+
+
+def _causes(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Without what is said of an expression that begins with a name which is not defined: this is told already."""
+    undefined = {each.span.start for each in problems if each.span and each.code is Code.UNRESOLVED}
+    return [
+        each
+        for each in problems
+        if each.code is not Code.WRONG_TYPE or each.span is None or each.span.start not in undefined
+    ]
 
 
 def check_package(source: Source, expected: str) -> list[Diagnostic]:
