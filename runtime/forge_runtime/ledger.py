@@ -48,6 +48,15 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class _Write:
+    """A change of a record whose answer never came: it may stand, or never will. `at` is our clock."""
+
+    before: JobRecord
+    after: JobRecord
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """`patience_s` is how long each call rides out an outage of the bus before it raises BusUnavailable.
 
@@ -83,13 +92,15 @@ class Ledger:
 
     async def change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
         """What stands after the decision; NoRecord where there is nothing to decide about."""
-        decided = await self._ride_out(lambda: self._change(run_id, job_id, decide, None))
+        unanswered: list[_Write] = []
+        decided = await self._ride_out(lambda: self._change(run_id, job_id, decide, None, unanswered))
         return decided if isinstance(decided, Refused) else decided.record
 
     async def amend(self, known: Standing, decide: Decision) -> Standing | Refused:
         """`change` by somebody who knows what stands: not read again unless that was wrong, or refuses him."""
         job = known.record.job
-        return await self._ride_out(lambda: self._change(job.run_id, job.job_id, decide, known))
+        unanswered: list[_Write] = []
+        return await self._ride_out(lambda: self._change(job.run_id, job.job_id, decide, known, unanswered))
 
     async def flag(self, run_id: str) -> CancelFlag | None:
         """Why the run ends, if it must."""
@@ -153,12 +164,19 @@ class Ledger:
         entry = await self.bus.jobs.get(key)
         return None if entry is None else Standing(decode_record(entry.value), entry.revision)
 
-    async def _change(self, run_id: str, job_id: str, decide: Decision, known: Standing | None) -> Standing | Refused:
+    async def _change(
+        self, run_id: str, job_id: str, decide: Decision, known: Standing | None, unanswered: list[_Write]
+    ) -> Standing | Refused:
         key = subject.job_key(run_id, job_id)
         while True:  # each turn lost a race that another write won, so some write makes progress
             standing = known or await self._standing(key)
             if standing is None:
                 raise NoRecord(f"job {job_id} of run {run_id} has no record in {subject.JOBS_BUCKET}")
+            if written := next((each for each in unanswered if each.after == standing.record), None):
+                unanswered.clear()
+                await self._tell(written)
+                if written.after.state.terminal:
+                    return standing
             now = self.clock()
             decided = decide(standing.record, now)
             if isinstance(decided, Refused) or decided == standing.record:
@@ -167,17 +185,25 @@ class Ledger:
                 known = None  # only what is read may say that nothing is to be written
                 continue
             known = None
-            value = encode(decided)
+            write = _Write(standing.record, decided, now)
             try:
-                revision = await self.bus.jobs.update(key, value, standing.revision)
+                revision = await self.bus.jobs.update(key, encode(decided), standing.revision)
             except Conflict:
                 continue
-            for observer in self.observers:
-                observer.changed(standing.record, decided, now)
-            if decided.state.terminal:
-                with suppress(BusUnavailable):  # who waits for it reads now and then
-                    await self.bus.tell_end(run_id, job_id, value)
+            except BusUnavailable:
+                unanswered.append(write)
+                raise
+            await self._tell(write)
             return Standing(decided, revision)
+
+    async def _tell(self, write: _Write) -> None:
+        """Whoever counts, and if it is the job's end, whoever waits for it."""
+        for observer in self.observers:
+            observer.changed(write.before, write.after, write.at)
+        if write.after.state.terminal:
+            job = write.after.job
+            with suppress(BusUnavailable):  # who waits for it reads now and then
+                await self.bus.tell_end(job.run_id, job.job_id, encode(write.after))
 
     async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:
         try:
