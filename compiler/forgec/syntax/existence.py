@@ -38,16 +38,20 @@ def exists(expr: ast.Expr, scope: Scope, expressions: "Expressions") -> bool:
 
 
 def _check_alternatives(expr: ast.Expr, scope: Scope, expressions: "Expressions") -> None:
-    """A field that an alternative lacks is one that another might have, and a circle to CUE. Raises Unknown."""
+    """What may be there after all is a circle to CUE. Raises Unknown.
+
+    That is a field that an alternative lacks, which another might have, and one of a struct that lacks something else.
+    """
     while isinstance(expr, ast.Selector | ast.Index):
         try:
             target = expressions.base(expr.base, scope)
-            if target.original is None:
+            is_alternative = target.original is not None
+            if not is_alternative and target.unknown is None:
                 return
             name = expr.name if isinstance(expr, ast.Selector) else expressions.scalar(expr.index, scope)
         except Unknown:
             expr = expr.base
             continue
-        if name not in target.fields and name not in target.hidden:
+        if is_alternative is not (name in target.fields or name in target.hidden):
             raise expressions.early(f"{target.name} is needed to find out what it is itself", expr.span)
         return

@@ -51,13 +51,13 @@ class Expressions:
             case ast.Selector(base=base, name=name, name_span=span):
                 if self.package(base, scope) is not None:
                     return self._calls.uncalled(expr, scope)
-                target = self.base(base, scope)
+                target = self._selected_from(base, scope)
                 table = target.fields if span.text.startswith('"') else target.table(name)
                 if target.state is State.EXPANDING and name not in table and self.expanding[-1] is not target:
                     raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
                 return self._latest(selected(target, table, name, expr, self._is_covered), expr.span)
             case ast.Index(base=base, index=index):
-                target = self.base(base, scope)
+                target = self._selected_from(base, scope)
                 return self._latest(indexed(target, self._key(index, scope), expr, self._is_covered), expr.span)
             case ast.Slice():
                 return self._calls.cut(expr, scope)
@@ -165,6 +165,13 @@ class Expressions:
         if target.is_ambiguous:
             message = f"{written(expr)} is not decided: it can be {possibilities(target)}"
             raise without_value(target, message, expr.span, self.undecided)
+        return target
+
+    def _selected_from(self, expr: ast.Expr, scope: Scope) -> Vertex:
+        """A vertex that lacks nothing, or is not evaluated to the end."""
+        target = self.base(expr, scope)
+        if target.unknown is not None and target.state is State.EXPANDED:
+            raise Unknown(target.unknown)
         return target
 
     def whole(self, expr: ast.Expr, scope: Scope) -> Vertex:
