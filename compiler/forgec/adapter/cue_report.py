@@ -19,6 +19,7 @@ from forgec.source import Source, Span
 
 COMPLAINTS_MAX: Final = 100
 
+_ENDS: Final = "found 'EOF'"
 _PLACE = re.compile(r"^\s+(?P<file>\S.*):(?P<line>\d+):(?P<column>\d+)$")
 _SUMMARY = re.compile(r"\d+ errors in empty disjunction$")
 _WORD = re.compile(r'[\w#$]+|"(?:[^"\\\n]|\\.)*"|.')
@@ -42,6 +43,9 @@ _STEP = re.compile(r'[\w#$-]+|"(?:[^"\\]|\\.)*"')
 def read_complaints(text: str, file: str, source: Source) -> list[Diagnostic]:
     """One diagnostic for each complaint about `source`, which cue knows as `file`."""
     found = [_diagnostic(*each, source) for each in islice(_complaints(text, file, source), COMPLAINTS_MAX)]
+    first = next((each for each in found if each.code is Code.SYNTAX), None)
+    # A bracket that cue has lost with a string's end, or has read over, is missing to it where the file ends.
+    found = [each for each in found if each is first or not (each.code is Code.SYNTAX and _ENDS in each.message)]
     return found or [Diagnostic(Code.CUE_REFUSED, "cue refuses the file without a word", source.span(0, 0))]
 
 

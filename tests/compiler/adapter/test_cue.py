@@ -167,3 +167,22 @@ def test_several_complaints_are_several_findings_and_their_number_is_none(tmp_pa
         CueCommand(program(tmp_path, f"/bin/cat {tmp_path}/stderr >&2; exit 1"))(SOURCE)
 
     assert [str(each.span) for each in caught.value.diagnostics] == [f"{SOURCE.name}:1:1", f"{SOURCE.name}:3:1"]
+
+
+@pytest.mark.parametrize(
+    ("complaints", "messages"),
+    [
+        (["string literal not terminated", "expected '}', found 'EOF'"], ["string literal not terminated"]),
+        (["expected '}', found 'EOF'"], ["expected '}', found 'EOF'"]),
+        (["expected ']', found 'EOF'", "expected '}', found 'EOF'"], ["expected ']', found 'EOF'"]),
+    ],
+)
+def test_a_bracket_that_was_lost_with_another_mistake_is_not_missed(
+    complaints: list[str], messages: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "stderr").write_text("".join(f"{each}:\n    ./input.cue:3:1\n" for each in complaints))
+
+    with pytest.raises(ForgeError) as caught:
+        CueCommand(program(tmp_path, f"/bin/cat {tmp_path}/stderr >&2; exit 1"))(SOURCE)
+
+    assert [each.message for each in caught.value.diagnostics] == messages

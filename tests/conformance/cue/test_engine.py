@@ -19,6 +19,8 @@ from forgec.source import Source
 from forgec.syntax.data import StructNode, to_plain
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "monorepo"
+BROKEN = EXAMPLES.with_name("broken")
+BROKEN_CODES = "FC101 FC201 FC202 FC203 FC205 FC206 FC206 FC303 FC304 FC305 FC306 FC307"
 
 
 @pytest.fixture(params=["builtin", "cue"])
@@ -108,7 +110,7 @@ def test_a_file_sees_no_other_file(engine: Evaluate) -> None:
     with pytest.raises(ForgeError) as caught:
         discover(tree, Trigger(), engine)
 
-    assert [each.code for each in caught.value.diagnostics] == [Code.UNRESOLVED]
+    assert [each.code for each in caught.value.diagnostics] == [Code.CONFIG_UNSEEN, Code.UNRESOLVED]
 
 
 def test_a_wrong_package_is_told_beside_other_mistakes(engine: Evaluate) -> None:
@@ -142,3 +144,10 @@ def test_a_conflict_is_told_beside_a_value_that_waits(engine: Evaluate) -> None:
     text = 'package project\nx: string @artifact("web.uri")\ny: 1 & 2\n'
 
     assert [each.code for each in refusals(engine, text)] == [Code.CONFLICT]
+
+
+def test_twelve_mistakes_are_twelve_errors(engine: Evaluate) -> None:
+    with pytest.raises(ForgeError) as caught:
+        discover(DirectoryTree(BROKEN), Trigger(), engine)
+
+    assert " ".join(sorted(each.code.id for each in caught.value.diagnostics)) == BROKEN_CODES
