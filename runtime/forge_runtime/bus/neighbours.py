@@ -6,7 +6,8 @@
     silence  0.25 s long: then both may hold the message, and the compare-and-set of its record decides
 
 Acks are not fenced: whoever knows where a message's go can keep it and end it. So nothing goes back into the queue, no
-delivery is spent, and nothing is stored. Offers are heard where they are read.
+delivery is spent, and nothing is stored. Offers are heard where they are read. Who takes one acks and answers by rights
+of his own: it is none unless its acks are of the pool's queue, and its answer goes to somebody of the pool.
 """
 
 import asyncio
@@ -92,7 +93,8 @@ class _Neighbours:
 
     def hear_offer(self, queue: WorkQueue, offer: Arrival) -> None:
         subject, acks = offer.header(_SUBJECT_HEADER) or "", offer.header(_ACKS_HEADER) or ""
-        if subject.startswith(queue.filter.removesuffix(">")) and acks.startswith(ACK_PREFIX):
+        ours = subject.startswith(queue.filter.removesuffix(">")) and _acks_of(acks, queue.stream)
+        if ours and offer.reply.startswith(answer_subject(queue.pool, "", "").removesuffix(".")):
             message = PulledMessage(self._connection, Arrival(subject, acks, offer.data, offer.head))
             task = asyncio.create_task(self._answer(queue, message, offer.reply))
             self._answering.add(task)
@@ -105,6 +107,12 @@ class _Neighbours:
         taken = await self._take(queue, message)
         with suppress(BusUnavailable):  # silence: who asks finds the job done, or does it
             self._connection.send(f"answer for {message.subject}", reply, _YES if taken else _NO)
+
+
+def _acks_of(acks: str, stream: str) -> bool:
+    """The stream's name comes first, or, with domain and account, two words further on."""
+    words = acks.removeprefix(ACK_PREFIX).split(".")
+    return acks.startswith(ACK_PREFIX) and stream in (words[0], *words[2:3])
 
 
 def _head(message: Arrival) -> bytes:

@@ -16,6 +16,7 @@ from tests.runtime import samples
 from tests.runtime.workshop import Workshop
 
 from forge_runtime import subject
+from forge_runtime.bus.client import head_of
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.port import BusUnavailable, Delivery, NotAllowed
 from forge_runtime.bus.provision import provision, verify, verify_everything
@@ -94,7 +95,8 @@ async def _whole_run(server: Guarded, folder: Path) -> None:
     """Plan stored, run written, jobs dispatched, worked on, recorded, told; run finished; sweeper; a failed run."""
     async with opened(server, WORKER, subject.DISPATCHER, subject.API) as (worker, dispatcher, api):
         await verify_everything(api)
-        await verify(worker, TASKS)
+        for queue in subject.queues_of(["discovery", "tasks"]):
+            await verify(worker, queue)
         for script, code in (("true", Exit.SUCCEEDED), ("exit 3", Exit.FAILED)):
             plan = samples.plan_of({"web": [{"unit": script}, {"last": "true"}]})
             shop, leaf = Workshop(worker, folder), Workshop(dispatcher, folder)
@@ -134,6 +136,31 @@ async def test_a_job_is_handed_over_between_workers_of_its_pool_though_they_are_
                 again = await bus.pull(TASKS, 10)
                 assert again is not None
                 await again.ack()
+
+
+async def test_an_offer_makes_a_worker_neither_ack_nor_answer_where_the_other_one_may_not(guarded: Guarded) -> None:
+    """The holder of an offer says where its acks and its answer go; whoever takes it has other rights."""
+    taken: list[bytes] = []
+
+    async def take(_queue: subject.WorkQueue, delivery: Delivery) -> bool:
+        taken.append(delivery.data)
+        return True
+
+    acks = "$JS.ACK.{}.{}.1.1.1.0.0".format
+    own, foreign = acks(TASKS.stream, TASKS.consumer), acks("pipeline-discovery", "discovery-consumer")
+    answer, elsewhere = subject.answer_subject("tasks", "other", 1), "$KV.forge-runs.cancel.run-1"
+    async with opened(guarded, WORKER, subject.worker_user(["tasks"])) as (worker, hostile):
+        async with worker.neighbours("one", subject.queues_of(["discovery", "tasks"]), take):
+            await worker.connection.barrier()
+            for data, where, reply in ((b"acks", foreign, answer), (b"answer", own, elsewhere), (b"good", own, answer)):
+                head = head_of({"Forge-Subject": "pipeline.tasks.run-1.job-1", "Forge-Acks": where})
+                hostile.connection.client.send(subject.offer_subject("tasks", "one"), data, reply, head)
+            async with asyncio.timeout(10):
+                while b"good" not in taken:  # noqa: ASYNC110  # nothing to wait on
+                    await asyncio.sleep(0.02)
+
+        assert taken == [b"good"]
+        assert await worker.runs.get(subject.cancel_key("run-1")) is None
 
 
 async def test_a_worker_hears_of_no_jobs_of_other_pools(guarded: Guarded) -> None:
