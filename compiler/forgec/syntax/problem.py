@@ -120,6 +120,9 @@ def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allo
     key = next((key for key in child.keys if closing not in key.closings), child.keys[0])
     where = f"{vertex.path}: " if vertex.path else ""
     message = f'{where}the field "{name}" is not allowed'
+    use = closing.use
+    if use is not None and use.referred and isinstance(use.expr, ast.Selector | ast.Index):
+        message = f"{message} by way of {use.expr.span.text}"  # which to CUE is open there
     related = Related(closing.span, "closed by this definition")
     return Diagnostic(Code.UNKNOWN_FIELD, message, key.span, (related,), help=did_you_mean(name, allowed))
 

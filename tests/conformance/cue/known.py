@@ -49,6 +49,10 @@ KNOWN: Final = {
     (Code.WRONG_TYPE, "orders numbers or strings"): "other values are in no order, and to CUE never sorted",
     (Code.WRONG_TYPE, "is a type where a value is needed"): "CUE overlooks a type in what is no data",
     (Code.WRONG_TYPE, "where a single value is needed"): "CUE may overlook an operand around a hidden field",
+    (
+        Code.UNKNOWN_FIELD,
+        " is not allowed by way of ",
+    ): "to CUE, `#D.a` is mostly open by way of `b: #D.a`",
     (Code.CONFLICT, "as far as they are known"): "of alternatives that are not data, CUE waits for one without a value",
     (Code.CONFLICT, ", and is needed to find out what "): "CUE overlooks a conflict in what a condition asked for",
     (Code.UNRESOLVED, "items, no item"): "CUE overlooks an item out of range among those of a list that is cut",
