@@ -191,3 +191,9 @@ def ordered(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
     return any(d.severity is Severity.ERROR for d in diagnostics)
+
+
+def unrelated(findings: Iterable[Diagnostic], earlier: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Without those at a place of which something is told already: they may be consequences."""
+    told = {span for each in earlier for span in (each.span, *(related.span for related in each.related))}
+    return [each for each in findings if each.span not in told]

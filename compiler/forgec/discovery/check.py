@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors, ordered
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, has_errors, ordered, unrelated
 from forgec.discovery.model import (
     DOCUMENT_BYTES_MAX,
     PROJECTS_MAX,
@@ -20,7 +20,7 @@ from forgec.discovery.model import (
     phase_groups,
     warnings_of,
 )
-from forgec.discovery.place import find, key_place, place
+from forgec.discovery.place import find, key_place, left_out, place
 from forgec.discovery.places import Located, Places, Roots, roots_of_document
 from forgec.discovery.quick import read_quickly
 from forgec.discovery.rules import check_artifact, check_repository, check_step, suggestion
@@ -49,13 +49,15 @@ def locate_document(source: Source, *, limited: bool = True) -> Located:
 
 
 def _read_carefully(source: Source, limited: bool) -> Located:
-    from forgec.syntax.decode import decode  # right documents do without
+    from forgec.syntax.decode import decode_partly  # right documents do without
 
     node = parse_json(source)
-    document, problems = decode(node, Discovery)
-    if document is None or has_errors(problems):
-        raise ForgeError(problems)
-    findings = check_document(document, node, limited=limited)
+    decoded = decode_partly(node, Discovery)
+    document = decoded.value
+    if document is None:
+        raise ForgeError(decoded.problems)
+    checked = check_document(document, decoded.node, limited=limited, whole=not decoded.problems)
+    findings = [*decoded.problems, *unrelated(checked, decoded.problems)]
     if has_errors(findings):
         raise ForgeError(findings)
     roots = roots_of_document(document, node)
@@ -71,17 +73,21 @@ def _located(document: Discovery, new: tuple[Diagnostic, ...], roots: Callable[[
     return Located(document=completed, places=Places(roots), findings=new, carried=document.warnings)
 
 
-def check_document(document: Discovery, node: Node, *, limited: bool = True) -> list[Diagnostic]:
-    """What the types cannot say of a document; `node` is the tree that it was decoded from."""
+def check_document(document: Discovery, node: Node, *, limited: bool = True, whole: bool = True) -> list[Diagnostic]:
+    """What the types cannot say of a document; `node` is the tree that it was decoded from.
+
+    If it is not `whole` (`forgec.syntax.decode.Decoded`), nothing is judged by what is not there.
+    """
     findings = list(check_repository(document.repository, find(node, "repository") or node))
     if limited and len(document.projects) > PROJECTS_MAX:
         message = f"the document has {len(document.projects)} projects; the limit is {PROJECTS_MAX}"
         findings.append(Diagnostic(Code.TOO_MANY_PROJECTS, message, place(node, "projects", PROJECTS_MAX)))
     findings += _check_names(document, node)
     for index, project in enumerate(document.projects):
-        problems = _check_project(document, project, find(node, "projects", index) or node)
+        problems = _check_project(document, project, find(node, "projects", index) or node, node)
         findings += [replace(problem, project=project.name) for problem in problems]
-    findings += _check_derived(document, node)
+    if whole:
+        findings += _check_derived(document, node)
     return findings
 
 
@@ -94,37 +100,47 @@ def _new_warnings(document: Discovery, findings: Iterable[Diagnostic]) -> Iterat
 
 
 def _check_names(document: Discovery, node: Node) -> Iterator[Diagnostic]:
-    for first, again in _repeated(project.name.casefold() for project in document.projects):
+    names = (_written(project.name.casefold(), node, index, "name") for index, project in enumerate(document.projects))
+    for first, again in _repeated(names):
         message = f'two projects are called "{document.projects[again].name}"'
         related = Related(place(node, "projects", first, "name"), "first here")
         yield Diagnostic(Code.PROJECT_DUPLICATE, message, place(node, "projects", again, "name"), (related,))
-    for first, again in _repeated(project.path for project in document.projects):
+    paths = (_written(project.path, node, index, "path") for index, project in enumerate(document.projects))
+    for first, again in _repeated(paths):
         message = f'two projects have the path "{document.projects[again].path}"'
         related = Related(place(node, "projects", first, "path"), "first here")
         yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "projects", again, "path"), (related,))
 
 
-def _check_project(document: Discovery, project: Project, node: Node) -> Iterator[Diagnostic]:
-    phases = document.repository.phases
+def _written(value: str, node: Node, index: int, field: str) -> str | int:
+    """A project's name or path; something else for each that was wrong, and has a stand-in."""
+    return index if left_out(node, "projects", index, field) else value
+
+
+def _check_project(document: Discovery, project: Project, node: Node, root: Node) -> Iterator[Diagnostic]:
+    phases, publishers = document.repository.phases, document.repository.publishers
     for name, steps in project.phases.items():
         where = ("phases", name)
-        if name not in phases:
+        if name not in phases and not left_out(root, "repository", "phases"):
             message = f'phase "{name}" is not in repository.phases'
             span = key_place(node, *where)
             yield Diagnostic(Code.UNKNOWN_PHASE, message, span, help=suggestion(name, phases))
-        for first, again in _repeated(step.name for step in steps):
+        steps_node = find(node, *where) or node
+        names = (index if left_out(steps_node, index, "name") else step.name for index, step in enumerate(steps))
+        for first, again in _repeated(names):
             message = f'two steps of phase "{name}" are called "{steps[again].name}"'
             related = Related(place(node, *where, first, "name"), "first here")
             yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, *where, again, "name"), (related,))
         for index, step in enumerate(steps):
             yield from check_step(step, find(node, *where, index) or node)
     for name, phase in phases.items():
-        if phase.required and not project.phases.get(name):
+        if phase.required and not project.phases.get(name) and not left_out(node, "phases", name):
             message = f'no step in phase "{name}", which every project must take part in'
             yield Diagnostic(Code.REQUIRED_PHASE_MISSING, message, place(node, "phases", name))
     for name, artifact in project.artifacts.items():
-        yield from check_artifact(artifact, find(node, "artifacts", name) or node, document.repository.publishers)
-    if project.deployment_triggered and not project.release_triggered:
+        if not any(left_out(root, "repository", "publishers", *each) for each in ((), *((one,) for one in publishers))):
+            yield from check_artifact(artifact, find(node, "artifacts", name) or node, publishers)
+    if project.deployment_triggered and not project.release_triggered and not left_out(node, "releaseTriggered"):
         message = "the project is to be deployed but not released"
         yield Diagnostic(Code.PLAN_INCONSISTENT, message, place(node, "deploymentTriggered"))
 

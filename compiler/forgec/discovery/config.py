@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, has_errors
+from forgec.diagnostic import Code, Diagnostic, ForgeError, has_errors, unrelated
 from forgec.discovery.attribute import REPO, put_repo_values
 from forgec.discovery.evaluate import Evaluate, check_package
 from forgec.discovery.model import (
@@ -121,12 +121,6 @@ def _check_project(project: ProjectConfig, node: StructNode) -> Iterator[Diagnos
 
 def _with_findings(read: Configured[_C], further: Iterable[Diagnostic]) -> Configured[_C]:
     return replace(read, findings=(*read.findings, *unrelated(further, read.findings)))
-
-
-def unrelated(findings: Iterable[Diagnostic], earlier: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Without those at a place of which something is told already: they may be consequences."""
-    told = {span for each in earlier for span in (each.span, *(related.span for related in each.related))}
-    return [each for each in findings if each.span not in told]
 
 
 def _read(

@@ -18,17 +18,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors
+from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors, unrelated
 from forgec.discovery.attribute import check_artifact_values
-from forgec.discovery.config import (
-    Configured,
-    ProjectConfig,
-    StepConfig,
-    needs_repo,
-    read_project,
-    read_repo,
-    unrelated,
-)
+from forgec.discovery.config import Configured, ProjectConfig, StepConfig, needs_repo, read_project, read_repo
 from forgec.discovery.evaluate import Evaluate, evaluate_builtin
 from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (

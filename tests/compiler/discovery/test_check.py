@@ -1,7 +1,7 @@
 """Discovery documents written by hand."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -151,3 +151,44 @@ def test_a_warning_joins_the_document_once_however_often_it_is_read() -> None:
 
     assert [(warning.code, warning.file) for warning in first.warnings] == [("FC312", "d.json")]
     assert again == first
+
+
+def paths(value: Any, *around: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Of every value of a document."""
+    yield around
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from paths(each, *around, key)
+
+
+@pytest.mark.parametrize("path", list(paths(DOCUMENT))[1:], ids=lambda path: ".".join(map(str, path)))
+def test_one_wrong_value_is_one_error(path: tuple[str | int, ...]) -> None:
+    def break_(document: Any) -> None:
+        for step in path[:-1]:
+            document = document[step]
+        document[path[-1]] = 1.5
+
+    with pytest.raises(ForgeError) as caught:
+        read_document(read_text("d.json", changed(break_).encode()))
+
+    assert [each.code for each in caught.value.diagnostics] == [Code.WRONG_TYPE]
+
+
+def test_what_does_not_fit_does_not_hide_what_contradicts() -> None:
+    def break_(document: Any) -> None:
+        document["repository"]["forgeVersion"] = 1
+        document["projects"][1].update(name="API", more=1, phases={"tset": []})
+        document["projects"][0]["artifacts"]["image"]["publishers"]["hub"] = {}
+        document["projects"][0]["phases"]["test"][0]["timeout"] = "soon"
+
+    with pytest.raises(ForgeError) as caught:
+        read_document(read_text("d.json", changed(break_).encode()))
+
+    assert sorted(each.code.name for each in caught.value.diagnostics) == [
+        "BAD_VALUE",
+        "PROJECT_DUPLICATE",
+        "UNKNOWN_FIELD",
+        "UNKNOWN_PHASE",
+        "UNKNOWN_PUBLISHER",
+        "WRONG_TYPE",
+    ]
