@@ -12,9 +12,12 @@ from nats.js.api import AckPolicy, DeliverPolicy, DiscardPolicy, ReplayPolicy, R
 from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.object_store import OBJ_ALL_CHUNKS_PRE_TEMPLATE, OBJ_ALL_META_PRE_TEMPLATE, OBJ_STREAM_TEMPLATE
 
+from forge_runtime.job import JobType
 from forge_runtime.subject import (
     ACK_WAIT_S,
     BUCKETS,
+    DEAD_LETTERS_STREAM,
+    EVENTS_STREAM,
     FOLLOWERS,
     LOG_STREAMS,
     MAX_DELIVER,
@@ -24,6 +27,7 @@ from forge_runtime.subject import (
     Follower,
     LogStream,
     WorkQueue,
+    queue_of,
 )
 
 REPLICAS: Final = "num_replicas"
@@ -90,9 +94,16 @@ def wanted_assets(replicas: int | None = None) -> tuple[Asset, ...]:
     )
 
 
-def queue_assets(queue: WorkQueue) -> tuple[Asset, ...]:
-    """What a worker of this queue needs: the stream and its consumers."""
-    return Asset(stream=queue.stream, fields=_queue(queue)), *_consumers(queue)
+def worker_assets(queue: WorkQueue) -> tuple[Asset, ...]:
+    """What a worker of this queue needs: the queue, its consumers, and every bucket and stream that it writes to."""
+    written = {EVENTS_STREAM, DEAD_LETTERS_STREAM, *(KV_STREAM_TEMPLATE.format(bucket=each.name) for each in BUCKETS)}
+    if queue == queue_of(JobType.DISCOVERY):
+        written.update(OBJ_STREAM_TEMPLATE.format(bucket=each.name) for each in OBJECT_BUCKETS)
+    return tuple(
+        asset
+        for asset in wanted_assets()
+        if asset.stream == queue.stream or (asset.consumer is None and asset.stream in written)
+    )
 
 
 def _queue(queue: WorkQueue) -> dict[str, Any]:

@@ -16,6 +16,7 @@ cannot tell apart, and there one service has to trust another:
     records   are named by run and job, not by pool: whoever keeps records may write all of them, and compare-and-set
               orders those who are honest. The sweeper publishes a job whose record says `queued`, whoever wrote it; and
               a job follows from the results of others, which are records too
+    inspect   whoever may look at a stream may list the subjects in it, and so the records by name
     consumer  says itself where it delivers: whoever may make one (provisioner, api) has it write anywhere
     inbox     is shared by all processes of one user
 """
@@ -28,7 +29,7 @@ from nats.js.client import KV_PRE_TEMPLATE, KV_STREAM_TEMPLATE
 from nats.js.object_store import OBJ_CHUNKS_PRE_TEMPLATE, OBJ_META_PRE_TEMPLATE, OBJ_STREAM_TEMPLATE
 
 from forge_runtime import subject
-from forge_runtime.bus.assets import wanted_assets
+from forge_runtime.bus.assets import Asset, wanted_assets, worker_assets
 from forge_runtime.envelope import event_kind
 from forge_runtime.event import EventKind
 from forge_runtime.job import JobType
@@ -100,6 +101,7 @@ def _dispatcher() -> tuple[Duty, ...]:
 
 def _worker(queues: Sequence[WorkQueue]) -> tuple[Duty, ...]:
     return (
+        _inspect(asset for queue in queues for asset in worker_assets(queue)),
         _take_jobs(queues),
         _hand_over_jobs(queues),
         _bury_jobs(queues),
@@ -115,7 +117,7 @@ def _worker(queues: Sequence[WorkQueue]) -> tuple[Duty, ...]:
 
 def _api() -> tuple[Duty, ...]:
     return (
-        _inspect_everything(),
+        _inspect(wanted_assets()),
         _publish_jobs(),
         _purge_jobs(),
         _mend_queues(),
@@ -156,12 +158,7 @@ def _purge_jobs() -> Duty:
 
 
 def _take_jobs(queues: Sequence[WorkQueue]) -> Duty:
-    """After a look whether the queue is as this version needs it."""
-    needed: list[str] = []
-    for queue in queues:
-        needed.append(_ask("STREAM.INFO", queue.stream))
-        for consumer in queue.consumers:
-            needed += [_ask("CONSUMER.INFO", queue.stream, consumer), *_consume(queue.stream, consumer)]
+    needed = (each for queue in queues for consumer in queue.consumers for each in _consume(queue.stream, consumer))
     return Duty(title="take jobs of its pools", publish=tuple(needed))
 
 
@@ -256,13 +253,13 @@ def _announce_ends() -> Duty:
     return Duty(title="announce the end of runs", publish=(subject.event_subject(_ANY, EventKind.FINISH),))
 
 
-def _inspect_everything() -> Duty:
+def _inspect(assets: Iterable[Asset]) -> Duty:
     """To refuse work on a bus that is not as this version needs it."""
     needed = [
         _ask("STREAM.INFO", asset.stream)
         if asset.consumer is None
         else _ask("CONSUMER.INFO", asset.stream, asset.consumer)
-        for asset in wanted_assets()
+        for asset in assets
     ]
     return Duty(title="inspect streams and consumers", publish=tuple(needed))
 

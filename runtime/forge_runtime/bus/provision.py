@@ -22,7 +22,7 @@ from typing import Any, Final
 import nats.js.errors
 from nats.js.api import ConsumerConfig, StreamConfig
 
-from forge_runtime.bus.assets import Asset, AtLeast, queue_assets, wanted_assets
+from forge_runtime.bus.assets import Asset, AtLeast, wanted_assets, worker_assets
 from forge_runtime.bus.connection import OPERATION_LIMIT_S
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.subject import WorkQueue
@@ -201,8 +201,8 @@ async def read_live(bus: JetStreamBus, wanted: Sequence[Asset]) -> dict[str, Liv
 
 
 async def verify(bus: JetStreamBus, queue: WorkQueue) -> None:
-    """Misprovisioned unless stream and consumer of a worker's queue are as the table says."""
-    assets = queue_assets(queue)
+    """Misprovisioned unless everything that a worker of this queue needs is as the table says."""
+    assets = worker_assets(queue)
     live = await read_live(bus, assets)
     for asset in assets:
         if asset.title not in live:

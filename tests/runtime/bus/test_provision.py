@@ -17,7 +17,7 @@ from nats.js.api import (
 from tests.nats_server import NatsServer
 from tests.runtime.bus.conftest import OpenBus
 
-from forge_runtime.bus.assets import Asset, queue_assets, wanted_assets
+from forge_runtime.bus.assets import Asset, wanted_assets
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.provision import (
     Kind,
@@ -247,6 +247,46 @@ async def test_a_worker_refuses_a_queue_that_is_missing(open_bus: OpenBus) -> No
             await verify(bus, CI)
 
 
+@pytest.mark.parametrize(
+    ("stream", "fields", "told"),
+    [
+        ("KV_forge-jobs", {"max_age": 3600.0}, "max_age is 3600.0, not 604800.0"),
+        ("KV_forge-runs", {"max_msgs_per_subject": 1}, "max_msgs_per_subject is 1, not 5"),
+        ("KV_forge-runs", {"allow_direct": False}, "allow_direct is False, not True"),
+        ("forge-events", {"no_ack": True}, "no_ack is True, not False"),
+        ("forge-dead-letters", {"max_age": 3600.0}, "max_age is 3600.0, not 2592000.0"),
+    ],
+)
+async def test_a_worker_refuses_a_bucket_or_stream_that_it_writes_to_and_that_differs(
+    open_bus: OpenBus, stream: str, fields: dict[str, object], told: str
+) -> None:
+    async with open_bus() as bus:
+        await _change(bus, stream, **fields)
+
+        with pytest.raises(Misprovisioned, match=f"stream {stream}: {told}; provision"):
+            await verify(bus, CI)
+
+
+@pytest.mark.parametrize("stream", ["KV_forge-jobs", "KV_forge-runs", "forge-events", "forge-dead-letters"])
+async def test_a_worker_refuses_to_start_without_a_bucket_or_stream_that_it_writes_to(
+    open_bus: OpenBus, stream: str
+) -> None:
+    async with open_bus() as bus:
+        await bus.connection.jetstream.delete_stream(stream)
+
+        with pytest.raises(Misprovisioned, match=f"there is no stream {stream}; provision"):
+            await verify(bus, CI)
+
+
+async def test_only_workers_that_store_plans_look_at_their_bucket(open_bus: OpenBus) -> None:
+    async with open_bus() as bus:
+        await bus.connection.jetstream.delete_stream("OBJ_forge-plans")
+
+        await verify(bus, CI)
+        with pytest.raises(Misprovisioned, match="there is no stream OBJ_forge-plans"):
+            await verify(bus, queue_of(JobType.DISCOVERY))
+
+
 async def test_a_change_that_the_server_refuses_is_named(open_bus: OpenBus) -> None:
     async with open_bus() as bus:
         with pytest.raises(
@@ -352,7 +392,7 @@ async def test_a_stream_without_messages_may_be_narrowed() -> None:
 
 
 async def test_consumers_of_a_replaced_stream_are_made_anew() -> None:
-    stream, *consumers = queue_assets(CI)
+    stream, *consumers = (asset for asset in wanted_assets() if asset.stream == CI.stream)
     live = {
         stream.title: Live(config=StreamConfig(**{**stream.fields, "storage": StorageType.MEMORY})),
         **{consumer.title: Live(config=ConsumerConfig(**consumer.fields)) for consumer in consumers},
