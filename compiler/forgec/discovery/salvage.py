@@ -21,12 +21,17 @@ from forgec.syntax.parse import parse_partly
 from forgec.syntax.recovery import Lost
 from forgec.syntax.unify import evaluate
 
+_NO_ANSWER: Final = frozenset({Code.CUE_FAILED, Code.CUE_MISSING, Code.CUE_VERSION})
+"""Of an engine that says nothing of the text, and may do so the next time."""
+
 ROUNDS_MAX: Final = 4
 """Evaluations of one file; what is wrong after so many is not worth more."""
 
 
 def salvage(source: Source, complaints: Sequence[Diagnostic]) -> StructNode | None:
     """The data of what is not complained of; None where that cannot be told."""
+    if any(each.code in _NO_ANSWER for each in complaints):
+        return None
     if "_|_" in source.text:  # what is done if something is an error would be done because of what is taken out
         return None
     parsed = parse_partly(source)

@@ -9,13 +9,17 @@ from hypothesis import strategies as st
 from tests.git_repository import commit_all, new_repository
 
 from forgec.adapter.git import open_tree
-from forgec.diagnostic import Code, ForgeError
+from forgec.diagnostic import Code, ForgeError, fail
 from forgec.discovery.check import read_document
 from forgec.discovery.discover import discover
+from forgec.discovery.evaluate import evaluate_builtin
 from forgec.discovery.model import Discovery, PhaseGroup, to_json
 from forgec.discovery.tree import EntryKind, MemoryTree, TreeEntry
 from forgec.discovery.trigger import Trigger
 from forgec.source import Source
+from forgec.syntax.cue_lexer import lex_cue
+from forgec.syntax.data import StructNode
+from forgec.syntax.token import Token
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "monorepo"
 PUSH = Trigger(commit_sha="a" * 40, ref="refs/heads/main", branch="main", trigger_type="push")
@@ -354,3 +358,38 @@ def test_any_text_gives_a_document_or_diagnostics(repo: str, config: str, earthf
         return  # told as it must be; any other exception fails the test
 
     assert read_document(Source("discovery.json", to_json(document).decode())) == document
+
+
+def test_an_engine_that_gave_no_answer_is_asked_again() -> None:
+    answers = [fail(Code.CUE_FAILED, "cue found no answer within 20 s")]
+
+    def engine(source: Source) -> StructNode:
+        if "web" in source.text and answers:
+            raise answers.pop()
+        return evaluate_builtin(source)
+
+    files = tree({"web/.forge/project.cue": project("web")})
+    with pytest.raises(ForgeError) as caught:
+        discover(files, PUSH, engine)
+
+    assert [each.code for each in caught.value.diagnostics] == [Code.CUE_FAILED]
+    assert [each.name for each in discover(files, PUSH, engine).projects] == ["web"]
+
+
+SAMPLE = {str(path.relative_to(EXAMPLE)): path.read_bytes() for path in EXAMPLE.rglob("*") if path.is_file()}
+QUOTE = "services/quote/.forge/project.cue"
+STRINGS = [each for each in lex_cue(Source(QUOTE, SAMPLE[QUOTE].decode())) if each.kind == "STRING"]
+
+
+@pytest.mark.parametrize("token", STRINGS, ids=lambda each: str(each.start))
+def test_a_string_that_is_left_open_is_one_mistake(token: Token) -> None:
+    text = SAMPLE[QUOTE].decode()
+    broken = text[: token.end - 1] + text[token.end :]
+
+    with pytest.raises(ForgeError) as caught:
+        discover(MemoryTree(SAMPLE | {QUOTE: broken.encode()}), PUSH)
+
+    (found,) = caught.value.diagnostics
+    assert found.code is Code.SYNTAX
+    assert found.span is not None
+    assert found.span.position.line == text.count("\n", 0, token.start) + 1
