@@ -8,9 +8,9 @@ a command with a secret can always print it so that nobody knows it.
 
 import base64
 import json
-import re
-from collections.abc import Iterable
-from typing import Final
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal
 from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
@@ -29,27 +29,25 @@ class Mask:
     """Grows as secrets come to be known; what was let through before stays as it is."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._lines: tuple[str, ...] = ()
-        self._bytes: tuple[bytes, ...] = ()
-        self._any = re.compile(rb"(?!)")
+        self._lines: frozenset[str] = frozenset()
+        self._hidden = _Hidden(())
         self.hide(secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
-        lines = {*self._lines, *(text for secret in secrets for text in (*_lines_of(secret), *_forms_of(secret)))}
+        self._lines |= {text for secret in secrets for text in (*_lines_of(secret), *_forms_of(secret))}
         # The longest first, so that a secret within another leaves no rest.
-        self._lines = tuple(sorted(lines, key=lambda line: (-len(line), line)))
-        self._bytes = tuple(line.encode() for line in self._lines)
-        self._any = re.compile(b"|".join(map(re.escape, self._bytes)) or rb"(?!)")
+        self._hidden = _Hidden(line.encode() for line in sorted(self._lines, key=lambda line: (-len(line), line)))
 
     @property
     def bytes_max(self) -> int:
         """Of the longest line that is hidden: what must be seen together to see all of it."""
-        return max(map(len, self._bytes), default=0)
+        return self._hidden.bytes_max
 
     def text(self, text: str) -> str:
-        for line in self._lines:
-            text = text.replace(line, MASK)
-        return text
+        # What is hidden is whole characters, so its bytes are found at the borders of others only.
+        data = text.encode(errors="surrogatepass")
+        masked = self.data(data)
+        return text if masked == data else masked.decode(errors="surrogatepass")
 
     def cut(self, data: bytes) -> int:
         """How much of UTF-8 that goes on may be hidden by itself: no secret lies across this place, however it goes on.
@@ -57,14 +55,98 @@ class Mask:
         At least all but `bytes_max`.
         """
         place = max(0, len(data) - self.bytes_max)
-        ends = (found.end() for found in self._any.finditer(data) if found.start() < place)
-        return max(place, *ends, 0)
+        end = 0
+        for start, _, line in sorted(self._hidden.occurrences(data)):
+            if end <= start < place:
+                end = start + len(line)
+        return max(place, end)
 
     def data(self, data: bytes) -> bytes:
         """The same as `text` of UTF-8."""
-        for line in self._bytes:
-            data = data.replace(line, MASK.encode())
+        for line in self._hidden.within(data):
+            data = data.replace(line, _MASK)
         return data
+
+
+_MASK: Final = MASK.encode()
+
+_WORDS: Final[Mapping[int, Literal["Q", "I", "H"]]] = {8: "Q", 4: "I", 2: "H"}
+"""By their bytes: the words that text is looked at in, as memoryview calls them."""
+
+_FEW: Final = 16
+"""So many lines are soonest tried one after another."""
+
+
+class _Hidden:
+    """The lines to hide, in their order, and where they occur in a text, however many they are.
+
+    A line of 2 w - 1 bytes holds, wherever it begins, a whole word of w bytes at a multiple of w. So these words of the
+    text are looked up among all that the lines begin with, and only where one is found, what stands around it.
+    """
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self._orders = {line: order for order, line in enumerate(lines)}
+        self.bytes_max = max(map(len, self._orders), default=0)
+        # Those that a text may hold only since something in it was hidden.
+        self._of_stars = [(order, line) for line, order in self._orders.items() if b"*" in line]
+        self._beginnings = []
+        rest = list(self._orders)
+        for word_bytes in _WORDS:
+            fitting = [line for line in rest if len(line) >= 2 * word_bytes - 1]
+            rest = [line for line in rest if len(line) < 2 * word_bytes - 1]
+            if fitting:
+                self._beginnings.append(_Beginnings(word_bytes, fitting))
+        self._short = rest
+
+    def within(self, data: bytes) -> Iterable[bytes]:
+        """The lines that matter to a text, in their order; others are not in it."""
+        if len(self._orders) <= _FEW:
+            return self._orders
+        found = {(order, line) for _, order, line in self.occurrences(data)}
+        return [line for _, line in sorted(found.union(self._of_stars))] if found else ()
+
+    def occurrences(self, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+        """Where a line begins, also within another; its place in the order; the line."""
+        for beginnings in self._beginnings:
+            for start, size in beginnings.places(data):
+                line = data[start : start + size]
+                if line in self._orders:
+                    yield start, self._orders[line], line
+        for line in self._short:
+            start = data.find(line)
+            while start >= 0:
+                yield start, self._orders[line], line
+                start = data.find(line, start + 1)
+
+
+class _Beginnings:
+    """The first 2 w - 1 bytes of lines that are no shorter."""
+
+    def __init__(self, word_bytes: int, lines: Iterable[bytes]) -> None:
+        self._word_bytes = word_bytes
+        self._head_bytes = 2 * word_bytes - 1
+        lines_of: defaultdict[bytes, defaultdict[int, list[bytes]]] = defaultdict(lambda: defaultdict(list))
+        for line in lines:
+            lines_of[line[: self._head_bytes]][len(line)].append(line)
+        self._lines = {
+            head: tuple((size, tuple(lines)) for size, lines in sizes.items()) for head, sizes in lines_of.items()
+        }
+        heads = [head[offset : offset + word_bytes] for head in self._lines for offset in range(word_bytes)]
+        self._words = frozenset(memoryview(b"".join(heads)).cast(_WORDS[word_bytes]))
+
+    def places(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Where a line may begin, and of which size it would be."""
+        words = memoryview(data)[: len(data) // self._word_bytes * self._word_bytes].cast(_WORDS[self._word_bytes])
+        if self._words.isdisjoint(words):
+            return
+        for index, word in enumerate(words):
+            if word in self._words:
+                at = index * self._word_bytes
+                for start in range(max(0, at - self._word_bytes + 1), at + 1):
+                    for size, lines in self._lines.get(data[start : start + self._head_bytes], ()):
+                        # Few are compared where they stand: the next step takes a copy, and lines may be long.
+                        if len(lines) > _FEW or data.startswith(lines, start):
+                            yield start, size
 
 
 def _lines_of(secret: str) -> Iterable[str]:

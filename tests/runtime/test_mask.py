@@ -1,21 +1,104 @@
 """What is hidden of a secret, in which forms, and what is left alone."""
 
 import base64
+import cProfile
 import json
+import pstats
+import re
 import subprocess
 from shutil import which
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from forge_runtime.mask import FORM_CHARS_MIN, MASK, Mask
+from forge_runtime.mask import FORM_CHARS_MIN, MASK, Mask, _forms_of, _lines_of
 
 SECRETS = st.text(
     st.characters(codec="utf-8", exclude_characters="\r\n*"), min_size=FORM_CHARS_MIN, max_size=60
 ).filter(lambda text: text.strip() == text and len(text.splitlines()) == 1)
 AROUND = st.binary(max_size=12)
+
+
+class OneByOne:
+    """What masking comes to, however it is done: each line by itself, the longest first."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        lines = {line for secret in secrets for line in (*_lines_of(secret), *_forms_of(secret))}
+        self.lines = sorted(lines, key=lambda line: (-len(line), line))
+        self.bytes_max = max((len(line.encode()) for line in lines), default=0)
+
+    def text(self, text: str) -> str:
+        for line in self.lines:
+            text = text.replace(line, MASK)
+        return text
+
+    def data(self, data: bytes) -> bytes:
+        for line in self.lines:
+            data = data.replace(line.encode(), MASK.encode())
+        return data
+
+    def cut(self, data: bytes) -> int:
+        place = max(0, len(data) - self.bytes_max)
+        any_line = re.compile(b"|".join(re.escape(line.encode()) for line in self.lines) or rb"(?!)")
+        return max(place, *(found.end() for found in any_line.finditer(data) if found.start() < place), 0)
+
+
+OVERLAPPING = st.text("ab*", max_size=24)
+VALUES = st.one_of(
+    OVERLAPPING,
+    st.text('ab* \n"+/é\U0001f525', max_size=90),
+    st.text(st.characters(codec="utf-8"), max_size=40),
+)
+
+
+@st.composite
+def secrets_and_output(draw: st.DrawFn) -> tuple[list[str], str]:
+    """Output made of what is hidden, of parts of it, and of other things."""
+    secrets = draw(st.lists(VALUES, max_size=4))
+    hidden = st.sampled_from(OneByOne(secrets).lines or [""])
+    parts = st.builds(
+        lambda line, begin, end: line[begin : len(line) - end], hidden, st.integers(0, 9), st.integers(0, 9)
+    )
+    other = st.one_of(OVERLAPPING, st.text("ab* é", max_size=20), st.text(max_size=9))
+    return secrets, "".join(draw(st.lists(st.one_of(hidden, parts, other), max_size=12)))
+
+
+@given(secrets_and_output())
+@example((["correct-horse", "battery", "a***staple"], "acorrect-horsestaple"))  # one comes to be by the other's mask
+@settings(max_examples=500)
+def test_what_is_hidden_is_what_line_by_line_would_hide(case: tuple[list[str], str]) -> None:
+    secrets, text = case
+    mask, slow = Mask(secrets), OneByOne(secrets)
+    data = text.encode(errors="surrogatepass")
+
+    assert mask.bytes_max == slow.bytes_max
+    assert mask.text(text) == slow.text(text)
+    assert mask.data(data) == slow.data(data)
+    assert [mask.cut(data[:size]) for size in (len(data), len(data) // 2)] == [
+        slow.cut(data[:size]) for size in (len(data), len(data) // 2)
+    ]
+
+
+@given(secrets=st.lists(st.binary(max_size=40), max_size=3), data=st.binary(max_size=200))
+def test_output_that_is_no_text_is_masked_the_same(secrets: list[bytes], data: bytes) -> None:
+    values = [secret.decode(errors="ignore") for secret in secrets]
+    output = data.join(secrets) if secrets else data
+
+    assert Mask(values).data(output) == OneByOne(values).data(output)
+    assert Mask(values).cut(output) == OneByOne(values).cut(output)
+
+
+def test_a_line_without_a_secret_costs_the_same_however_many_there_are() -> None:
+    def calls(mask: Mask) -> int:
+        profile = cProfile.Profile()
+        profile.runcall(mask.data, b"collecting dependencies of the shop, 17 of 300 " * 40)
+        return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]  # typeshed leaves it out
+
+    some, many = (Mask(f"{number:06d}-correct-horse-battery" for number in range(count)) for count in (20, 500))
+
+    assert calls(many) == calls(some)
 
 
 @given(secret=SECRETS, before=AROUND, after=AROUND, url_safe=st.booleans())
