@@ -66,7 +66,9 @@ def secrets_and_output(draw: st.DrawFn) -> tuple[list[str], str]:
 
 
 @given(secrets_and_output())
-@example((["correct-horse", "battery", "a***staple"], "acorrect-horsestaple"))  # one comes to be by the other's mask
+@example(
+    (["correct-horse", "battery", "cassette", "magazine", "a***staple"], "acorrect-horsestaple")
+)  # one comes to be by the other's mask
 @settings(max_examples=500)
 def test_what_is_hidden_is_what_line_by_line_would_hide(case: tuple[list[str], str]) -> None:
     secrets, text = case
