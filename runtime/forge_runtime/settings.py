@@ -12,6 +12,8 @@ GIT_CACHE_BYTES: Final = 20 * 1024**3
 
 RunnerSetting = Literal["auto", "earthly", "host"]
 EngineSetting = Literal["local", "argo"]
+BillSetting = Literal["syft-json", "spdx-json"]
+LayerSetting = Literal["oci", "forge"]
 
 
 class BadSettings(ValueError):
@@ -112,7 +114,8 @@ class ReleaseSettings:
     Docker's tools know it; `registry_mirrors` the text that says which registry another one answers for. `signing_key`
     is a PEM file; without it nothing is signed. `gitops_url` and `gitops_branch` are where pointers are committed.
     `github_api` is an Enterprise Server's; `docs_s3_endpoint` where buckets of docs are, if not at AWS, and
-    `docs_buckets` those that this worker's own role may be used for.
+    `docs_buckets` those that this worker's own role may be used for. `bill` is the form of bills of materials, and
+    `release_layer` whose media type the layer of a release has.
     """
 
     api_url: str
@@ -126,11 +129,14 @@ class ReleaseSettings:
     github_api: str | None = None
     docs_s3_endpoint: str | None = None
     docs_buckets: frozenset[str] = frozenset()
+    bill: BillSetting = "syft-json"
+    release_layer: LayerSetting = "oci"
 
 
 def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
     """From FORGE_API_URL, _API_TOKEN_FILE, _REGISTRY and _GITOPS_URL, and, optional, _REGISTRY_CREDENTIALS,
-    _REGISTRY_MIRRORS, _SIGNING_KEY, _GITOPS_BRANCH, _GITHUB_API, _DOCS_S3_ENDPOINT and _DOCS_BUCKETS."""
+    _REGISTRY_MIRRORS, _SIGNING_KEY, _GITOPS_BRANCH, _GITHUB_API, _DOCS_S3_ENDPOINT, _DOCS_BUCKETS, _SBOM and
+    _RELEASE_LAYER."""
     return ReleaseSettings(
         api_url=_required(environ, "FORGE_API_URL", "where releases are registered, for example https://forge.example"),
         api_token=Path(_required(environ, "FORGE_API_TOKEN_FILE", "a file with the worker's token for the API")),
@@ -143,6 +149,8 @@ def read_release_settings(environ: Mapping[str, str]) -> ReleaseSettings:
         github_api=environ.get("FORGE_GITHUB_API", "").strip() or None,
         docs_s3_endpoint=environ.get("FORGE_DOCS_S3_ENDPOINT", "").strip() or None,
         docs_buckets=frozenset(environ.get("FORGE_DOCS_BUCKETS", "").split()),
+        bill=cast("BillSetting", _choice(environ, "FORGE_SBOM", "syft-json", get_args(BillSetting))),
+        release_layer=cast("LayerSetting", _choice(environ, "FORGE_RELEASE_LAYER", "oci", get_args(LayerSetting))),
     )
 
 

@@ -19,6 +19,7 @@ from forge_runtime.http import Http
 from forge_runtime.job import JobType
 from forge_runtime.meter import Meter, Unmetered
 from forge_runtime.oci.credentials import DockerConfig, GivenCredentials
+from forge_runtime.oci.image import LAYER_TAR_GZIP_TYPE
 from forge_runtime.oci.mirrors import BadMirrors, parse_mirrors
 from forge_runtime.oci.registry import RegistryClient
 from forge_runtime.produce.evidence import Evidence
@@ -26,14 +27,14 @@ from forge_runtime.publish.choose import PublisherPlaces, publishers
 from forge_runtime.publish.github import API_URL as GITHUB_API
 from forge_runtime.publish.registry import StandIns
 from forge_runtime.release_client import HttpReleaseClient
-from forge_runtime.render.image import ReleaseImages
+from forge_runtime.render.image import RESOURCES_TYPE, ReleaseImages
 from forge_runtime.runner.port import StepRunner
 from forge_runtime.secret.aws import AwsSecrets
 from forge_runtime.secret.directory import DirectorySecrets
 from forge_runtime.secret.environment import EnvironmentSecrets
 from forge_runtime.secret.port import SecretStore
 from forge_runtime.secret.resolve import Secrets
-from forge_runtime.settings import BadSettings, ReleaseSettings, WorkerSettings, read_release_settings
+from forge_runtime.settings import BadSettings, LayerSetting, ReleaseSettings, WorkerSettings, read_release_settings
 from forge_runtime.supply.sign import KeySigner, SigningFailed
 from forge_runtime.worker.artifact import ArtifactHandler, Outlets
 from forge_runtime.worker.ci import CiHandler
@@ -48,6 +49,8 @@ POOLS: Final[Mapping[str, Collection[JobType]]] = {
     "artifacts": (JobType.ARTIFACT,),
     "releases": (JobType.RELEASE, JobType.DEPLOYMENT),
 }
+
+_LAYER_TYPES: Final[Mapping[LayerSetting, str]] = {"oci": LAYER_TAR_GZIP_TYPE, "forge": RESOURCES_TYPE}
 
 _RELEASING: Final = frozenset({JobType.ARTIFACT, JobType.RELEASE, JobType.DEPLOYMENT})
 
@@ -119,8 +122,8 @@ class _Release:
             builder=release.api_url,
             version=version("catalyst-forge"),
         )
-        evidence = Evidence(client=client, registry=release.registry, signer=self._signer)
-        images = ReleaseImages(registry=release.registry)
+        evidence = Evidence(client=client, registry=release.registry, signer=self._signer, bill=release.bill)
+        images = ReleaseImages(registry=release.registry, layer_type=_LAYER_TYPES[release.release_layer])
         return {
             JobType.ARTIFACT: ArtifactHandler(tools.cache, tools.runner, outlets, evidence, releases),
             JobType.RELEASE: ReleaseHandler(tools.cache, client, images, releases, self._signer),
