@@ -57,7 +57,7 @@ def name_of(secret: Secret, scope: str) -> str:
     """The name below its scope, which the reference may have written as well; nobody leaves the scope."""
     reference = (secret.secret_name or secret.path or "").removeprefix(f"{scope}/")
     if not names_secret(reference):
-        raise SecretRefused(f'"{reference[:80]}" is not the name of a secret below "{scope}/"')
+        raise SecretRefused(f'{reference[:80]!r} is not the name of a secret below "{scope}/"')
     return f"{scope}/{reference}"
 
 
