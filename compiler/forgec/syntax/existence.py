@@ -23,7 +23,7 @@ def exists(expr: ast.Expr, scope: Scope, expressions: "Expressions") -> bool:
         target = expressions.resolve(expr, scope)
         if isinstance(target, Basic):
             raise wrong(Code.WRONG_TYPE, f"{target} is a type; only values are compared", expr.span)
-        if target.state is State.EXPANDING:
+        if target.state is State.EXPANDING or expressions.is_evaluated_inside(target):
             raise expressions.early(f"{target.name} is needed to find out what it is itself", expr.span)
         expressions.expand(target)
     except Unknown as unknown:

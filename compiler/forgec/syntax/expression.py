@@ -319,7 +319,7 @@ class Expressions:
         if target.basic.atom is None or target.is_ambiguous:
             each_is_no_scalar = all(each.is_list or each.is_struct for each, _ in target.alternatives)
             if target.is_list or target.is_struct or (target.is_ambiguous and each_is_no_scalar):
-                if self._is_evaluated_inside(target):  # to CUE mostly a circle
+                if self.is_evaluated_inside(target):  # to CUE mostly a circle
                     raise self.early(f"{target.name} is needed to find out what is in it", expr.span)
                 message = f"{written(expr)} is {possibilities(target)} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
@@ -355,7 +355,7 @@ class Expressions:
             raise wrong(Code.WRONG_TYPE, f"{name} is a function; it is called as {name}(...)", span)
         raise Unknown(None)  # not defined: the check of names says so
 
-    def _is_evaluated_inside(self, vertex: Vertex) -> bool:
+    def is_evaluated_inside(self, vertex: Vertex) -> bool:
         """Whether what is evaluated now is a part of the vertex; values that have no name are parts of what asks."""
         named = next((each for each in reversed(self.expanding) if each.label or each.parent is None), None)
         return named is not None and named.is_inside(vertex)
@@ -363,7 +363,7 @@ class Expressions:
     def _latest(self, target: Vertex | Basic, span: Span) -> Vertex | Basic:
         """Inside an alternative that is tried, its vertex; from elsewhere there is no telling yet."""
         while isinstance(target, Vertex) and target.trying is not None:
-            if not self._is_evaluated_inside(target.trying):
+            if not self.is_evaluated_inside(target.trying):
                 raise self.early(f"{target.name} is needed to find out what it is itself", span)
             target = target.trying
         if isinstance(target, Vertex):
