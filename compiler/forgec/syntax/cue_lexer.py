@@ -64,7 +64,12 @@ _CLOSES: Final = {"{": "}", "[": "]", "(": ")"}
 # Groups with a lookahead are not possessive: Python 3.11.2 then forgets the lookahead.
 _PIECE: Final = {
     '"': re.compile(r'[^"\\\n]*+(?:\\[^(\n][^"\\\n]*+)*+'),
-    '"""': re.compile(r'(?:[^"\\]|\\[^(]|"(?!""))*'),
+    # Three quotes inside a line are text, except in the first one, where they are a mistake.
+    '"""': re.compile(
+        r"""(?:[^"\\\n]|\\[^(\n]|\\(?=\n)|"(?!""))*
+        (?:\n(?![ \t]*\"{3})(?:[^\\\n]|\\[^(\n]|\\(?=\n))*)*(?:\n[ \t]*(?=\"{3}))?""",
+        re.VERBOSE,
+    ),
 }
 _BYTES: Final = {
     "'": re.compile(r"(?:[^'\\\n]|\\[^\n])*+'"),
