@@ -15,7 +15,7 @@ from tests.runtime.workshop import Workshop, until
 
 from forge_runtime import subject
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.job import JobState, encode
 from forge_runtime.ledger import Ledger
 from forge_runtime.meter import CacheResult, SlotState

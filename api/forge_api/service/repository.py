@@ -10,7 +10,8 @@ from forge_api.service.audit import Actor, Resource
 from forge_api.service.platform import Platform
 from forge_api.settings import LOCAL_OWNER
 from forge_api.wire import RegisterRepository, RepositoryView
-from forge_runtime.git.command import CloneUrl, UrlRefused, protocols
+from forge_runtime.git.clone_url import CloneUrl, protocols
+from forge_runtime.git.error import UrlRefused
 from forge_runtime.release_client import POLICY
 
 

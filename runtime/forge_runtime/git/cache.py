@@ -25,17 +25,10 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import ROOM_BYTES, remove_folder
-from forge_runtime.git.command import (
-    CloneUrl,
-    CommitNotFound,
-    Connection,
-    FileRefused,
-    GitError,
-    GitFailed,
-    git,
-    protocols,
-)
+from forge_runtime.git.clone_url import CloneUrl, protocols
+from forge_runtime.git.command import Connection, GitFailed, git
 from forge_runtime.git.credentials import Credentials, connect
+from forge_runtime.git.error import CommitNotFound, FileRefused, GitError
 from forge_runtime.git.fetch import COMMAND_TIMEOUT_S, Fetcher, FetchLimits, beyond_memory, holds
 from forge_runtime.git.links import close_links
 from forge_runtime.git.repair import repair

@@ -11,10 +11,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Final
-from urllib.parse import SplitResult, urlsplit
+from typing import Final
 
-from forge_runtime.mask import MASK, Mask
+from forge_runtime.git.clone_url import CloneUrl, masked
+from forge_runtime.git.error import GitError, TimeLimit
+from forge_runtime.mask import Mask
 from forge_runtime.process import Program, run_process
 from forgec.adapter.git import git_environment
 
@@ -29,65 +30,6 @@ _MEMORY_SETTINGS: Final = {
     "core.packedGitLimit": "1g",
     "pack.windowMemory": "64m",  # of each thread that looks for deltas
 }
-
-
-class GitError(Exception):
-    """Git could not do it now; the same may succeed later. The message is fit for people and holds no secret."""
-
-    code: ClassVar[str] = "GIT_FETCH_FAILED"
-    error_class: ClassVar[str] = "infra"
-    retryable: ClassVar[bool] = True
-
-
-class CommitNotFound(GitError):
-    """The repository is there and does not hold the commit."""
-
-    code = "COMMIT_NOT_FOUND"
-    error_class = "config"
-    retryable = False
-
-
-class ObjectRefused(GitError):
-    """The repository holds an object that git does not let in, since its checkout could do harm."""
-
-    code = "CONFIG_INVALID"
-    error_class = "config"
-    retryable = False
-
-
-class AccessRefused(GitError):
-    """The server is there and does not let us in, or has no such repository: asking again changes nothing."""
-
-    error_class = "config"
-    retryable = False
-
-
-class TooLarge(GitError):
-    """The commit, or what the server sends for it, is beyond a limit of the cache."""
-
-    code = "CONFIG_INVALID"
-    error_class = "config"
-    retryable = False
-
-
-class FileRefused(GitError):
-    """The commit has a path, or a link, that no file system here takes."""
-
-    code = "CONFIG_INVALID"
-    error_class = "config"
-    retryable = False
-
-
-class TimeLimit(GitError):
-    """A command was stopped at its limit."""
-
-
-class UrlRefused(GitError):
-    """A clone URL that is never passed to git."""
-
-    code = "CONFIG_INVALID"
-    error_class = "config"
-    retryable = False
 
 
 class GitFailed(GitError):
@@ -180,31 +122,6 @@ _DAMAGE: Final = re.compile(
     r")"
 )
 """The texts of git 2.39; what says the server of its own repository begins with "remote:"."""
-
-
-def protocols(*, files: bool) -> tuple[str, ...]:
-    """The transports that a clone URL may name: encrypted ones, and `file` where this machine's may be named."""
-    return ("https", "ssh", "file") if files else ("https", "ssh")
-
-
-class CloneUrl:
-    """A checked clone URL: `https://host/path`, `ssh://user@host/path`, `user@host:path`, or `file:///path`.
-
-    `canonical` is one text for all spellings of one repository: it names the cache entry. `host` includes the port
-    where the URL names one.
-    """
-
-    def __init__(self, text: str, *, protocols: Sequence[str]) -> None:
-        self.text = text
-        parts = split_clone_url(text)
-        self.protocol = parts.scheme
-        self.path = parts.path
-        _refuse_unsafe(text, parts, protocols)
-        self.host = (parts.hostname or "") + (f":{parts.port}" if parts.port is not None else "")
-        self.canonical = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/').removesuffix('.git')}"
-
-    def __str__(self) -> str:
-        return masked(self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,58 +263,3 @@ _ULIMIT_BLOCK_BYTES: Final = 512
 def _local_source(url: CloneUrl) -> tuple[Path, ...]:
     source = Path(url.path)
     return (source, source / ".git") if url.protocol == "file" else ()
-
-
-def masked(text: str) -> str:
-    """Without the user part of URLs, which may be a token."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", text)
-
-
-_SCP_LIKE = re.compile(r"(?P<user>[A-Za-z0-9._-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^/].*)")
-
-
-def split_clone_url(text: str) -> SplitResult:
-    """Its parts; of ssh's short form (`user@host:path`) those of the URL that means the same. Raises UrlRefused."""
-    match = _SCP_LIKE.fullmatch(text)
-    try:
-        parts = urlsplit(f"ssh://{match['user']}@{match['host']}/{match['path']}" if match else text)
-        parts.port  # noqa: B018 - refuses one that is no port
-    except ValueError:
-        raise UrlRefused(f'"{_shown(text)}" is not a URL') from None
-    return parts
-
-
-def _shown(text: str) -> str:
-    """Scheme, host and path of what may be no URL at all: nothing that somebody could have meant as a credential."""
-    scheme, separator, rest = text.rpartition("://")
-    if scheme and not _SCHEME.fullmatch(scheme):
-        return MASK
-    before, at, place = rest.rpartition("@")
-    # A password may hold a "?", and a query an "@": which of them this is cannot be told.
-    place = MASK if re.search(r"[?#]", before) else re.split(r"[?#]", place)[0]
-    return f"{scheme}{separator}{MASK if at else ''}{at}{place}"
-
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-_UNSAFE = re.compile(r"[\x00-\x20\x7f]")
-_OPTION_PATH = re.compile(r"[^/]+:-")
-"""A path without its `/` reaches the server's git as it is; behind a `/`, a name may begin with a hyphen, and does."""
-
-
-def _refuse_unsafe(text: str, parts: SplitResult, protocols: Sequence[str]) -> None:
-    """What git, ssh or a remote helper could take for an option or a command, and credentials: argv would show them."""
-    shown = _shown(text)
-    if parts.scheme not in protocols:
-        raise UrlRefused(f'clone URL "{shown}": only {", ".join(protocols)} are allowed')
-    if (
-        (parts.scheme == "file") == bool(parts.netloc)
-        or not parts.path.startswith("/")
-        or parts.query
-        or parts.fragment
-    ):
-        raise UrlRefused(f'clone URL "{shown}" does not name a host and a path')
-    options = (parts.hostname or "").startswith("-") or (parts.username or "").startswith("-")
-    if _UNSAFE.search(text) or _OPTION_PATH.match(text) or options:
-        raise UrlRefused(f'clone URL "{shown}" holds a part that git could take for an option')
-    if parts.password is not None or (parts.scheme == "https" and parts.username is not None):
-        raise UrlRefused(f'clone URL "{shown}" holds credentials; give them to the worker instead')

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import AccessRefused, CloneUrl, Connection, GitError
+from forge_runtime.git.clone_url import CloneUrl
+from forge_runtime.git.command import Connection
+from forge_runtime.git.error import AccessRefused, GitError
 from forge_runtime.mask import Mask
 
 STALL_S: Final = 60.0

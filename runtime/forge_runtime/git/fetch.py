@@ -21,21 +21,10 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import (
-    ADDRESS_SPACE_BYTES,
-    CloneUrl,
-    CommitNotFound,
-    Connection,
-    GitError,
-    GitFailed,
-    ObjectRefused,
-    TimeLimit,
-    TooLarge,
-    git,
-    git_lines,
-    server_arguments,
-)
+from forge_runtime.git.clone_url import CloneUrl
+from forge_runtime.git.command import ADDRESS_SPACE_BYTES, Connection, GitFailed, git, git_lines, server_arguments
 from forge_runtime.git.credentials import STALL_S, Credentials, access_refused
+from forge_runtime.git.error import CommitNotFound, GitError, ObjectRefused, TimeLimit, TooLarge
 from forge_runtime.git.shelf import Entry, Shelf
 
 COMMAND_TIMEOUT_S: Final = 60.0

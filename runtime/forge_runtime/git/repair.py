@@ -13,7 +13,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.git.command import GitError, GitFailed, git
+from forge_runtime.git.command import GitFailed, git
+from forge_runtime.git.error import GitError
 from forge_runtime.git.shelf import Entry, Shelf
 from forge_runtime.git.worktrees import prune_worktrees
 

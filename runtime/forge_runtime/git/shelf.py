@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import CloneUrl, GitError
+from forge_runtime.git.clone_url import CloneUrl
+from forge_runtime.git.error import GitError
 
 LOCK_POLL_S: Final = 0.01
 """One flock call each; a thread that blocks in flock could be neither cancelled nor limited."""

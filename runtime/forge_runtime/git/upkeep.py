@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import GitError, git
+from forge_runtime.git.command import git
+from forge_runtime.git.error import GitError
 from forge_runtime.git.fetch import COMMAND_TIMEOUT_S
 from forge_runtime.git.repair import remove_stale_locks
 from forge_runtime.git.shelf import Entry, Shelf

@@ -10,7 +10,7 @@ import re
 import subprocess
 from typing import Final
 
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 
 VERSION_TIMEOUT_S: Final = 30.0
 

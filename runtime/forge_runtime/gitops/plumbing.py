@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from forge_runtime.git.command import CloneUrl, GitError, GitFailed, git
+from forge_runtime.git.clone_url import CloneUrl
+from forge_runtime.git.command import GitFailed, git
 from forge_runtime.git.credentials import Credentials, access_refused, connect
+from forge_runtime.git.error import GitError
 from forge_runtime.gitops.pointer import POINTER_BYTES_MAX
 from forgec.adapter.git import git_environment
 

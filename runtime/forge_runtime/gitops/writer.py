@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from forge_runtime.folder import remove_folder
-from forge_runtime.git.command import CloneUrl, GitError, GitFailed, UrlRefused, protocols
+from forge_runtime.git.clone_url import CloneUrl, protocols
+from forge_runtime.git.command import GitFailed
 from forge_runtime.git.credentials import Credentials
+from forge_runtime.git.error import GitError, UrlRefused
 from forge_runtime.gitops.message import Update, commit_message
 from forge_runtime.gitops.plumbing import BranchMissing, Clone, Commit, Damaged, Obstructed
 from forge_runtime.gitops.pointer import Found, Pointer, moment, read_pointer

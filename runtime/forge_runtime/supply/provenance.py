@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from forge_runtime.git.command import split_clone_url
+from forge_runtime.git.clone_url import split_clone_url
 from forgec.plan.digest import canonical_json
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"

@@ -24,7 +24,7 @@ from forge_runtime.bus.port import BusUnavailable, NotAllowed
 from forge_runtime.bus.provision import Misprovisioned, verify
 from forge_runtime.folder import remove_folder
 from forge_runtime.git.cache import CacheLimits, GitCache
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.git.upkeep import UpkeepLimits
 from forge_runtime.git.version import GitTooOld, check_git
 from forge_runtime.ledger import Ledger

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from forge_runtime.blob import Blob
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.job import (
     PUBLISH_FAILED,
     ArtifactData,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from forge_runtime.blob import Blob
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.job import CiData, CiPayload, Job, JobState
 from forge_runtime.runner.port import StepOutcome, StepRequest, StepRunner
 from forge_runtime.secret.port import SecretRefused, SecretStoreAway

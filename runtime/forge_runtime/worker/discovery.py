@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.job import (
     DiscoveryData,
     DiscoveryPayload,

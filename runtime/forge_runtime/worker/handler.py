@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.job import (
     ERROR_MESSAGE_CHARS_MAX,
     ArtifactData,

@@ -22,7 +22,8 @@ from msgspec.json import decode
 from msgspec.structs import replace
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError, git_lines
+from forge_runtime.git.command import git_lines
+from forge_runtime.git.error import GitError
 from forge_runtime.job import (
     ArtifactData,
     Job,

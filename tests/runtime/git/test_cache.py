@@ -12,7 +12,8 @@ from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git import fetch
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import CloneUrl, CommitNotFound, GitError, ObjectRefused, UrlRefused, protocols
+from forge_runtime.git.clone_url import CloneUrl, protocols
+from forge_runtime.git.error import CommitNotFound, GitError, ObjectRefused, UrlRefused
 from forge_runtime.git.shelf import Entry, Shelf
 
 pytestmark = pytest.mark.usefixtures("real_git")

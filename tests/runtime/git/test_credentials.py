@@ -12,8 +12,8 @@ from tests.git_https import Behaviour, GitServer, serve_repositories
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import AccessRefused
 from forge_runtime.git.credentials import DirectoryCredentials
+from forge_runtime.git.error import AccessRefused
 
 pytestmark = [
     pytest.mark.skipif(

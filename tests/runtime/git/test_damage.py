@@ -10,7 +10,8 @@ import pytest
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError, GitFailed
+from forge_runtime.git.command import GitFailed
+from forge_runtime.git.error import GitError
 from forge_runtime.git.shelf import Shelf
 from forge_runtime.git.upkeep import Upkeep, UpkeepLimits
 

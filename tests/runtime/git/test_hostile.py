@@ -14,7 +14,7 @@ from tests.git_https import Behaviour, Fault, GitServer, serve_repositories
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import CacheLimits, GitCache
-from forge_runtime.git.command import CommitNotFound, FileRefused, GitError, ObjectRefused, TooLarge, UrlRefused
+from forge_runtime.git.error import CommitNotFound, FileRefused, GitError, ObjectRefused, TooLarge, UrlRefused
 from forge_runtime.git.fetch import FetchLimits
 from forgec.adapter.git import GitTree, git_environment
 from forgec.discovery.tree import EntryKind

@@ -11,7 +11,7 @@ from tests.git_https import Behaviour, GitServer, serve_repositories
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import CommitNotFound, GitError
+from forge_runtime.git.error import CommitNotFound, GitError
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None

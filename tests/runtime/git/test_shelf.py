@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.git.shelf import Entry, Shelf
 from forge_runtime.process import Program, run_process
 

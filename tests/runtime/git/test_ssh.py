@@ -11,8 +11,8 @@ from tests.git_ssh import SSHD, SshServer, serve_ssh
 from tests.judge import Judged
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import AccessRefused
 from forge_runtime.git.credentials import DirectoryCredentials
+from forge_runtime.git.error import AccessRefused
 
 
 @pytest.fixture

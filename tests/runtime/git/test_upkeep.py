@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.git_repository import commit_all, git, new_repository
 
 from forge_runtime.git.cache import CacheLimits, GitCache
-from forge_runtime.git.command import CloneUrl, protocols
+from forge_runtime.git.clone_url import CloneUrl, protocols
 from forge_runtime.git.shelf import Entry, Shelf
 from forge_runtime.git.upkeep import Upkeep, UpkeepLimits, disk_bytes
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 from forge_runtime.git.version import GitTooOld, check_git, is_fixed, is_fixed_package, parse_version
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from forge_runtime.git.cache import GitCache
-from forge_runtime.git.command import GitError
+from forge_runtime.git.error import GitError
 
 
 async def check_out(cache: GitCache, url: str, commit: str, into: Path) -> bool:
