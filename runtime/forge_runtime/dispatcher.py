@@ -28,7 +28,7 @@ from typing import Final
 import msgspec
 
 from forge_runtime import subject
-from forge_runtime.bus.jetstream import connect
+from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.port import BadObject, Bus, BusUnavailable, NotAllowed, TooLarge
 from forge_runtime.command_line import USAGE, BadCommand, Command, parse_command
 from forge_runtime.envelope import Envelope, PayloadTooLarge, earlier_of, lanes_of
@@ -39,7 +39,7 @@ from forge_runtime.lane import RUN_WINDOW, window_of
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord
-from forge_runtime.settings import BadSettings, read_bus_settings
+from forge_runtime.settings import BadSettings, BusSettings, read_bus_settings
 from forge_runtime.settle import Settlement
 from forge_runtime.submit import GaveUp, Submitter
 from forge_runtime.tasks import end_tasks
@@ -274,7 +274,7 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
         cleanup.enter_context(log_fields(run_id=command.run_id, leaf=command.leaf, unit=command.unit))
         settings = read_bus_settings(environ, subject.DISPATCHER)
         try:
-            bus = await ride_out(lambda: connect(settings), limit_s=PATIENCE_S)
+            bus = await _connected(settings, terminated)
         except BusUnavailable as error:
             _log.error("cannot reach the bus", extra={"why": str(error)})
             return Exit.CONFIGURATION if isinstance(error, NotAllowed) else Exit.INFRASTRUCTURE
@@ -286,6 +286,19 @@ async def _main(command: Command, environ: Mapping[str, str]) -> int:
             output_dir=Path(environ.get("FORGE_OUTPUT_DIR", OUTPUT_DIR_DEFAULT)),
         )
         return await dispatcher.perform(command)
+
+
+async def _connected(settings: BusSettings, terminated: asyncio.Event) -> JetStreamBus:
+    """BusUnavailable when it stays away for our patience, or when we are told to go before it is there."""
+    connecting = asyncio.create_task(ride_out(lambda: connect(settings), limit_s=PATIENCE_S))
+    told = asyncio.create_task(terminated.wait())
+    try:
+        await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
+        if connecting.done():
+            return connecting.result()
+        raise BusUnavailable("told to end before there was a connection")
+    finally:
+        await end_tasks(connecting, told)
 
 
 def _stopped(records: Iterable[JobRecord]) -> Exit:

@@ -109,6 +109,20 @@ async def test_bus_that_is_away_at_the_start_is_waited_for(
     assert code == 76
 
 
+async def test_dispatcher_that_waits_for_the_bus_goes_when_told_to(dispatcher: Path) -> None:
+    environment = {**os.environ, "NATS_URL": f"nats://127.0.0.1:{free_port()}"}
+    words = ("discover", "--run", f"forge-{samples.new_run_id()}")
+    process = await _start(environment, dispatcher, *words)
+    assert process.stderr is not None
+    await asyncio.wait_for(process.stderr.readline(), 60)  # it says that it tries again
+    process.send_signal(signal.SIGTERM)
+
+    code, line = await _end(process)
+
+    assert code == 75
+    assert "told to end" in line["why"]
+
+
 async def test_credentials_that_the_server_refuses_exit_with_78_at_once(
     dispatcher: Path, nats_server: NatsServer, tmp_path: Path
 ) -> None:
