@@ -227,7 +227,8 @@ async def test_what_is_offered_to_a_slot_that_finds_a_job_by_itself_is_declined(
 
     found = await looking
 
-    assert await offering is (_job(found) == "run-1/job")
+    assert _job(found) == "run-1/first-0"
+    assert not await offering
 
 
 async def test_a_closed_intake_takes_no_offer(bus: Bus) -> None:

@@ -134,11 +134,11 @@ class Intake:
             except BusUnavailable as error:
                 self._sources.failed(source, error)
                 self._empty_until[source] = self._clock() + FAILED_S
-                continue
-            self._sources.answered(source)
-            if delivery is not None:
-                return Taken(source.queue, delivery)
-            self._empty_until[source] = self._clock() + EMPTY_S
+            else:
+                self._sources.answered(source)
+                if delivery is not None:
+                    return Taken(source.queue, delivery)
+                self._empty_until[source] = self._clock() + EMPTY_S
             if (offered := self._offered()) is not None:
                 return offered
         return None

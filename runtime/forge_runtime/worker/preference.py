@@ -11,12 +11,16 @@ worker that is busy, nothing returns to the queue, and a job that was handed out
 import logging
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from forge_runtime.bus.port import Bus, BusUnavailable, Neighbours
 from forge_runtime.meter import Meter
+from forge_runtime.outage import ride_out
 from forge_runtime.subject import worker_token
 from forge_runtime.worker.intake import Intake, Taken
+
+BEGIN_S: Final = 60.0
+"""For a bus that is away when the worker begins; after that there is no preference until the worker starts anew."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +38,8 @@ class Preference:
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        known = self._bus.neighbours(self._worker, self._intake.queues, self._intake.take)
         try:
-            self._neighbours = await self._open.enter_async_context(known)
+            self._neighbours = await ride_out(self._known, limit_s=BEGIN_S, bus=self._bus)
         except BusUnavailable as error:
             _log.warning(
                 "jobs go to whoever has a slot, wherever their project's earlier steps ran", extra={"why": str(error)}
@@ -47,6 +50,10 @@ class Preference:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._open.aclose()
+
+    async def _known(self) -> Neighbours:
+        known = self._bus.neighbours(self._worker, self._intake.queues, self._intake.take)
+        return await self._open.enter_async_context(known)
 
     async def kept(self, taken: Taken) -> Taken | None:
         """What is ours to do; None if another worker has it now."""
