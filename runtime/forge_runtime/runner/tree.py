@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from forge_runtime.link import LINKS_MAX, followed
+from forge_runtime.thread import go_on
 
 DEPTH_MAX: Final = 200
 """Directories within directories; a tree that is much deeper cannot even be removed by recursion."""
@@ -21,10 +22,6 @@ DEPTH_MAX: Final = 200
 
 class PathRefused(Exception):
     """A path leads where it must not, or to nothing; the message is for the user."""
-
-
-class CopyStopped(Exception):
-    """The step was cancelled while files were copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +91,7 @@ def find_sources(origin: Origin, pattern: str) -> list[Path]:
 
 def copy(transfer: Transfer, stop: threading.Event) -> int:
     """Copy with the meaning of COPY and return how many sources there were: a file goes into the destination if that
-    is a directory, ends with "/" or takes several. Raises PathRefused, CopyStopped, OSError."""
+    is a directory, ends with "/" or takes several. Raises PathRefused, Stopped, OSError."""
     origin, destination = transfer.origin, transfer.destination
     sources = find_sources(origin, transfer.pattern)
     target = destination.lexical
@@ -123,8 +120,7 @@ def clone_closed(source: Path, target: Path, *, stop: threading.Event) -> None:
     boundary = os.path.realpath(target)
     for folder, directories, files in os.walk(target):
         for name in (*directories, *files):
-            if stop.is_set():
-                raise CopyStopped
+            go_on(stop)
             path = Path(folder, name)
             if path.is_symlink() and followed(path, boundary) is None:
                 raise _leads_out(str(path.relative_to(target)), "what is saved")
@@ -145,8 +141,7 @@ def _copy_directory(source: Path, origin: Origin, target: Path, root: Path, stop
             raise PathRefused(f"directories are nested deeper than {DEPTH_MAX}")
         with os.scandir(source) as entries:
             for entry in entries:
-                if stop.is_set():
-                    raise CopyStopped
+                go_on(stop)
                 path = Path(entry.path)
                 if path in origin.hidden:
                     continue

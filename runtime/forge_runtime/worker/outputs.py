@@ -24,7 +24,7 @@ from forge_runtime.blob import GET_BYTES_MAX, Blob
 from forge_runtime.job import CiPayload, Job, ResultReference
 from forge_runtime.oci.image import BadImage, Packed, write_tar_gzip
 from forge_runtime.runner import tree
-from forge_runtime.thread import in_thread
+from forge_runtime.thread import go_on, in_thread
 from forge_runtime.worker.handler import Results
 
 FILES_MAX: Final = 10_000
@@ -88,8 +88,7 @@ def _packed(folder: Path, archive: Path, stop: threading.Event) -> "_Archive | N
     files: list[Packed] = []
     size = 0
     for path in _files(folder):
-        if stop.is_set():
-            raise tree.CopyStopped
+        go_on(stop)
         name = path.relative_to(folder).as_posix()
         if _decides(name):
             raise OutputsRefused(
@@ -126,8 +125,7 @@ class _Archive(io.BufferedWriter):
         return f"sha256:{self._hash.hexdigest()}"
 
     def write(self, data: Any) -> int:
-        if self._stop.is_set():
-            raise tree.CopyStopped
+        go_on(self._stop)
         self.size += len(data)
         if self.size > ARCHIVE_BYTES_MAX:
             raise OutputsRefused(
@@ -171,8 +169,7 @@ def _laid(archive: bytes, place: _Place, stop: threading.Event) -> int:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         for member in tar:
             count, size = count + 1, size + member.size
-            if stop.is_set():
-                raise tree.CopyStopped
+            go_on(stop)
             if count > FILES_MAX or size > BYTES_MAX:
                 raise tree.PathRefused(f"there are more than {FILES_MAX} of them, or {BYTES_MAX} bytes")
             if not member.isreg() or member.name.startswith("/"):

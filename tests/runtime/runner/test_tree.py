@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_runtime.runner import tree
+from forge_runtime.thread import Stopped
 
 SECRET = "secret outside of the repository"
 
@@ -141,7 +142,7 @@ def test_copying_stops_when_told_to(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
 
-    with pytest.raises(tree.CopyStopped):
+    with pytest.raises(Stopped):
         tree.clone(tmp_path / "one", tmp_path / "two", stop=stop)
 
 
