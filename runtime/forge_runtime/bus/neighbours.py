@@ -20,10 +20,11 @@ from typing import Final
 import nats.errors
 from nats.aio.subscription import Subscription
 
+from forge_runtime.bus.ack_subject import AckSubject
 from forge_runtime.bus.connection import Connection
 from forge_runtime.bus.parser import Arrival
 from forge_runtime.bus.port import OFFER_S, BusUnavailable, Delivery, Neighbours, Take
-from forge_runtime.bus.puller import ACK_PREFIX, PulledMessage
+from forge_runtime.bus.puller import PulledMessage
 from forge_runtime.subject import WorkQueue, answer_subject, offer_subject, worker_token
 from forge_runtime.tasks import end_tasks
 
@@ -93,7 +94,8 @@ class _Neighbours:
 
     def hear_offer(self, queue: WorkQueue, offer: Arrival) -> None:
         subject, acks = offer.header(_SUBJECT_HEADER) or "", offer.header(_ACKS_HEADER) or ""
-        ours = subject.startswith(queue.filter.removesuffix(">")) and _acks_of(acks, queue.stream)
+        read = AckSubject.read(acks)
+        ours = subject.startswith(queue.filter.removesuffix(">")) and read is not None and read.stream == queue.stream
         if ours and offer.reply.startswith(answer_subject(queue.pool, "", "").removesuffix(".")):
             message = PulledMessage(self._connection, Arrival(subject, acks, offer.data, offer.head))
             task = asyncio.create_task(self._answer(queue, message, offer.reply))
@@ -107,12 +109,6 @@ class _Neighbours:
         taken = await self._take(queue, message)
         with suppress(BusUnavailable):  # silence: who asks finds the job done, or does it
             self._connection.send(f"answer for {message.subject}", reply, _YES if taken else _NO)
-
-
-def _acks_of(acks: str, stream: str) -> bool:
-    """The stream's name comes first, or, with domain and account, two words further on."""
-    words = acks.removeprefix(ACK_PREFIX).split(".")
-    return acks.startswith(ACK_PREFIX) and stream in (words[0], *words[2:3])
 
 
 def _head(message: Arrival) -> bytes:

@@ -24,6 +24,7 @@ import nats.errors
 from msgspec.json import encode
 from nats.aio.subscription import Subscription
 
+from forge_runtime.bus.ack_subject import AckSubject
 from forge_runtime.bus.connection import Connection
 from forge_runtime.bus.parser import Arrival
 from forge_runtime.bus.port import BusUnavailable, Queued
@@ -57,8 +58,7 @@ PREFERRED_HEADER: Final = "Forge-Preferred"
 _HEARTBEAT: Final = "100"
 _NOBODY: Final = "503"
 _EXPIRED: Final = frozenset({"404", "408"})
-ACK_PREFIX: Final = "$JS.ACK."
-_ACK_WORDS: Final = 9
+_ACK_PREFIX: Final = "$JS.ACK."
 
 _log = logging.getLogger(__name__)
 
@@ -80,9 +80,9 @@ class PulledMessage:
 
     @property
     def deliveries(self) -> int:
-        """`$JS.ACK.<stream>.<consumer>.<deliveries>...`, or, with domain and account, two words further on."""
-        words = self.message.reply.split(".")
-        return int(words[4 if len(words) == _ACK_WORDS else 6])
+        acks = AckSubject.read(self.message.reply)
+        assert acks is not None, f"acks of {self.subject} go to {self.message.reply}, which is no server's"
+        return acks.deliveries
 
     @property
     def queued(self) -> Queued | None:
@@ -156,7 +156,7 @@ class Puller:
         if answer.status is not None and answer.status not in _EXPIRED:
             raise BusUnavailable(f"{self._name}: {_refusal(answer)}")
         self._failures = 0
-        return PulledMessage(self._connection, answer) if answer.reply.startswith(ACK_PREFIX) else None
+        return PulledMessage(self._connection, answer) if answer.reply.startswith(_ACK_PREFIX) else None
 
     async def _ask(self, expires_s: float) -> Arrival | None:
         """The answer to one request that ends it: a message or a status; None if there was silence.
@@ -233,7 +233,7 @@ class Puller:
         with suppress(TimeoutError):
             async with asyncio.timeout(left_s):
                 answer = await inbox.answer(left_s)
-                if answer is not None and answer.reply.startswith(ACK_PREFIX):
+                if answer is not None and answer.reply.startswith(_ACK_PREFIX):
                     message = PulledMessage(self._connection, answer)
                     await message.retry(0 if message.deliveries < _HASTY_RETURNS else EXPIRES_S)
 
@@ -283,7 +283,7 @@ class _Inbox:
                     return None
 
     def take_messages(self) -> list[Arrival]:
-        messages = [message for message in self._arrived if message.reply.startswith(ACK_PREFIX)]
+        messages = [message for message in self._arrived if message.reply.startswith(_ACK_PREFIX)]
         self._arrived.clear()
         return messages
 
