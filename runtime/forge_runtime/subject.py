@@ -7,7 +7,7 @@
     forge.logs.<run>.<job>           live log lines, core NATS, lossy
     forge.ended.<run>.<job>          the terminal record of a job, for its dispatcher; core NATS, lossy
     forge.offers.<pool>.<worker>     a job that another worker was given, and this one may have; core NATS
-    forge.answers.<pool>.<worker>.<number>   whether it takes it
+    forge.answers.<pool>.<worker>.<offer>   whether it takes it
     forge-jobs  state.<run>.<job>    job records          forge-runs  run.<run>, cancel.<run>
     forge-plans sha256:<digest>      plans and discovery documents (object bucket)
 
@@ -233,7 +233,11 @@ def ended_subjects(run_id: str) -> str:
 
 
 def worker_token(worker: str) -> str:
-    """A worker's name as a part of a subject. Two names may become one: then both hear, and a job has one record."""
+    """A worker's name as a part of a subject.
+
+    Two names may become one. Then both are offered what one is, and if both take it the compare-and-set of its record
+    decides; an answer is one's alone, by the name of the offer.
+    """
     return re.sub(r"[^-A-Za-z0-9_]", "_", worker)
 
 
@@ -241,8 +245,8 @@ def offer_subject(pool: str, token: str) -> str:
     return f"forge.offers.{pool}.{token}"
 
 
-def answer_subject(pool: str, token: str, number: int | str) -> str:
-    return f"forge.answers.{pool}.{token}.{number}"
+def answer_subject(pool: str, token: str, offer: str) -> str:
+    return f"forge.answers.{pool}.{token}.{offer}"
 
 
 def job_key(run_id: str, job_id: str) -> str:

@@ -1,8 +1,8 @@
 """Handing a job over: a worker that was given one which another had better do asks that one whether it takes it.
 
-    holder   HPUB forge.offers.<pool>.<other>       the message as it came, and where its acks go
-    other    PUB  forge.answers.<pool>.<holder>.<n> yes: it is mine now, as if I had pulled it; or no
-    server   503                                    at once, where nobody is that worker
+    holder   HPUB forge.offers.<pool>.<other>           the message as it came, and where its acks go
+    other    PUB  forge.answers.<pool>.<holder>.<offer> yes: it is mine now, as if I had pulled it; or no
+    server   503                                        at once, where nobody is that worker
     silence  0.25 s long: then both may hold the message, and the compare-and-set of its record decides
 
 Acks are not fenced: whoever knows where a message's go can keep it and end it. So nothing goes back into the queue, no
@@ -12,6 +12,7 @@ of his own: it is none unless its acks are of the pool's queue, and its answer g
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -31,6 +32,9 @@ from forge_runtime.tasks import end_tasks
 _SUBJECT_HEADER: Final = "Forge-Subject"
 _ACKS_HEADER: Final = "Forge-Acks"
 """Where the message lies, and where its acks go."""
+
+_PROCESS_BYTES: Final = 4
+"""So that several of one token do not take each other's answers; few are there at once."""
 
 _FIRST_LINE: Final = b"NATS/1.0\r\n"
 _YES: Final = b"yes"
@@ -64,6 +68,7 @@ class _Neighbours:
         self._connection = connection
         self._token = token
         self._take = take
+        self._process = secrets.token_hex(_PROCESS_BYTES)
         self._numbers = itertools.count(1)
         self._asked: dict[str, asyncio.Future[bool]] = {}
         self._answering: set[asyncio.Task[None]] = set()
@@ -74,7 +79,7 @@ class _Neighbours:
         head = _head(message)
         if not connection.connected or len(head) + len(message.data) > connection.client.max_payload:
             return False
-        reply = answer_subject(queue.pool, self._token, next(self._numbers))
+        reply = answer_subject(queue.pool, self._token, f"{self._process}-{next(self._numbers)}")
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._asked[reply] = answer
         try:

@@ -148,7 +148,7 @@ async def test_an_offer_makes_a_worker_neither_ack_nor_answer_where_the_other_on
 
     acks = "$JS.ACK.{}.{}.1.1.1.0.0".format
     own, foreign = acks(TASKS.stream, TASKS.consumer), acks("pipeline-discovery", "discovery-consumer")
-    answer, elsewhere = subject.answer_subject("tasks", "other", 1), "$KV.forge-runs.cancel.run-1"
+    answer, elsewhere = subject.answer_subject("tasks", "other", "1"), "$KV.forge-runs.cancel.run-1"
     async with opened(guarded, WORKER, subject.worker_user(["tasks"])) as (worker, hostile):
         async with worker.neighbours("one", subject.queues_of(["discovery", "tasks"]), take):
             await worker.connection.barrier()
