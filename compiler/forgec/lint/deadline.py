@@ -38,7 +38,7 @@ def deadline_beyond_workflow(manifest: Manifest, _target: Target) -> Iterator[Fi
         for key in LEAF_LIMITS:
             own = _seconds(body.get(key)) if key == "activeDeadlineSeconds" else _length_s(text(body.get(key)))
             if own is not None and own > whole:
-                message = f"the limit of {own:g} s never counts, since the workflow ends after {whole} s"
+                message = f"the limit of {own:.15g} s never counts, since the workflow ends after {whole} s"
                 yield Finding(Code.DEADLINE_BEYOND_WORKFLOW, (*path, key), message)
 
 

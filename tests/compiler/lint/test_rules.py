@@ -13,6 +13,7 @@ from tests.compiler.lint.workflows import WORKFLOWS
 
 from forgec.diagnostic import Code
 from forgec.lint.count import COUNT_MAX, Count, count_nodes, items_of
+from forgec.lint.deadline import deadline_beyond_workflow
 from forgec.lint.finding import Finding, shown
 from forgec.lint.limit import caps, literals
 from forgec.lint.manifest import Call, Manifest, read_manifest
@@ -179,6 +180,24 @@ def test_a_long_chain_of_tasks_is_no_burden() -> None:
 
     assert Code.TAG_UNRESOLVED not in found
     assert Code.DEPENDENCY_INVALID not in found
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown_s"),
+    [
+        ({"activeDeadlineSeconds": 1234567}, "1234567"),
+        ({"activeDeadlineSeconds": "1234567"}, "1234567"),
+        ({"timeout": "1000h0.25s"}, "3600000.25"),
+        ({"pendingTimeout": "11m"}, "660"),
+    ],
+)
+def test_a_limit_is_told_with_all_its_digits(limit: dict[str, Any], shown_s: str) -> None:
+    template = {"name": "main", "container": {}, **limit}
+    manifest = read_manifest({"spec": {"activeDeadlineSeconds": 600, "templates": [template]}})
+
+    (found,) = deadline_beyond_workflow(manifest, TARGET)
+
+    assert found.message == f"the limit of {shown_s} s never counts, since the workflow ends after 600 s"
 
 
 def test_paths_are_shown_as_people_write_them() -> None:
