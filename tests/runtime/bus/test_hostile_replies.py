@@ -1,16 +1,17 @@
 """The server checks where a request goes, not where its answer shall go: no user gets anything done by that."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import nats
+import nats.errors
 import pytest
 from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js.api import StreamState
+from nats.aio.subscription import Subscription
+from nats.js.api import ConsumerInfo, StreamState
 from tests.guarded_server import PasswordServer
 from tests.runtime.bus.test_permission import USERS, concrete, covered
 
@@ -63,19 +64,21 @@ def server(tmp_path: Path) -> Iterator[PasswordServer]:
 async def test_an_answer_does_and_writes_nothing_that_its_asker_may_not(server: PasswordServer, user: User) -> None:
     own = f"{subject.inbox_prefix(user.name)}.{VICTIM}"
     replies = {each for each in (*STORED.values(), *DEEDS, *INBOXES) if not covered(each, user.publish)} - {own}
-    async with prepared(server) as (provisioner, heard), bare(server, user.name) as client:
+    async with prepared(server) as scene, bare(server, user.name) as client:
         for question in user.publish:
             for reply in replies:
-                await client.publish(concrete(question), PULL if ".MSG.NEXT." in question else NONSENSE, reply)
-        await settled(client)
+                await client.publish(concrete(question), _body(question), reply)
+        for question in user.publish:
+            await answered(client, concrete(question), _body(question))
+        heard = await scene.settled()
 
-        left = {stream: await _state(provisioner, stream, reply) for stream, reply in STORED.items()}
-        letter = await _state(provisioner, LETTERS, LETTER)
-        waiting = await provisioner.connection.jetstream.consumer_info(RELEASES.stream, RELEASES.consumer)
+        left = {stream: await scene.state(stream, reply) for stream, reply in STORED.items()}
+        letter = await scene.state(LETTERS, LETTER)
+        consumer = await scene.consumer()
 
     assert [stream for stream, reply in STORED.items() if reply in replies and left[stream].subjects] == []
     assert letter.subjects == {LETTER: 1}
-    assert waiting.num_ack_pending == 1
+    assert consumer.num_ack_pending == 1
     assert heard == []
 
 
@@ -83,28 +86,58 @@ async def test_what_a_worker_wrote_itself_is_read_to_nobody_else(server: Passwor
     """A record read to a subject of another's would be a message of the worker's choice there."""
     worker = USERS[subject.worker_user(["tasks"])]
     replies = {*STORED.values(), *INBOXES} - {f"{subject.inbox_prefix(worker.name)}.{VICTIM}"}
-    async with prepared(server) as (provisioner, heard), bare(server, worker.name) as client:
-        await client.publish("$KV.forge-jobs.state.mine.job", b"chosen")
+    async with prepared(server) as scene, bare(server, worker.name) as client:
+        assert await answered(client, "$KV.forge-jobs.state.mine.job", b"chosen")
         for reply in replies:
             await client.publish("$JS.API.DIRECT.GET.KV_forge-jobs.$KV.forge-jobs.state.mine.job", b"", reply)
-        await settled(client)
-
         read = await client.request("$JS.API.DIRECT.GET.KV_forge-jobs.$KV.forge-jobs.state.mine.job", b"", timeout=5)
-        left = {stream: await _state(provisioner, stream, reply) for stream, reply in STORED.items()}
+        heard = await scene.settled()
+
+        left = {stream: await scene.state(stream, reply) for stream, reply in STORED.items()}
 
     assert read.data == b"chosen"
     assert [stream for stream in left if left[stream].subjects and stream != "KV_forge-jobs"] == []
     assert heard == []
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A provisioned server with a letter and a release job in somebody's hands, and a listener at each user's inbox."""
+
+    provisioner: JetStreamBus
+    releases: JetStreamBus
+    clients: dict[str, Client]
+    inboxes: list[Subscription]
+
+    async def settled(self) -> list[str]:
+        """What reached inboxes of others, when all has arrived that was sent to them, to streams and to the consumer.
+
+        Each takes what is sent to it in that order: when it has answered for one thing more, it has done the rest.
+        """
+        for victim in STORED.values():
+            more = victim.replace(VICTIM, "settled")
+            user = next(user for user in USERS.values() if covered(more, user.publish))
+            assert await answered(self.clients[user.name], more), f"no stream takes {more} any more"
+        release = await self.releases.pull(RELEASES, 10)
+        assert release is not None
+        await release.ack()
+        for client in self.clients.values():
+            await client.flush(10)
+        return [inbox.subject for inbox in self.inboxes if inbox.pending_msgs]
+
+    async def state(self, stream: str, pattern: str) -> StreamState:
+        info = await self.provisioner.connection.jetstream.stream_info(stream, subjects_filter=pattern)
+        return info.state
+
+    async def consumer(self) -> ConsumerInfo:
+        info: ConsumerInfo = await self.provisioner.connection.jetstream.consumer_info(
+            RELEASES.stream, RELEASES.consumer
+        )
+        return info
+
+
 @asynccontextmanager
-async def prepared(server: PasswordServer) -> AsyncIterator[tuple[JetStreamBus, list[str]]]:
-    """A provisioned server with a letter and a release job in somebody's hands; what reaches inboxes of others."""
-    heard: list[str] = []
-
-    async def note(message: Msg) -> None:
-        heard.append(message.subject)
-
+async def prepared(server: PasswordServer) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as cleanup:
 
         async def opened(user: str) -> JetStreamBus:
@@ -118,11 +151,11 @@ async def prepared(server: PasswordServer) -> AsyncIterator[tuple[JetStreamBus, 
         await api.publish_job("pipeline.releases.run-1.job-1", b"")
         await api.connection.jetstream.publish(LETTER, b"")
         assert await releases.pull(RELEASES, 10) is not None
-        for user, inbox in zip(USERS, INBOXES, strict=True):
-            listener = await cleanup.enter_async_context(bare(server, user))
-            await listener.subscribe(inbox, cb=note)
-            await listener.flush(10)
-        yield provisioner, heard
+        clients = {user: await cleanup.enter_async_context(bare(server, user)) for user in USERS}
+        inboxes = [await clients[user].subscribe(inbox) for user, inbox in zip(USERS, INBOXES, strict=True)]
+        for client in clients.values():
+            await client.flush(10)
+        yield Scene(provisioner, releases, clients, inboxes)
 
 
 @asynccontextmanager
@@ -144,13 +177,15 @@ async def bare(server: PasswordServer, user: str) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def settled(client: Client) -> None:
-    """What was asked is answered: the server works off the questions to one stream or API in their order."""
-    for _ in range(3):
-        await client.flush(10)
-        await asyncio.sleep(0.2)  # an answer that arrives nowhere cannot be waited for
+async def answered(client: Client, question: str, body: bytes = b"") -> bool:
+    """Whether there is somebody who answers; he has then answered what he was asked before."""
+    try:
+        # An inbox for each: what a pull brings has its own subject, by which a shared one could tell no question.
+        await client.request(question, body, timeout=10, old_style=True)
+    except nats.errors.NoRespondersError:
+        return False
+    return True
 
 
-async def _state(bus: JetStreamBus, stream: str, pattern: str) -> StreamState:
-    info = await bus.connection.jetstream.stream_info(stream, subjects_filter=pattern)
-    return info.state
+def _body(question: str) -> bytes:
+    return PULL if ".MSG.NEXT." in question else NONSENSE
