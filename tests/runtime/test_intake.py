@@ -221,6 +221,7 @@ async def test_what_is_offered_to_a_slot_that_finds_a_job_by_itself_is_declined(
     intake = Intake(bus, [CI])
     offer = await _offered(bus, 1)
     await _publish(bus, 1, Lane.FIRST)
+    await until(lambda: _is_pending(bus))  # a server may give it to nobody for a moment yet
     looking = asyncio.create_task(intake.next(LIMIT_S))
     await asyncio.sleep(0)
     offering = asyncio.create_task(intake.take(CI, offer))
@@ -267,6 +268,10 @@ async def test_a_queue_that_refuses_pulls_is_told_once_and_the_other_lanes_go_on
     await intake.close()
     await asyncio.gather(*slots)
     await bus.close()
+
+
+async def _is_pending(bus: Bus) -> bool | None:
+    return True if (await bus.queue_depth(CI)).pending else None
 
 
 async def _refused(sources: Sources) -> bool | None:
