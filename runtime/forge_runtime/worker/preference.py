@@ -19,8 +19,9 @@ from forge_runtime.outage import ride_out
 from forge_runtime.subject import worker_token
 from forge_runtime.worker.intake import Intake, Taken
 
-BEGIN_S: Final = 60.0
-"""For a bus that is away when the worker begins; after that there is no preference until the worker starts anew."""
+BEGIN_S: Final = 10.0
+"""For a bus that is away just when the worker begins, which takes no jobs and hears of no SIGTERM meanwhile; after that
+there is no preference until it starts anew."""
 
 _log = logging.getLogger(__name__)
 
