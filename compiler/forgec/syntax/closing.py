@@ -26,6 +26,8 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
         inside = [each for each in others if use.part is not None and use.part in each.parts]
         beside = [each for each in others if _is_beside(each, use)]
         found = _not_told_apart(vertex, closing, closed, inside)
+        if closing.deep:
+            found += _covered_inside(vertex, closing, closed, inside, expand)
         vertex.problems += found
         undecided += found
         literals = [each.expr for each in (*closed, *beside)]
@@ -63,6 +65,35 @@ def _not_told_apart(
         if each.label.name not in declared and not isinstance(each.value, ast.Literal)
         if vertex.fields[each.label.name].presence is not ast.Presence.OPTIONAL
     ]
+
+
+def _covered_inside(
+    vertex: Vertex,
+    closing: Closing,
+    closed: Sequence[Conjunct],
+    inside: Sequence[Conjunct],
+    expand: Callable[[Vertex], None],
+) -> list[Diagnostic]:
+    """`{[string]: _} & #E, c: a: 1` where #E has no c: to CUE, c may hold nothing, and loses alternatives that do."""
+    literals = {each.expr for each in closed}
+    known = _declared(vertex, closed) | {name for literal, name in vertex.matched if literal in literals}
+    patterns = {each.expr for each in inside}
+    found = []
+    for name in {name: None for literal, name in vertex.matched if literal in patterns and name not in known}:
+        child = vertex.fields[name]
+        expand(child)
+        if child.presence is not ast.Presence.OPTIONAL and _may_hold(child):
+            found.append(problem.covered_inside(vertex, child, name, closing))
+    return found
+
+
+def _may_hold(vertex: Vertex) -> bool:
+    """Whether it may have items, or fields that are seen."""
+    if vertex.state is not State.EXPANDED or vertex.items:
+        return True
+    if any(each.presence is not ast.Presence.OPTIONAL for each in vertex.fields.values()):
+        return True
+    return vertex.is_ambiguous and any(_may_hold(each) for each, _ in vertex.alternatives)
 
 
 def _is_open(conjunct: Conjunct) -> bool:

@@ -135,6 +135,14 @@ def not_told_apart(vertex: Vertex, label: ast.Label, closing: Closing) -> Diagno
     return Diagnostic(Code.UNSUPPORTED, f"{where}{message}", label.span, (related,), help=OTHER_ENGINE)
 
 
+def covered_inside(vertex: Vertex, child: Vertex, name: str, closing: Closing) -> Diagnostic:
+    what = f'"{name}", which {closing.span.text} does not declare but a pattern embedded together with it covers'
+    related = Related(closing.span, "closed by this definition")
+    where = f"{vertex.path}: " if vertex.path else ""
+    message = f"{where}what there may be in {what}, is not supported"
+    return Diagnostic(Code.UNSUPPORTED, message, child.keys[0].span, (related,), help=OTHER_ENGINE)
+
+
 def missing(vertex: Vertex, child: Vertex) -> Diagnostic:
     related = Related(child.keys[0].span, "required here")
     return Diagnostic(Code.MISSING_FIELD, f"{child.path} is required but not given", vertex.place, (related,))
