@@ -34,6 +34,19 @@ async def test_a_job_has_one_letter_the_newest(connections: Connections) -> None
         assert [letter.data for letter in await _all(worker)] == [b"other", b"second"]
 
 
+async def test_of_a_message_as_large_as_the_server_takes_the_beginning_is_kept(connections: Connections) -> None:
+    """Somebody else's tool may have published it. With its cause on top it would end the connection of whoever has it."""
+    message = bytes(range(256)) * 4096
+    async with connections() as (worker, operator):
+        await worker.dead_letters.bury(_letter("run-1", "job-1"), message, CAUSE)
+
+        (letter,) = await operator.dead_letters.list(DEAD_LETTERS, limit=10)
+
+        assert message.startswith(letter.data)
+        assert len(letter.data) >= len(message) - 1024
+        assert letter.cause == CAUSE
+
+
 async def test_letters_are_listed_oldest_first_page_by_page(connections: Connections) -> None:
     async with connections() as (worker, _):
         for number in range(5):

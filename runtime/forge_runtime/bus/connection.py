@@ -261,10 +261,14 @@ class Connection:
             operation, len(data) + sum(len(name) + len(value) + 4 for name, value in (headers or {}).items())
         )
 
+    @property
+    def message_bytes_max(self) -> int:
+        """Of what is sent, with its headers; 1 KiB more of headers would still do no harm."""
+        return int(self.client.max_payload) - _HEADROOM_BYTES
+
     def _check_size(self, operation: str, size: int) -> None:
-        allowed = self.client.max_payload - _HEADROOM_BYTES
-        if size > allowed:
-            raise TooLarge(f"{operation}: {size} bytes do not fit into a message of {allowed} bytes")
+        if size > self.message_bytes_max:
+            raise TooLarge(f"{operation}: {size} bytes do not fit into a message of {self.message_bytes_max} bytes")
 
     def explain(self, error: Exception, limit_s: float = OPERATION_LIMIT_S) -> str:
         """What it means to whoever runs this."""

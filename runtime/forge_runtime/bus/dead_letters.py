@@ -24,9 +24,12 @@ class StreamDeadLetters:
         self._connection = connection
 
     async def bury(self, subject: str, data: bytes, cause: Cause) -> None:
+        """A message that none of ours is, larger than we send them, loses its end: with a header on top the server
+        would close the connection, and every worker's in turn."""
         headers = {CAUSE_HEADER: encode_cause(cause)}
+        kept = data[: self._connection.message_bytes_max]
         async with self._connection.limit(f"bury {subject}"):
-            await self._connection.jetstream.publish(subject, data, stream=DEAD_LETTERS_STREAM, headers=headers)
+            await self._connection.jetstream.publish(subject, kept, stream=DEAD_LETTERS_STREAM, headers=headers)
 
     async def list(self, pattern: str, *, after: int = 0, limit: int) -> list[DeadLetter]:
         """One request a letter: the stream finds the next one that fits by itself."""

@@ -308,7 +308,7 @@ class MemoryDeadLetters:
         self._server.dead_letters[subject] = DeadLetter(
             sequence=next(self._server.letter_numbers),
             subject=subject,
-            data=data,
+            data=data[:_MESSAGE_BYTES_MAX],
             cause=decode_cause(encode_cause(cause)),
             buried_at=time.time(),
         )

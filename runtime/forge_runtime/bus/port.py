@@ -161,7 +161,7 @@ class DeadLetters(Protocol):
     """Messages of jobs that were given up; the newest of each subject is kept, for 30 days."""
 
     async def bury(self, subject: str, data: bytes, cause: Cause) -> None:
-        """Keep a copy of a message; stored when this returns."""
+        """Keep a copy of a message, of one that is too large its beginning; stored when this returns."""
         ...
 
     async def list(self, pattern: str, *, after: int = 0, limit: int) -> list[DeadLetter]:
