@@ -52,7 +52,11 @@ def decode_run(data: bytes) -> RunRecord:
 
 
 def decode_cancel(data: bytes) -> CancelFlag:
-    return _CANCEL.decode(data)
+    """A flag that this version cannot read ends the run as well: that it is there is what counts."""
+    try:
+        return _CANCEL.decode(data)
+    except msgspec.DecodeError:
+        return CancelFlag(reason=CancelReason.FAILED, by="somebody whose words this version cannot read", at=0.0)
 
 
 _RUN = msgspec.json.Decoder(RunRecord)

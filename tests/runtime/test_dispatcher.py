@@ -79,6 +79,19 @@ async def test_cancelled_run_stops_queued_and_running_jobs(open_workshop: OpenWo
         assert set((await shop.states()).values()) == {JobState.CANCELLED}
 
 
+@pytest.mark.parametrize("words", [b'{"reason":"superseded","by":"api","at":1.0}', b"\x00"], ids=["newer", "damaged"])
+async def test_flag_that_this_version_cannot_read_stops_the_run_as_well(
+    open_workshop: OpenWorkshop, words: bytes
+) -> None:
+    async with open_workshop({"web": [{"unit": LONG}]}) as shop, shop.worker():
+        dispatching = asyncio.create_task(shop.dispatch())
+        await until(lambda: _one_leased(shop))
+        await shop.bus.runs.create(subject.cancel_key(shop.run.run_id), words)
+
+        assert await dispatching is Exit.STOPPED
+        assert set((await shop.states()).values()) == {JobState.CANCELLED}
+
+
 async def test_run_that_was_cancelled_before_starts_nothing(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         await shop.cancel()
