@@ -35,7 +35,7 @@ async def test_a_job_has_one_letter_the_newest(connections: Connections) -> None
 
 
 async def test_of_a_message_as_large_as_the_server_takes_the_beginning_is_kept(connections: Connections) -> None:
-    """Somebody else's tool may have published it. With its cause on top it would end the connection of whoever has it."""
+    """Somebody else's tool may have published it. With its cause on top it would end the connection of who has it."""
     message = bytes(range(256)) * 4096
     async with connections() as (worker, operator):
         await worker.dead_letters.bury(_letter("run-1", "job-1"), message, CAUSE)
