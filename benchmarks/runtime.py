@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.jobs.contender import BURST, PACE, SLOTS, TRIPS, WORKERS, Turn, bench, fine_cpu_of, take_turn
+from benchmarks.jobs.contender import BURST, PACE, SINGLES, SLOTS, TRIPS, WORKERS, Turn, bench, fine_cpu_of, take_turn
 from benchmarks.jobs.fairness import LARGE_RUN, NEW_RUN
 from benchmarks.jobs.others import others
 from benchmarks.jobs.ours import bare, fair, floor, ours
@@ -43,11 +43,19 @@ def _carrying(folder: Path) -> Grid:
     sync_ms = _sync_ms(folder)
     return Grid(
         title="Jobs",
-        headings=["p50, ms", "p99, ms", "jobs/s (min-max)", "CPU a job, ms", "jobs that raised", "promises"],
+        headings=[
+            f"{PACE:g} a second: p50, p99, ms",
+            "one at a time: p50, p99, ms",
+            "jobs/s (min-max)",
+            "CPU a job, ms",
+            "jobs that raised",
+            "promises",
+        ],
         rows=[_row(contender.name, turns[contender.name], contender.promises) for contender in contenders],
         notes=(
             f"Medians of {TURNS} turns, each on a new nats-server with `sync_interval: always`; {WORKERS} worker"
-            f" processes of {SLOTS} slots. Times: {TRIPS} jobs, {PACE:g} a second whatever became of those before."
+            f" processes of {SLOTS} slots. Times: {TRIPS} jobs, {PACE:g} a second whatever became of those before, so"
+            f" that all processes sleep in between; and {SINGLES} jobs, each asked for when the one before has ended."
             f" Rate and CPU (asker, workers and server together): {BURST:,} jobs asked for at once. This project's"
             " records, queues and events are audited after each turn: every job ended once, and was told. Of peers,"
             " jobs that raised something instead of ending are counted; rate and CPU are for each job that ended, and a"
@@ -58,17 +66,21 @@ def _carrying(folder: Path) -> Grid:
 
 
 def _row(name: str, turns: Sequence[Turn], promises: str) -> list[str]:
-    good = [turn for turn in turns if turn.carried and turn.trips_s]
+    good = [turn for turn in turns if turn.carried and turn.trips_s and turn.singles_s]
     if not good:
         return [name, "", "", "", "", _trouble(turns), promises]
     rates = [turn.carried / turn.burst_s for turn in good]
-    p50, p99 = (
-        statistics.median(_percentile([1000 * trip_s for trip_s in turn.trips_s], percent) for turn in good)
-        for percent in (50, 99)
-    )
+    paced, single = _times([turn.trips_s for turn in good]), _times([turn.singles_s for turn in good])
     cpu_ms = statistics.median(1000 * turn.cpu_s / turn.carried for turn in good)
     rate = f"{statistics.median(rates):.0f} ({min(rates):.0f}-{max(rates):.0f})"
-    return [name, f"{p50:.2f}", f"{p99:.2f}", rate, f"{cpu_ms:.2f}", _trouble(turns), promises]
+    return [name, paced, single, rate, f"{cpu_ms:.2f}", _trouble(turns), promises]
+
+
+def _times(turns_s: Sequence[Sequence[float]]) -> str:
+    """The medians of the turns' p50 and p99."""
+    return ", ".join(
+        f"{statistics.median(1000 * _percentile(trips_s, percent) for trips_s in turns_s):.2f}" for percent in (50, 99)
+    )
 
 
 def _trouble(turns: Sequence[Turn]) -> str:

@@ -1,7 +1,8 @@
 """Who carries jobs, as command lines; and one turn of it on a server of its own.
 
-A turn: server, worker processes, a warm-up, jobs at a steady pace, all jobs at once, an audit. Every contender has the
-same server (JetStream, one node, every write synced), as many worker processes and as many slots in each.
+A turn: server, worker processes, a warm-up, jobs at a steady pace, one after another, all at once, an audit. Every
+contender has the same server (JetStream, one node, every write synced), as many worker processes and as many slots in
+each.
 """
 
 import json
@@ -21,6 +22,7 @@ WORKERS: Final = 2
 SLOTS: Final = 16
 WARM_UP: Final = 100
 TRIPS: Final = 500
+SINGLES: Final = 300
 PACE: Final = 50.0
 BURST: Final = 2500
 LIMIT_S: Final = 120.0
@@ -57,6 +59,7 @@ class Turn:
     their end; `broken` says why a turn came to nothing."""
 
     trips_s: Sequence[float] = ()
+    singles_s: Sequence[float] = ()
     burst_s: float = 0.0
     cpu_s: float = 0.0
     failed: Mapping[str, int] = field(default_factory=dict)
@@ -170,12 +173,17 @@ def _take_turn(contender: Contender, folder: Path) -> Turn:
     with bench(contender, folder) as made:
         made.load("burst", WARM_UP)
         trips = made.load("trips", TRIPS, PACE)["trips_s"]
+        singles = made.load("single", SINGLES)["trips_s"]
         before_s = made.cpu_s()
         burst = made.load("burst", BURST)
         turn = Turn(
-            trips_s=trips, burst_s=burst["wall_s"], cpu_s=made.cpu_s() - before_s, failed=burst.get("failed", {})
+            trips_s=trips,
+            singles_s=singles,
+            burst_s=burst["wall_s"],
+            cpu_s=made.cpu_s() - before_s,
+            failed=burst.get("failed", {}),
         )
-        contender.audit(made.server, WARM_UP + TRIPS + BURST)
+        contender.audit(made.server, WARM_UP + TRIPS + SINGLES + BURST)
     return turn
 
 

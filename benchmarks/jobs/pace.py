@@ -1,6 +1,7 @@
 """How jobs are asked for, the same for every contender. Standard library alone: peers have an environment of their own.
 
     trips   a job every 1/RATE s, whatever became of those before; each is timed from when it was due
+    single  one job after another: each is asked for when the one before has ended
     burst   all at once; timed until the end of the last one is known
 
 What was measured is one JSON object on stdout, with how many jobs raised what instead of ending.
@@ -17,7 +18,13 @@ Carry = Callable[[int], Awaitable[None]]
 
 
 async def measure(carry: Carry, kind: str, number: int, rate: float) -> None:
-    measured = await (_trips(carry, number, rate) if kind == "trips" else _burst(carry, number))
+    match kind:
+        case "trips":
+            measured = await _trips(carry, number, rate)
+        case "single":
+            measured = await _single(carry, number)
+        case _:
+            measured = await _burst(carry, number)
     print(json.dumps(measured), flush=True)
 
 
@@ -33,7 +40,21 @@ async def _trips(carry: Carry, number: int, rate: float) -> dict[str, Any]:
         return loop.time() - due
 
     ends = await asyncio.gather(*map(trip, range(number)), return_exceptions=True)
-    return {"trips_s": [end for end in ends if not isinstance(end, BaseException)], "failed": _failed(ends)}
+    return _timed(ends)
+
+
+async def _single(carry: Carry, number: int) -> dict[str, Any]:
+    """Closed loop: the machine never falls asleep between two questions, and no question waits for another."""
+    loop = asyncio.get_running_loop()
+    ends: list[float | Exception] = []
+    for index in range(number):
+        began = loop.time()
+        try:
+            await carry(index)
+            ends.append(loop.time() - began)
+        except Exception as error:
+            ends.append(error)
+    return _timed(ends)
 
 
 async def _burst(carry: Carry, number: int) -> dict[str, Any]:
@@ -41,6 +62,10 @@ async def _burst(carry: Carry, number: int) -> dict[str, Any]:
     began = loop.time()
     ends = await asyncio.gather(*map(carry, range(number)), return_exceptions=True)
     return {"wall_s": loop.time() - began, "failed": _failed(ends)}
+
+
+def _timed(ends: Sequence[float | BaseException]) -> dict[str, Any]:
+    return {"trips_s": [end for end in ends if not isinstance(end, BaseException)], "failed": _failed(ends)}
 
 
 def _failed(ends: Sequence[object]) -> dict[str, int]:
