@@ -126,7 +126,7 @@ class Dispatcher:
         except OSError as error:
             _log.error("cannot write outputs", extra={"why": str(error), "directory": str(self.output_dir)})
             return Exit.INFRASTRUCTURE
-        except (BadConfiguration, BadResult, NoRecord, PayloadTooLarge, TooLarge, msgspec.ValidationError) as error:
+        except (BadConfiguration, BadResult, NoRecord, PayloadTooLarge, TooLarge, msgspec.DecodeError) as error:
             _log.error("cannot go on", extra={"why": str(error)})
             return Exit.CONFIGURATION
 

@@ -4,14 +4,17 @@ A change is a pure decision (lease.py) over what stands, written by compare-and-
 then if somebody else was faster. A write whose answer was lost is repeated: the decisions know their own work.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from forge_runtime import subject
-from forge_runtime.bus.port import Bus, BusUnavailable, Conflict, Queued
+from forge_runtime.bus.port import Bus, BusUnavailable, Conflict, Entry, Queued
 from forge_runtime.dead_letter import Cause, cause_of
 from forge_runtime.envelope import ended_event, running_event
 from forge_runtime.event import Event
@@ -22,6 +25,8 @@ from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, CancelReason, RunRecord, decode_cancel, decode_run
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 Decision = Callable[[JobRecord, float], JobRecord | Refused]
 """(what stands, now) -> what shall stand, or why nothing may be written."""
@@ -72,7 +77,7 @@ class Ledger:
         entry = await self._ride_out(lambda: self.bus.runs.get(subject.run_key(run_id)))
         if entry is None:
             raise NoRecord(f"run {run_id} has no record in {subject.RUNS_BUCKET}: it is written before a run starts")
-        return decode_run(entry.value)
+        return _decoded(decode_run, entry)
 
     async def open(self, job: Job) -> Standing:
         """The job's record, made now if it has none."""
@@ -87,8 +92,14 @@ class Ledger:
         return await self._ride_out(lambda: self._standing(key))
 
     async def records(self, run_id: str) -> list[JobRecord]:
-        entries = await self._ride_out(lambda: self.bus.jobs.list(subject.job_keys(run_id)))
-        return [decode_record(entry.value) for entry in entries]
+        """Those of the run's jobs; one that this version cannot read is told, and keeps nobody from the others."""
+        found = []
+        for entry in await self._ride_out(lambda: self.bus.jobs.list(subject.job_keys(run_id))):
+            try:
+                found.append(_decoded(decode_record, entry))
+            except msgspec.DecodeError as error:
+                _log.error("unreadable record", extra={"run_id": run_id, "why": str(error)})
+        return found
 
     async def change(self, run_id: str, job_id: str, decide: Decision) -> JobRecord | Refused:
         """What stands after the decision; NoRecord where there is nothing to decide about."""
@@ -162,7 +173,7 @@ class Ledger:
 
     async def _standing(self, key: str) -> Standing | None:
         entry = await self.bus.jobs.get(key)
-        return None if entry is None else Standing(decode_record(entry.value), entry.revision)
+        return None if entry is None else Standing(_decoded(decode_record, entry), entry.revision)
 
     async def _change(
         self, run_id: str, job_id: str, decide: Decision, known: Standing | None, unanswered: list[_Write]
@@ -215,6 +226,14 @@ class Ledger:
 def told_standing(job: Job, queued: Queued) -> Standing:
     """The record that a job's message was published for; what stands now may be another one."""
     return Standing(_queued(job, queued.submitted_at), queued.revision)
+
+
+def _decoded(decode: Callable[[bytes], T], entry: Entry) -> T:
+    """msgspec.DecodeError that says of which record."""
+    try:
+        return decode(entry.value)
+    except msgspec.DecodeError as error:
+        raise msgspec.DecodeError(f"{entry.key} cannot be read: {error}") from error
 
 
 def _queued(job: Job, at: float) -> JobRecord:

@@ -124,7 +124,7 @@ class Sweeper:
             decided = await self.ledger.change(
                 run_id, job_id, lambda record, now: poison(record, COMPONENT, reason, now)
             )
-        except (NoRecord, msgspec.DecodeError) as error:
+        except (NoRecord, msgspec.DecodeError, ValueError) as error:  # the last: of names that no record can have
             cause = Cause(reason=Reason.ORPHAN, message=f"{reason}; {error}")
             await self.ledger.bury(pool, run_id, job_id, message.data, cause)
         else:

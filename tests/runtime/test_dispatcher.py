@@ -277,6 +277,18 @@ async def test_run_without_record_is_a_configuration_error(open_workshop: OpenWo
         assert await shop.dispatch() is Exit.CONFIGURATION
 
 
+async def test_record_that_cannot_be_read_is_a_configuration_error_and_lets_the_run_end(
+    open_workshop: OpenWorkshop,
+) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = shop.jobs()["web/unit"]
+        await shop.bus.jobs.put(subject.job_key(job.run_id, job.job_id), b"{")
+
+        assert await shop.dispatch() is Exit.CONFIGURATION
+        assert await shop.dispatch("finish", status="failed") is Exit.SUCCEEDED
+        assert (await shop.events("failed"))[-1].kind is EventKind.FINISH
+
+
 def test_process_without_a_bus_says_so_and_exits_with_78() -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "forge_runtime.dispatcher", "discover", "--run", f"forge-{samples.new_run_id()}"],

@@ -206,6 +206,32 @@ async def test_stranded_message_without_a_record_is_kept_as_an_orphan(open_works
         assert (letter.job_id, letter.cause.reason) == (job.job_id, Reason.ORPHAN)
 
 
+async def test_stranded_message_under_a_name_that_no_record_can_have_is_kept_as_an_orphan(
+    open_workshop: OpenWorkshop,
+) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.bus.publish_job("pipeline.tasks.run.job$1", b"anything")
+        await _wear_out(shop)
+
+        await _sweeper(shop).sweep_stranded()
+
+        (letter,) = await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2)
+        assert (letter.job_id, letter.cause.reason) == ("job$1", Reason.ORPHAN)
+
+
+async def test_record_that_cannot_be_read_keeps_the_sweep_from_no_other_job(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}], "api": [{"unit": PASS}]}) as shop:
+        damaged = shop.jobs()["api/unit"]
+        await shop.bus.jobs.put(subject.job_key(damaged.run_id, damaged.job_id), b"{")
+        await shop.submit("web/unit", schedule_to_start_s=0.0)
+
+        await _sweeper(shop).sweep(shop.run.run_id)
+
+        record = await shop.record("web/unit")
+        assert record is not None
+        assert record.state is JobState.EXPIRED
+
+
 async def test_loop_finds_stranded_jobs(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": PASS}]}) as shop:
         await shop.submit("web/unit")

@@ -20,7 +20,7 @@ from forge_runtime.blob import BlobClass, DirectoryBlob
 from forge_runtime.bus.jetstream import JetStreamBus
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords, MemoryServer
 from forge_runtime.bus.port import BusUnavailable
-from forge_runtime.dead_letter import Cause, Reason
+from forge_runtime.dead_letter import Cause, DeadLetter, Reason
 from forge_runtime.job import (
     RESULT_INLINE_BYTES_MAX,
     ErrorRecord,
@@ -106,6 +106,32 @@ async def test_unreadable_message_fails_its_job_and_is_kept(
     assert (letter.run_id, letter.job_id, letter.data) == (job.run_id, job.job_id, message)
     assert letter.cause.reason is Reason.POISON
     assert "cannot be read" in letter.cause.message
+
+
+async def test_unreadable_message_under_a_name_that_no_record_can_have_is_kept(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop, shop.worker():
+        await shop.bus.publish_job("pipeline.tasks.run.job$1", b"anything")
+
+        (letter,) = await until(lambda: _letters(shop))
+
+    assert (letter.job_id, letter.cause.reason) == ("job$1", Reason.UNREADABLE)
+
+
+async def test_job_whose_record_cannot_be_read_goes_back_into_its_queue(
+    open_workshop: OpenWorkshop, stream: io.StringIO
+) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        job = shop.jobs()["web/unit"]
+        key = subject.job_key(job.run_id, job.job_id)
+        await shop.bus.jobs.put(key, b"{")
+        await shop.bus.publish_job(subject.subject_of(job), encode(job))
+
+        async with shop.worker():
+            await until(lambda: _told(stream, "unreadable record"))
+
+        assert not await shop.bus.publish_job(subject.subject_of(job), encode(job)), "its message is there"
+    assert key in stream.getvalue()
+    assert "Traceback" not in stream.getvalue()
 
 
 async def test_job_that_three_workers_lost_is_not_started_again(open_workshop: OpenWorkshop) -> None:
@@ -617,6 +643,14 @@ async def _gone(shop: Workshop) -> bool | None:
     """No message of the run is left."""
     left = [name for name, job in shop.jobs().items() if await _still_queued(shop, job)]
     return True if not left else None
+
+
+async def _letters(shop: Workshop) -> list[DeadLetter] | None:
+    return await shop.bus.dead_letters.list(subject.DEAD_LETTERS, limit=2) or None
+
+
+async def _told(stream: io.StringIO, words: str) -> bool | None:
+    return words in stream.getvalue() or None
 
 
 async def _still_queued(shop: Workshop, job: Job) -> bool:

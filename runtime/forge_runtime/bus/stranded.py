@@ -4,10 +4,11 @@ A work queue keeps a message that reached its last delivery, invisible to everyb
 The stream of advisories keeps those for one reader; each names its message by stream and sequence.
 """
 
-import json
+import logging
 from contextlib import suppress
-from typing import Any
+from typing import Final
 
+import msgspec
 import nats.js.errors
 from nats.js.api import RawStreamMsg
 
@@ -16,12 +17,20 @@ from forge_runtime.bus.dead_letters import delete_message
 from forge_runtime.bus.puller import PulledMessage
 from forge_runtime.subject import queue_of_stream
 
+_log = logging.getLogger(__name__)
+
+
+class _Advisory(msgspec.Struct, frozen=True):
+    stream: str
+    stream_seq: int
+    deliveries: int
+
 
 class StrandedMessage:
     """A Delivery of what its own queue delivers no more; `notice` is the advisory that told of it."""
 
     def __init__(
-        self, connection: Connection, message: RawStreamMsg, advisory: dict[str, Any], notice: PulledMessage
+        self, connection: Connection, message: RawStreamMsg, advisory: _Advisory, notice: PulledMessage
     ) -> None:
         self._connection = connection
         self._message = message
@@ -38,7 +47,7 @@ class StrandedMessage:
 
     @property
     def deliveries(self) -> int:
-        return int(self._advisory["deliveries"])
+        return self._advisory.deliveries
 
     @property
     def queued(self) -> None:
@@ -54,7 +63,7 @@ class StrandedMessage:
     async def ack(self) -> None:
         """The message first: a notice without a message is acked by whoever reads it."""
         async with self._connection.limit(f"delete stranded {self.subject}"):
-            await delete_message(self._connection, self._advisory["stream"], self._advisory["stream_seq"])
+            await delete_message(self._connection, self._advisory.stream, self._advisory.stream_seq)
         await self._notice.ack()
 
     async def retry(self, delay_s: float) -> None:
@@ -63,13 +72,21 @@ class StrandedMessage:
 
 async def read_stranded(connection: Connection, notice: PulledMessage) -> StrandedMessage | None:
     """The message that an advisory speaks of; None if it is no job, or gone since; then the notice is acked."""
-    advisory: dict[str, Any] = json.loads(notice.data)
+    try:
+        advisory = _ADVISORY.decode(notice.data)
+    except msgspec.DecodeError as error:
+        _log.warning("advisory that cannot be read", extra={"subject": notice.subject, "why": str(error)})
+        await notice.ack()
+        return None
     message = None
-    if queue_of_stream(advisory["stream"]) is not None:
-        async with connection.limit(f"get stranded message {advisory['stream']}/{advisory['stream_seq']}"):
+    if queue_of_stream(advisory.stream) is not None:
+        async with connection.limit(f"get stranded message {advisory.stream}/{advisory.stream_seq}"):
             with suppress(nats.js.errors.NotFoundError):
-                message = await connection.jetstream.get_msg(advisory["stream"], seq=advisory["stream_seq"])
+                message = await connection.jetstream.get_msg(advisory.stream, seq=advisory.stream_seq)
     if message is None:
         await notice.ack()
         return None
     return StrandedMessage(connection, message, advisory, notice)
+
+
+_ADVISORY: Final = msgspec.json.Decoder(_Advisory)

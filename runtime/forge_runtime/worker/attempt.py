@@ -109,6 +109,10 @@ class Attempt:
                     _log.warning("no record yet", extra={"why": str(missing)})
                     await self._hand_back(BEAT_RETRY_S)
                     return
+                except msgspec.DecodeError as error:  # for those who can read it
+                    _log.error("unreadable record", extra={"why": str(error)})
+                    await self._hand_back(job.limits.heartbeat_s)
+                    return
                 if claimed is not None:
                     with log_fields(attempt=claimed.record.starts):
                         await self._hold(claimed, raised)
@@ -298,7 +302,8 @@ class Attempt:
         _, run_id, job_id, _ = read_job_subject(self._delivery.subject)
         _log.error("unreadable job", extra={"run_id": run_id, "job_id": job_id, "why": why})
         reason = f"its message cannot be read ({why})"
-        with suppress(NoRecord, msgspec.DecodeError):  # a record that we cannot read is for those who can
+        # A record that we cannot read is for those who can; and there are names that no record can have.
+        with suppress(NoRecord, msgspec.DecodeError, ValueError):
             decided = await self._ledger.change(
                 run_id, job_id, lambda record, now: lease.poison(record, self._component, reason, now, force=True)
             )

@@ -12,9 +12,11 @@ from forge_runtime.bus.port import Gap, Hint, QueueFull
 from forge_runtime.bus.provision import provision
 from forge_runtime.job import JobType
 from forge_runtime.subject import (
+    ADVISORIES_STREAM,
     CANCEL_KEYS,
     EVENTS_STREAM,
     PROJECTOR,
+    SWEEPER,
     cancel_key,
     event_subject,
     job_subject,
@@ -52,6 +54,18 @@ async def test_reading_events_waits_for_a_stream_that_is_not_there_yet(nats_serv
     assert await asyncio.wait_for(seen.get(), 10) == b"event"
     reading.cancel()
     await bus.close()
+
+
+async def test_an_advisory_that_cannot_be_read_is_read_once(open_bus: OpenBus) -> None:
+    advisory = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.pipeline-tasks.ci-consumer"
+    async with open_bus() as bus:
+        for words in (b"", b"{}", b'{"stream":1}'):
+            await bus.connection.store("tell", advisory, words)
+
+        assert await bus.pull_stranded(0.5) is None
+
+        reader = await bus.connection.jetstream.consumer_info(ADVISORIES_STREAM, SWEEPER)
+        assert (reader.num_pending, reader.num_ack_pending) == (0, 0)
 
 
 async def test_a_queue_that_an_operator_limits_by_bytes_is_full_too(open_bus: OpenBus) -> None:
