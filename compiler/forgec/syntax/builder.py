@@ -1,7 +1,7 @@
 """The parser's tree to the nodes of `ast`: one method a rule of `cue.lark`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from decimal import Decimal
 from typing import Any, Final, cast, get_args
 
@@ -16,6 +16,11 @@ from forgec.syntax.token import Token
 _FILE_ATTRIBUTES: Final = frozenset({"if", "ignore", "extern", "experiment"})
 """Attributes of a whole file that change what it means."""
 
+
+_CLAUSES_TO_COME: Final = frozenset({"try"})
+"""Words of clauses that CUE has as an experiment."""
+
+_WORDS_TO_COME: Final = _CLAUSES_TO_COME | {"else", "fallback", "otherwise", "func"}
 
 _DECLARATIONS: Final = frozenset(get_args(ast.Declaration))
 _PRESENCES: Final = {
@@ -48,9 +53,15 @@ class Builder:
             if isinstance(declaration, ast.Attribute) and declaration.name in _FILE_ATTRIBUTES:
                 self._unsupported(f"the attribute @{declaration.name} of a file", [declaration])
         imports = tuple(each for item in items if isinstance(item, tuple) for each in item)
+        first = [each for each in declarations if not isinstance(each, ast.Attribute)][:1]
+        self._check_words(first, {"import"} if package or imports else {"package", "import"})
+        self._check_words(declarations, _CLAUSES_TO_COME)
         return ast.File(self._source, package, imports, ast.StructLiteral(declarations, whole))
 
     def package(self, items: list[Token]) -> ast.Package:
+        name = items[1].text
+        if "#" in name or name in _WORDS_TO_COME:
+            self._problem(Code.SYNTAX, f'"{name}" is no name of a package', self._span(items[1:]))
         return ast.Package(items[1].text, self._span(items[1:]))
 
     def imports(self, items: list[Any]) -> tuple[ast.Import, ...]:
@@ -59,6 +70,8 @@ class Builder:
         for item in items:
             if isinstance(item, ast.Label):
                 name = item.name
+                if "#" in name:
+                    self._problem(Code.SYNTAX, f'"{name}" is no name of a package', item.span)
             elif isinstance(item, ast.Literal):
                 path = str(item.value)
                 found.append(ast.Import(path, name or path.rpartition("/")[2], item.span))
@@ -98,7 +111,10 @@ class Builder:
         self, label: ast.ListLiteral, presence: ast.Presence, value: ast.Expr, span: Span
     ) -> ast.Pattern | None:
         pattern = label.items[0] if len(label.items) == 1 and label.rest is None else None
-        if pattern is None or isinstance(pattern, ast.Comprehension) or presence is not ast.Presence.REGULAR:
+        if presence is not ast.Presence.REGULAR:
+            self._problem(Code.SYNTAX, 'a pattern for field names takes no "?" and no "!"', label.span, "remove it")
+            return None
+        if pattern is None or isinstance(pattern, ast.Comprehension):
             self._problem(Code.SYNTAX, "a pattern for field names is written [pattern]: value", label.span)
             return None
         if isinstance(pattern, ast.Named):
@@ -112,7 +128,7 @@ class Builder:
                 self._unsupported("an alias for a field whose name is not written out", items[:2])
             return None
         span = self._span(items)
-        return ast.Field(field.label, field.presence, field.value, field.attributes, span, items[0].text)
+        return ast.Field(field.label, field.presence, field.value, field.attributes, span, self._named(items[0]))
 
     def nested(self, items: list[Any]) -> ast.StructLiteral:
         declarations = _declarations(items)
@@ -121,20 +137,31 @@ class Builder:
     def name(self, items: list[Token]) -> ast.Label:
         if items[0].text == "_":
             self._problem(Code.SYNTAX, '"_" is any value and no name', self._span(items), 'write "_" in quotes')
+        if items[0].text.startswith("__"):
+            message = f'"{items[0].text}" begins with "__", as no name may'
+            self._problem(Code.SYNTAX, message, self._span(items), "one underscore hides a field")
         return ast.Label(items[0].text, True, self._span(items))
 
     keyword = name
     import_name = name
+
+    def _named(self, token: Token) -> str:
+        """The name of a variable, which is no field."""
+        if token.text in _WORDS_TO_COME:
+            self._problem(Code.SYNTAX, f'"{token.text}" is a word of the language', self._span([token]))
+        return self.name([token]).name
 
     def computed_name(self, items: list[Any]) -> ast.Embedding:
         """In a wrapper, so that a list in parentheses is not taken for a pattern."""
         return ast.Embedding(items[1], self._span(items))
 
     def quoted(self, items: list[Token]) -> ast.Label:
-        return ast.Label(self._text(items)[0], False, self._span(items))
+        quotes = {"STRING": self.string, "RAW": self.raw, "BYTES": self.bytes_literal}
+        text = quotes[items[0].kind](items)
+        return ast.Label(str(text.value) if isinstance(text, ast.Literal) else "", False, self._span(items))
 
     def let(self, items: list[Any]) -> ast.Let:
-        return ast.Let(items[1].text, items[3], self._span(items))
+        return ast.Let(self._named(items[1]), items[3], self._span(items))
 
     clause_let = let
 
@@ -143,6 +170,7 @@ class Builder:
 
     def attribute(self, items: list[Token]) -> ast.Attribute:
         name, _, text = items[0].text.removeprefix("@").removesuffix(")").partition("(")
+        name = name.strip()
         if name in ast.REFERENCE_ATTRIBUTES:
             found = _REFERENCE.fullmatch(text)
             if not found:
@@ -157,10 +185,11 @@ class Builder:
         return ast.Opening(items[1] if len(items) > 1 else None, self._span(items))
 
     def comprehension(self, items: list[Any]) -> ast.Comprehension:
-        return ast.Comprehension(tuple(items[:-1]), items[-1], self._span(items))
+        clauses = tuple(item for item in items[:-1] if not isinstance(item, Token))
+        return ast.Comprehension(clauses, items[-1], self._span(items))
 
     def clause_for(self, items: list[Any]) -> ast.For:
-        names = [item.text for item in items[1:-2] if item.kind == "IDENT"]
+        names = [self._named(item) for item in items[1:-2] if item.kind == "IDENT"]
         return ast.For(names[0] if len(names) > 1 else None, names[-1], items[-1], self._span(items))
 
     def clause_if(self, items: list[Any]) -> ast.If:
@@ -215,7 +244,10 @@ class Builder:
         return ast.Selector(items[0], name.name, name.span, self._span(items))
 
     def selected(self, items: list[Token]) -> ast.Label:
-        return self.quoted(items) if items[0].kind == "STRING" else self.name(items)
+        if items[0].text.startswith('""'):
+            self._problem(Code.SYNTAX, 'a name is selected as in x."name"', self._span(items))
+        text = items[0].text
+        return self.quoted(items) if items[0].kind == "STRING" else ast.Label(text, True, self._span(items))
 
     def index(self, items: list[Any]) -> ast.Index:
         return ast.Index(items[0], items[2], self._span(items))
@@ -273,9 +305,13 @@ class Builder:
         return ast.Bottom(self._span(items))
 
     def interpolation(self, items: list[Any]) -> ast.Interpolation:
-        texts = self._text([item for item in items if isinstance(item, Token)])
+        commas = [item for item in items if isinstance(item, Token) and item.kind == "COMMA"]
+        for comma in (each for each in commas if each.text == ","):
+            self._problem(Code.SYNTAX, 'the rest of the string is expected, found ","', self._span([comma]))
+        texts = self._text([item for item in items if isinstance(item, Token) and item not in commas])
         parts: list[str | ast.Expr] = [texts[0]]
-        for expression, text in zip(items[1::2], texts[1:], strict=True):
+        expressions = [item for item in items if not isinstance(item, Token)]
+        for expression, text in zip(expressions, texts[1:], strict=True):
             parts += (expression, text)
         return ast.Interpolation(tuple(parts), self._span(items))
 
@@ -286,12 +322,20 @@ class Builder:
     def struct(self, items: list[Any]) -> ast.StructLiteral:
         declarations = _declarations(items)
         self._check_openings(declarations)
+        self._check_words(declarations, _CLAUSES_TO_COME)
         return ast.StructLiteral(declarations, self._span(items))
 
     def _check_openings(self, declarations: Sequence[ast.Declaration]) -> None:
         for declaration in declarations:
             if isinstance(declaration, ast.Opening) and declaration.value is not None:
                 self._unsupported("a type after ... in a struct", [declaration])
+
+    def _check_words(self, declarations: Sequence[ast.Declaration], words: Set[str]) -> None:
+        """Names of fields that are, at the front of these declarations, taken for the words."""
+        for each in declarations:
+            if isinstance(each, ast.Field) and each.label.is_identifier and each.label.name in words:
+                message = f'"{each.label.name}" is no name of a field here, but begins something else'
+                self._problem(Code.SYNTAX, message, each.label.span, f'write "{each.label.name}" in quotes')
 
     def list_literal(self, items: list[Any]) -> ast.ListLiteral:
         span = self._span(items)
@@ -305,7 +349,10 @@ class Builder:
         return ast.ListLiteral(values, openings[0].value or ast.Top(openings[0].span), span)
 
     def value_alias(self, items: list[Any]) -> ast.Named:
-        return ast.Named(items[0].text, items[2], self._span(items))
+        return ast.Named(self._named(items[0]), items[2], self._span(items))
+
+    def named_pattern(self, items: list[Any]) -> ast.ListLiteral:
+        return ast.ListLiteral((items[1],), None, self._span(items))
 
     def _text(self, tokens: Sequence[Token]) -> list[str]:
         try:

@@ -31,11 +31,11 @@ _TOKEN = re.compile(
   | (?P<NEWLINE>\n)
   | (?P<RAW>(?P<hashes>\#+)(?:\"{3}\r?\n(?s:.*?)\"{3}|"(?!""[^\#])[^\n]*?")(?P=hashes))
   | (?P<BOTTOM>_\|_)
-  | (?P<IDENT>(?:_?\#)?[^\W\d]\w*|(?:_?\#)?\$[\w$]*|_)
+  | (?P<IDENT>(?:_?\#)?(?:[^\W\d]|\$)[\w$]*)
   | (?P<NUMBER>(?:[0-9][0-9_]*(?:\.(?!\.)[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]\w*|\w*))
   | (?P<QUOTE>\"{3}|")
   | (?P<BYTES>'''|')
-  | (?P<ATTRIBUTE>@[^\W\d][\w.]*\()
+  | (?P<ATTRIBUTE>@(?!\d)[\w$]*[ \t]*\()
   | (?P<ELLIPSIS>\.\.\.)
   | (?P<COMPARE>!=|<=|>=|=~|!~|<|>)
   | (?P<EQUALS>==)
@@ -75,7 +75,12 @@ _BYTES: Final = {
     "'": re.compile(r"(?:[^'\\\n]|\\[^\n])*+'"),
     "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*'''", re.DOTALL),
 }
-_ATTRIBUTE_PART = re.compile(r"""[^()"\n]++|"(?:[^"\\\n]|\\[^\n])*+"|[()]""")
+# An attribute's text is tokens, too, on one line here.
+_ATTRIBUTE_PART = re.compile(
+    r"""(?:[\w\ \t\r$.,:;?~=!<>&|+\-*@]|/(?!/)|\#(?!\#*["']))++|"(?:[^"\\\n]|\\[^(\n])*+"|'(?:[^'\\\n]|\\[^\n])*+'
+    |(?P<hashes>\#+)"(?!"")[^\n]*?"(?P=hashes)|[(\[{]|(?P<closing>[)\]}])""",
+    re.VERBOSE,
+)
 
 
 TOKENS_MAX: Final = 50_000
@@ -98,7 +103,7 @@ def lex_partly(source: Source) -> Lexed:
     mistakes: list[Diagnostic] = []
     tokens: list[Token] = []
     try:
-        tokens += _with_commas(_Scan(source, mistakes).tokens())
+        tokens += _with_commas(source.text, _Scan(source, mistakes).tokens())
     except ForgeError:
         return Lexed(tuple(tokens), tuple(mistakes), False)
     return Lexed(tuple(tokens), tuple(mistakes), True)
@@ -112,21 +117,22 @@ def lex_cue(source: Source) -> Iterator[Token]:
 def lex_with_commas(source: Source) -> Iterator[Token]:
     """CUE's one rule for line ends: after a token that can end a declaration, a line end is a comma.
 
-    Not before `)`, where an expression in parentheses may end on a line of its own. The last line ends with or without
-    a line break.
+    Not before a line that begins with `,` or `:`, as JSON may. The last line ends with or without a line break.
     """
-    return _with_commas(lex_cue(source))
+    return _with_commas(source.text, lex_cue(source))
 
 
-def _with_commas(tokens: Iterator[Token]) -> Iterator[Token]:
+def _with_commas(text: str, tokens: Iterator[Token]) -> Iterator[Token]:
     kind, end = "", 0  # of the token before
     line_ended = False
     for token in tokens:
         if token.kind == "NEWLINE":
             line_ended = True
             continue
-        if line_ended and kind in _ENDING and token.kind != "RPAR":
-            yield Token("COMMA", "\n", end, end)
+        if line_ended and kind in _ENDING:
+            goes_on = token.text in (",", ":") and "//" not in text[end : token.start]
+            if not goes_on:
+                yield Token("COMMA", "\n", end, end)
         yield token
         kind, end, line_ended = token.kind, token.end, False
     if kind in _ENDING:
@@ -168,6 +174,7 @@ class _Scan:
                         continue
                     case "IDENT":
                         kind = KEYWORDS.get(found[0], "IDENT")
+                        self._check_letters(found[0], start)
                     case "SIGN":
                         kind = _SIGNS[found[0]]
                     case "OPEN":
@@ -277,20 +284,29 @@ class _Scan:
         self._at = found.end()
 
     def _attribute(self, start: int) -> None:
-        depth = 1
-        while depth:
+        opened = ["("]
+        while opened:
             part = _ATTRIBUTE_PART.match(self._text, self._at)
-            if not part:
+            if not part or (part["closing"] and part[0] != _CLOSES[opened[-1]]):
                 span = self._source.span(start, self._at)
                 message = "the attribute is not closed on its line"
                 raise _NoToken([Diagnostic(Code.SYNTAX, message, span, help='close it with ")"')])
-            depth += {"(": 1, ")": -1}.get(part[0], 0)
+            if part[0] in _CLOSES:
+                opened.append(part[0])
+            elif part["closing"]:
+                opened.pop()
             try:
                 unescape(part[0] if part[0].startswith('"') else "", CUE_ESCAPES)
             except EscapeError as error:
                 span = self._source.span(self._at + error.start, self._at + error.end)
                 raise _NoToken([Diagnostic(Code.SYNTAX, str(error), span)]) from None
             self._at = part.end()
+
+    def _check_letters(self, name: str, start: int) -> None:
+        """To Python, a superscript and a Roman numeral are part of a word, too."""
+        for at, character in enumerate("" if name.isascii() else name):
+            if not (character in "_$#" or character.isalpha() or character.isdecimal()):
+                self._refuse_character(start + at)
 
     def _refuse_character(self, start: int) -> Never:
         character = self._text[start]

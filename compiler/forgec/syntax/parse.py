@@ -5,6 +5,7 @@ is wrong in each. That needs brackets that fit: of a text whose brackets do not,
 no token in any other line.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -14,7 +15,7 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Source
 from forgec.syntax import ast
 from forgec.syntax.builder import Builder
-from forgec.syntax.cue_lexer import TOKENS_MAX, lex_partly, lex_with_commas
+from forgec.syntax.cue_lexer import KEYWORDS, TOKENS_MAX, lex_partly, lex_with_commas
 from forgec.syntax.lalr import END, Unexpected, parse
 from forgec.syntax.recovery import Kept, Lost
 from forgec.syntax.table import table
@@ -90,6 +91,13 @@ _WORDS: Final = {
 }  # fmt: skip
 
 
+_LANGUAGE: Final = KEYWORDS.keys() - {"true", "false", "null"}
+_LAST_WORD: Final = re.compile(r"[\w$#]+(?=\s*\Z)")
+
+_COMMA_IS_IDLE: Final = ({"STRING_END"}, {"COLON", "RSQB"}, {"LBRACE"})
+"""What follows a comma, in an interpolation, after an index and after a clause, that may as well do without it."""
+
+
 def _unexpected(source: Source, error: Unexpected) -> Diagnostic:
     """What was found and what could have stood there, in words."""
     token = error.token
@@ -106,13 +114,21 @@ def _unexpected(source: Source, error: Unexpected) -> Diagnostic:
     else:
         found = token.text.partition("\n")[0][:40]
         found = found if found.startswith('"') else f'"{found}"'
+    before = _LAST_WORD.search(source.text, 0, start)
+    word = before[0] if before and before[0] in _LANGUAGE and "COLON" in accepted else ""
     message = f"{_expected(accepted)} is expected, found {found}"
+    if word:
+        message = f'{_expected(accepted)} is expected after "{word}", a word of the language, found {found}'
+    elif "IDENT" in accepted and token.text in _LANGUAGE:
+        message = f"{message}, a word of the language"
     advice = None
     begins_line = not source.text[:start].rpartition("\n")[2].strip()
     if begins_line and token.kind in ("PIPE", "AMPERSAND", "PLUS", "MINUS", "STAR", "SLASH", "DOT"):
         advice = "an expression that goes on in the next line ends its line with the operator"
-    elif token.kind == "IMPORT" or token.text.startswith("import "):
+    elif "import" in (word, token.text) or token.text.startswith("import "):
         advice = "imports come first in a file, after its package"
+    elif word == "package":
+        advice = "a file begins with its package"
     elif token.kind == "EQUAL" or "COLON" in accepted:
         advice = 'a field is written "name: value"'
     return Diagnostic(Code.SYNTAX, message, span, help=advice)
@@ -126,7 +142,7 @@ def _expected(accepted: frozenset[str]) -> str:
     elif "STRING" in accepted:
         words.append("a field's name")
         accepted = accepted - {"IDENT", "IN"}
-    if "COMMA" in accepted:
+    if "COMMA" in accepted and not any(each <= accepted for each in _COMMA_IS_IDLE):
         words.append('"," or a new line')
     words += [word for terminal, word in _WORDS.items() if terminal in accepted]
     return " or ".join(words) or "something else"

@@ -34,7 +34,7 @@ def failures(text: str) -> list[str]:
 
 
 def test_a_line_end_is_a_comma_where_a_declaration_can_end() -> None:
-    file = parse('package p\n\na: 1\nb: [\n\t1,\n\t2\n]\nc: (\n\t1 +\n\t2\n)\nd: {e: "x"\n} // end')
+    file = parse('package p\n\na: 1\nb: [\n\t1,\n\t2\n]\nc: (1 +\n\t2)\nd: {e: "x"\n} // end')
 
     assert file.package is not None
     assert file.package.name == "p"
@@ -55,6 +55,47 @@ def test_shorthand_presence_and_attributes_are_kept() -> None:
         ("d", True, ast.Presence.REQUIRED),
     ]
     assert [(each.name, each.text) for each in attributes] == [("tag", 'x, "("')]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1\n  , b: 2",
+        "a\n  : 1, b: 2",
+        "for x in [1]\nif x > 0\n{a: 1}, b: 2",
+        'a: "\\(\n 1\n)", b: 2',
+        'a: {c: 1}["c"\n], b: 2',
+    ],
+)
+def test_a_line_end_is_none_where_a_text_goes_on(text: str) -> None:
+    *_, field = parse(text).body.declarations
+
+    assert isinstance(field, ast.Field)
+    assert field.label.name == "b"
+
+
+@pytest.mark.parametrize("name", ["a$b", "$", "_$x", "#A$", "aé", "a٣", '#"b c"#', '##"b"c"##'])
+def test_a_name_has_letters_digits_underscores_and_dollars_or_is_text(name: str) -> None:
+    (field,) = parse(f"{name}: 1").body.declarations
+
+    assert isinstance(field, ast.Field)
+    assert field.label.span.text == name
+
+
+@pytest.mark.parametrize("name", ["__a", "²", "Ⅳ", "_", "#", "try", "package", "import"])
+def test_what_is_no_name_of_a_first_field_is_told_at_its_place(name: str) -> None:
+    (message,) = failures(f"{name}: 1")
+
+    assert message.startswith("x.cue:1:1: ")
+    assert name in message
+
+
+def test_attributes_stand_before_and_after_the_package_and_hold_brackets_that_fit() -> None:
+    file = parse('@a()\npackage p\n@b ([1, \')\'], {c: #"}"#}; ~)\n@(x)\nimport "list"\nd: 1 @e()\n')
+
+    assert file.package is not None
+    assert [each.path for each in file.imports] == ["list"]
+    assert [each.name for each in file.body.declarations if isinstance(each, ast.Attribute)] == ["a", "b", ""]
 
 
 def test_keywords_name_fields_too() -> None:
