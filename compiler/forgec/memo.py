@@ -26,17 +26,26 @@ class Memo(Generic[T]):
 
     def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
         """`make`'s result. The key holds everything that it depends on, and `size` tells how large that is."""
+        found = self.find(key)
+        if found is None:
+            found = make()
+            self.keep(key, found, size(found))
+        return found
+
+    def find(self, key: Hashable) -> T | None:
+        """What is kept under a key; where many may be missing, they can be made together."""
         with self._lock:
             found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-                return found[0]
-        made = make()
+            if found is None:
+                return None
+            self._kept.move_to_end(key)
+            return found[0]
+
+    def keep(self, key: Hashable, made: T, size: int) -> None:
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = made, size(made)
-                self._size += self._kept[key][1]
+                self._kept[key] = made, size
+                self._size += size
             while self._size > self._size_max:
                 _, (_, released) = self._kept.popitem(last=False)
                 self._size -= released
-        return made

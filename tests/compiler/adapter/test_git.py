@@ -5,7 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from tests.git_repository import git, new_repository
+from tests.git_repository import commit_all, git, new_repository
 
 from forgec.adapter.git import GitTree, git_environment, open_tree
 from forgec.diagnostic import Code, ForgeError
@@ -109,7 +109,21 @@ def test_bare_repository_is_read_at_a_revision(repository: Path, tmp_path: Path)
     assert len(tree.list()) == 4
 
 
-@pytest.mark.parametrize("rev", ["no-such-branch", "f" * 40, "--output=/tmp/x", "", "HEAD:web"])
+@pytest.mark.parametrize(
+    "rev",
+    [
+        "no-such-branch",
+        "f" * 40,
+        "--output=/tmp/x",
+        "",
+        "HEAD:web",
+        "HEAD\nHEAD",
+        "HEAD\0",
+        "^HEAD",
+        "a b",
+        "HEAD..HEAD",
+    ],
+)
 def test_unknown_revision_is_an_error(repository: Path, rev: str) -> None:
     with pytest.raises(ForgeError) as caught:
         open_tree(repository, rev)
@@ -225,3 +239,35 @@ def test_closed_tree_can_be_read_again(repository: Path) -> None:
     tree.close()
 
     assert tree.read("web/.forge/project.cue") == b"package project\n"
+
+
+def test_a_tree_stays_at_the_commit_that_its_branch_named(repository: Path) -> None:
+    tree, commit = open_tree(repository, "main")
+    (repository / "later").touch()
+    later = commit_all(repository)
+
+    assert "later" not in {entry.path for entry in tree.list()}
+    assert commit != later
+    assert "later" in {entry.path for entry in open_tree(repository, "main")[0].list()}
+
+
+def test_a_directory_that_the_commit_does_not_have_is_told(repository: Path) -> None:
+    (repository / "new").mkdir()
+    tree, _ = open_tree(repository / "new", "HEAD")
+
+    with pytest.raises(ForgeError) as caught:
+        tree.list()
+
+    (problem,) = caught.value.diagnostics
+    assert (problem.code, problem.message.rpartition(": ")[2]) == (Code.GIT_FAILED, "it has no directory new")
+
+
+def test_a_repository_that_git_refuses_is_told_in_the_words_of_git(repository: Path) -> None:
+    (repository / ".git" / "config").write_text("[core]\n\trepositoryformatversion = 99\n")
+
+    with pytest.raises(ForgeError) as caught:
+        open_tree(repository, "HEAD")
+
+    (problem,) = caught.value.diagnostics
+    assert problem.code is Code.GIT_FAILED
+    assert "Expected git repo version <= 1, found 99" in problem.message
