@@ -4,6 +4,7 @@
     no record         -> create it, queued, then publish
     record queued     -> publish again: refused by the queue if the message is still there
     record leased     -> wait
+    record gone       -> as if there had been none: its bucket was lost, or emptied by hand
 
 The job's id depends on the run and the step alone, so a dispatcher that was killed, or runs twice, finds its jobs.
 Only so many jobs are submitted and not ended at a time; the others have no record yet, and their limits do not run.
@@ -80,22 +81,26 @@ class Submitter:
         limit_s = longest_wait_s(job)
         give_up_at = time.monotonic() + limit_s
         with self.watch.hearing(subject.job_key(job.run_id, job.job_id), _success) as hearing:
-            self.submitting += 1
-            try:
-                async with self._turns[subject.queue_of(job.type).stream]:
-                    standing = await self.ledger.open(job)
-                    record = standing.record
-                    if record.state is JobState.QUEUED:
-                        await self._publish(standing, preferred, give_up_at)
-            finally:
-                self.submitting -= 1
+            record = await self._submit(job, preferred, give_up_at)
             if record.state.terminal:
                 _log.info("job had ended before", extra={"job_id": job.job_id, "state": record.state})
                 return record
-            ended = await hearing.until(lambda: self._ended(job), give_up_at - time.monotonic())
+            ended = await hearing.until(lambda: self._ended(job, preferred, give_up_at), give_up_at - time.monotonic())
         if ended is None:
             raise GaveUp(f"job {job.job_id} did not end within {limit_s:.0f} s (queue wait and {STARTS_MAX} starts)")
         return ended
+
+    async def _submit(self, job: Job, preferred: str | None, give_up_at: float) -> JobRecord:
+        """What stands; if it is queued, its message is in the queue."""
+        self.submitting += 1
+        try:
+            async with self._turns[subject.queue_of(job.type).stream]:
+                standing = await self.ledger.open(job)
+                if standing.record.state is JobState.QUEUED:
+                    await self._publish(standing, preferred, give_up_at)
+                return standing.record
+        finally:
+            self.submitting -= 1
 
     async def _publish(self, standing: Standing, preferred: str | None, give_up_at: float) -> None:
         job = standing.record.job
@@ -127,9 +132,12 @@ class Submitter:
         _log.info("job submitted" if queued else "job was queued before", extra={"job_id": job.job_id})
         return True
 
-    async def _ended(self, job: Job) -> JobRecord | None:
+    async def _ended(self, job: Job, preferred: str | None, give_up_at: float) -> JobRecord | None:
         record = await self.ledger.read(job.run_id, job.job_id)
-        return record if record is not None and record.state.terminal else None
+        if record is None:
+            _log.warning("the job's record is gone, submitting it again", extra={"job_id": job.job_id})
+            record = await self._submit(job, preferred, give_up_at)
+        return record if record.state.terminal else None
 
 
 class _Door:

@@ -4,12 +4,15 @@ import asyncio
 from pathlib import Path
 
 from msgspec.structs import replace
+from tests.nats_server import NatsServer
 from tests.runtime import samples
 from tests.runtime.workshop import WAIT_LIMIT_S, PlannedDiscovery, Workshop, until
 
 from forge_runtime import subject
+from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.memory import MemoryBus, MemoryRecords, MemoryServer
 from forge_runtime.bus.port import Entry, Queued
+from forge_runtime.bus.provision import provision
 from forge_runtime.envelope import Envelope
 from forge_runtime.job import JobRecord, JobState, JobType, decode_record, encode, new_error
 from forge_runtime.lease import Holder, Refused, cancel, claim
@@ -69,6 +72,29 @@ async def test_a_job_that_is_told_to_have_failed_is_believed_only_when_it_was_re
 
     assert not done
     assert record == failed
+
+
+async def test_a_job_that_is_lost_with_its_bucket_and_queue_is_submitted_again(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    bus = await connect(nats_server.settings())
+    await provision(bus)
+    shop = Workshop(bus, tmp_path)
+    await shop.prepare(STEPS)
+    (job,) = shop.jobs().values()
+    async with watch_run(bus, shop.run.run_id) as watch:
+        ending = asyncio.create_task(Submitter(shop.ledger, watch).bring_to_end(job))
+        await until(lambda: _queued(bus))
+        for stream in (subject.queue_of(job.type).stream, f"KV_{subject.JOBS_BUCKET}"):
+            await bus.connection.jetstream.delete_stream(stream)
+        await provision(bus)
+        await bus.tell_end(job.run_id, job.job_id, b"")  # it would look by itself after a while
+        async with shop.worker():
+            record = await ending
+    await bus.close()
+
+    assert record.state is JobState.SUCCEEDED
+    assert shop.lines("runs") == ["ran"]
 
 
 async def test_a_message_that_knows_an_older_record_does_not_mislead_its_worker(tmp_path: Path) -> None:
@@ -131,3 +157,7 @@ async def _entry(bus: MemoryBus, job_id: str, shop: Workshop) -> Entry | None:
 
 async def _has_read(bus: CountingBus) -> bool | None:
     return bus.counted.reads > 0 or None
+
+
+async def _queued(bus: JetStreamBus) -> bool | None:
+    return (await bus.queue_depth(subject.queue_of(JobType.CI))).pending == 1 or None
