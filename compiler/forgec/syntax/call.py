@@ -269,11 +269,11 @@ class Calls:
             raise Unknown(vertex.unknown)
         if not vertex.is_struct:
             raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)
-        host = self._expressions.expanding[-1]
-        is_referred = len(host.seen) > 1 + sum(1 for _ in host.originals())
-        if is_referred and any(each.label and each.is_inside(host) for each in vertex.seen):
-            message = f"{vertex.name} is closed to find out what {host.name}, which it is in, refers to"
-            raise self._expressions.early(message, argument.span)
+        for host in self._expressions.expanding[-1:]:  # nothing is, where a calculation has waited for all else
+            is_referred = len(host.seen) > 1 + sum(1 for _ in host.originals())
+            if is_referred and any(each.label and each.is_inside(host) for each in vertex.seen):
+                message = f"{vertex.name} is closed to find out what {host.name}, which it is in, refers to"
+                raise self._expressions.early(message, argument.span)
         closing = frozenset({Closing(call.span, deep=False)})
         return Vertex(scope.vertex, "", [replace(each, closings=each.closings | closing) for each in vertex.conjuncts])
 
