@@ -7,7 +7,7 @@ from typing import Final
 from forgec.cli.argument import add_shards, argo_target, check_shards, path, run_id
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input
-from forgec.cli.output import add_output, write
+from forgec.cli.output import add_output, resolved, write
 from forgec.cli.receipt import write_receipt
 from forgec.cli.report import add_format
 
@@ -103,9 +103,13 @@ def _refuse_one_file_twice(arguments: argparse.Namespace) -> None:
 
     first: dict[Path, str] = {}
     for option, target in named:
-        if Path(target).exists() and not Path(target).is_file():
+        try:
+            file = resolved(target)
+        except OSError:
+            continue  # is told when it is written to
+        if file.exists() and not file.is_file():
             continue
-        other = first.setdefault(Path(target).resolve(), option)
+        other = first.setdefault(file, option)
         if other != option:
             arguments.usage.error(f"{other} and {option} are one file; each needs its own")
 

@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 if TYPE_CHECKING:
     from forgec.cli.command import Command
@@ -41,10 +41,11 @@ COLUMNS_DEFAULT: Final = 80
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    _stand_in_for_closed_streams()
     gc.set_threshold(50_000)  # a command makes many objects, hardly a cycle, and ends soon: looking costs a tenth of it
     atexit.register(gc.freeze)  # as much again, when it has ended
     try:
-        arguments = _parser(argv).parse_args(argv)
+        arguments = _parsed(argv)
         return _run(arguments.command, arguments)
     except BrokenPipeError:
         from forgec.cli.command import BROKEN_PIPE
@@ -65,6 +66,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         advice = "please report it with the input that shows it (FORGE_TRACEBACK=1 tells where)"
         print(f"forgec: internal error: {what}; {advice}", file=sys.stderr)
         return BUG
+
+
+def _stand_in_for_closed_streams() -> None:
+    """To Python they are None, and the next file that is opened would have their number.
+
+    The one in place of standard input or output fails as a closed one does; what standard error says nobody reads.
+    """
+    for name, flags in (("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.open(os.devnull, flags), mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """argparse ends by itself when it has printed help or the version."""
+    try:
+        try:
+            return _parser(argv).parse_args(argv)
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _end_unwritten(error)
+
+
+def _end_unwritten(error: OSError) -> NoReturn:
+    from forgec.cli.command import FOUND
+    from forgec.cli.output import drop_standard_output, unwritable
+    from forgec.cli.report import show_error
+
+    drop_standard_output()
+    show_error(unwritable(None, error))
+    raise SystemExit(FOUND)
 
 
 def _run(command: "Command", arguments: argparse.Namespace) -> int:
@@ -127,7 +163,7 @@ class _Formatter(argparse.HelpFormatter):
 
 def _columns() -> int:
     given = os.environ.get("COLUMNS", "")
-    if given.isdigit() and int(given):
+    if given.isascii() and given.isdigit() and int(given):
         return int(given)
     try:
         return os.get_terminal_size(sys.__stdout__.fileno()).columns or COLUMNS_DEFAULT  # type: ignore[union-attr]

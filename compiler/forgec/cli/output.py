@@ -1,13 +1,14 @@
 """Output: to standard output or, whole or not at all, to a file."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from forgec.cli.argument import STREAM, path
-from forgec.diagnostic import Code, fail
+from forgec.diagnostic import Code, ForgeError, fail
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,17 +31,27 @@ def write(data: bytes, target: str | None = None) -> None:
             sys.stdout.buffer.write(data)
             sys.stdout.flush()
         else:
-            from pathlib import Path
-
-            _write_file(data, Path(target).resolve())
+            _write_file(data, resolved(target))
     except BrokenPipeError:
         raise
     except OSError as error:
         if target is None:
             drop_standard_output()
-        raise fail(
-            Code.UNWRITABLE, f"cannot write {'to standard output' if target is None else target}: {error.strerror}"
-        ) from None
+        raise unwritable(target, error) from None
+
+
+def resolved(target: str) -> "Path":
+    """The file to replace, behind all links; OSError where there can be none, as with links in a circle."""
+    from pathlib import Path
+
+    with contextlib.suppress(FileNotFoundError):
+        os.stat(target)  # noqa: PTH116
+    return Path(target).resolve()
+
+
+def unwritable(target: str | None, error: OSError) -> ForgeError:
+    where = "to standard output" if target is None else target
+    return fail(Code.UNWRITABLE, f"cannot write {where}: {error.strerror}")
 
 
 def write_files(contents: "Mapping[Path, bytes]") -> None:
