@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.source import Span
 from forgec.syntax import ast, number
+from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine
 from forgec.syntax.problem import Unknown, unknown_function, wrong, wrong_value
-from forgec.syntax.selection import cut, is_no_list, written
+from forgec.syntax.selection import cut, is_no_list, taking, written
 from forgec.syntax.standard.function import Function, Item, Order, Parameter
 from forgec.syntax.standard.packages import PACKAGES
 from forgec.syntax.value import PREDECLARED, Basic, Check, Kind, TooLarge, show
@@ -96,9 +97,13 @@ class Calls:
             target = expressions.whole(expr.base, scope)
         if not target.is_list:
             raise wrong(Code.WRONG_TYPE, f"{written(expr.base)} is {target.basic}; only lists are cut", expr.span)
-        low = 0 if expr.low is None else expressions.scalar(expr.low, scope)
-        high = len(target.items) if expr.high is None else expressions.scalar(expr.high, scope)
+        low = 0 if expr.low is None else self._end(expr.low, scope)
+        high = len(target.items) if expr.high is None else self._end(expr.high, scope)
         return self._made([self._item(item) for item in cut(target, low, high, expr.span)], expr.span, scope)
+
+    def _end(self, expr: ast.Expr, scope: Scope) -> Exact:
+        with taking(Kind.INT, "the end of a cut", "a whole number", expr):
+            return self._expressions.scalar(expr, scope)
 
     def _function(self, expr: ast.Expr, scope: Scope) -> tuple[str, Function]:
         match expr:
@@ -147,27 +152,33 @@ class Calls:
             case Parameter.VALUE:
                 return expressions.plain(expr, scope)
             case Parameter.ITEMS:
-                vertex = expressions.whole(expr, scope)
+                vertex = self._list(shown, parameter, expr, scope)
                 if vertex.is_list:
                     expressions.budget.step(expr.span, len(vertex.items))
                     self._use(vertex)
                     return [self._item(item) for item in vertex.items]
                 value: Any = None if vertex.basic.atom is None else vertex.basic.atom.value
             case Parameter.TEXTS | Parameter.NUMBERS:
-                vertex = expressions.whole(expr, scope)
+                vertex = self._list(shown, parameter, expr, scope)
                 value = [] if vertex.is_list else expressions.plain_vertex(vertex, expr)
                 for item in vertex.items if vertex.is_list else ():
-                    value.append(expressions.plain_vertex(item, expr))
+                    with taking(parameter.kinds, shown, parameter.value, expr):
+                        value.append(expressions.plain_vertex(item, expr))
                     if not _fits(value, parameter):  # which counts before one that is not known yet
                         break
             case Parameter.VALUES:
                 value = self._every_value(shown, expr, scope)
             case _:
-                value = expressions.scalar(expr, scope)
+                with taking(parameter.kinds, shown, parameter.value, expr):
+                    value = expressions.scalar(expr, scope)
         if not _fits(value, parameter):
             found = show(value) if not isinstance(value, list | dict) else "this"
             raise wrong(Code.WRONG_TYPE, f"{shown} takes {parameter.value} here, not {found}", expr.span)
         return value
+
+    def _list(self, shown: str, parameter: Parameter, expr: ast.Expr, scope: Scope) -> Vertex:
+        with taking(Kind.LIST, shown, parameter.value, expr):
+            return self._expressions.whole(expr, scope)
 
     def _every_value(self, shown: str, expr: ast.Expr, scope: Scope) -> Any:
         """What is searched as a whole: CUE goes on without an item that has no value."""
@@ -197,7 +208,7 @@ class Calls:
 
         order = expressions.base(expr, scope)
         if not order.is_struct or "less" not in order.fields:
-            raise wrong(Code.WRONG_TYPE, f"{Parameter.ORDER.value} is wanted here", expr.span)
+            raise wrong(Code.WRONG_TYPE, f"a sort takes {Parameter.ORDER.value} here, not {order.basic}", expr.span)
 
         def by_comparison(left: Any, right: Any) -> bool:
             span = expr.span
@@ -243,7 +254,8 @@ class Calls:
 
     def _len(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
         expressions = self._expressions
-        vertex = expressions.whole(argument, scope)
+        with taking(Kind.STRING | Kind.LIST | Kind.STRUCT, "len", "a string, a list or a struct", argument):
+            vertex = expressions.whole(argument, scope)
         value = None if vertex.basic.atom is None else vertex.basic.atom.value
         if vertex.is_list:
             length = len(vertex.items)
@@ -293,7 +305,8 @@ class Calls:
         self, name: str, call: ast.Call, argument: ast.Expr, scope: Scope
     ) -> tuple[tuple[ast.Reference, ...], Scope]:
         """The items of the list that `and` or `or` puts together."""
-        vertex = self._expressions.whole(argument, scope)
+        with taking(Kind.LIST, name, "a list", argument):
+            vertex = self._expressions.whole(argument, scope)
         if not vertex.is_list:
             raise wrong(Code.WRONG_TYPE, f"{name} takes a list, not {vertex.basic}", argument.span)
         self._expressions.budget.step(call.span, len(vertex.items))

@@ -7,7 +7,8 @@ from forgec.syntax import ast
 from forgec.syntax.expression import Expressions
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import wrong
-from forgec.syntax.selection import regular_fields
+from forgec.syntax.selection import regular_fields, taking
+from forgec.syntax.value import Kind
 from forgec.syntax.vertex import Conjunct, Scope, Vertex
 
 
@@ -44,7 +45,8 @@ def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[t
             message = f"a comprehension over a call of {called} is not supported"
             diagnostic = Diagnostic(Code.UNSUPPORTED, message, source.span, help="name the value, and go through that")
             raise expressions.unsupported(diagnostic)
-    vertex = expressions.whole(source, scope)
+    with taking(Kind.LIST | Kind.STRUCT, "for", "a list or a struct", source):
+        vertex = expressions.whole(source, scope)
     if vertex.is_list:
         return list(enumerate(vertex.items))
     if vertex.is_struct:

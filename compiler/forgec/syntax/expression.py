@@ -16,9 +16,9 @@ from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine, signed
 from forgec.syntax.plain import Plain, same
 from forgec.syntax.problem import Unknown, missing, possibilities, without_value, wrong, wrong_value
-from forgec.syntax.selection import check_key, given, indexed, regular_fields, selected, valueless, written
+from forgec.syntax.selection import check_key, given, indexed, regular_fields, selected, taking, valueless, written
 from forgec.syntax.settling import Settling
-from forgec.syntax.value import PREDECLARED, Basic, atom, checked_text, limit, meet, show
+from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
 
 S = TypeVar("S")
@@ -92,7 +92,8 @@ class Expressions:
         """The set of values that an expression without fields or items describes; or Unknown."""
         match expr:
             case ast.Bound(operator=operator, operand=operand, span=span):
-                value = self.scalar(operand, scope)
+                with taking(Kind.ANY & ~Kind.BOOL, operator, "a number or a string", operand):
+                    value = self.scalar(operand, scope)
                 try:
                     return limit(operator, value)
                 except ValueError as error:
@@ -132,7 +133,9 @@ class Expressions:
                 case ast.Prefix(operator="!", operand=operand):
                     return not self.truth(operand, scope)
                 case ast.Prefix(operator=operator, operand=operand):
-                    return signed(operator, self.scalar(operand, scope))
+                    with taking(Kind.NUMBER, operator, "a number", operand):
+                        value = self.scalar(operand, scope)
+                    return signed(operator, value)
                 case ast.Operation():
                     return self._operation(expr, scope)
                 case _:
@@ -143,7 +146,8 @@ class Expressions:
             self.budget.leave()
 
     def truth(self, expr: ast.Expr, scope: Scope) -> bool:
-        value = self.scalar(expr, scope)
+        with taking(Kind.BOOL, "a condition", "true or false", expr):
+            value = self.scalar(expr, scope)
         if not isinstance(value, bool):
             raise wrong(Code.WRONG_TYPE, f"{show(value)} is neither true nor false", expr.span)
         return value
@@ -164,7 +168,7 @@ class Expressions:
             raise self._of_operand(target.problems[0], expr, final=True)
         if target.is_ambiguous:
             message = f"{written(expr)} is not decided: it can be {possibilities(target)}"
-            raise without_value(target, message, expr.span, self.undecided)
+            raise without_value(target, message, expr, self.undecided)
         return target
 
     def _selected_from(self, expr: ast.Expr, scope: Scope) -> Vertex:
@@ -183,7 +187,7 @@ class Expressions:
             raise self._of_operand(target.unknown, expr, final=False)
         if not (target.is_list or target.is_struct) and target.basic.atom is None:
             message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
-            raise Unknown(Diagnostic(Code.INCOMPLETE, message, expr.span))
+            raise without_value(target, message, expr, self.undecided)
         return target
 
     def plain(self, expr: ast.Expr, scope: Scope) -> Plain:
@@ -306,7 +310,8 @@ class Expressions:
 
     def _value(self, target: Vertex | Basic, expr: ast.Expr) -> Exact:
         if isinstance(target, Basic):
-            raise Unknown(Diagnostic(Code.INCOMPLETE, f"{target} is a type where a value is needed", expr.span))
+            incomplete = Diagnostic(Code.INCOMPLETE, f"{target} is a type where a value is needed", expr.span)
+            raise Unknown(incomplete, possible=(expr, target))
         if target.state is State.EXPANDING:
             raise self.early(f"{target.name} needs its own value", expr.span)
         self.expand(target)
@@ -324,7 +329,7 @@ class Expressions:
                 message = f"{written(expr)} is {possibilities(target)} where a single value is needed"
                 raise wrong(Code.WRONG_TYPE, message, expr.span)
             message = f"{written(expr)} has no concrete value: it can be {possibilities(target)}"
-            raise without_value(target, message, expr.span, self.undecided)
+            raise without_value(target, message, expr, self.undecided)
         return target.basic.atom.value
 
     def _resolve_name(self, reference: ast.Reference, scope: Scope) -> Vertex | Basic:

@@ -12,7 +12,7 @@ from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
-from forgec.syntax.value import Check, Kind, TooLarge
+from forgec.syntax.value import Basic, Check, Kind, TooLarge
 from forgec.syntax.vertex import Closing, Conjunct, Fact, State, Vertex, own
 
 OTHER_ENGINE: Final = "--cue-engine=cue evaluates it"
@@ -22,13 +22,16 @@ OTHER_ENGINE: Final = "--cue-engine=cue evaluates it"
 class Unknown(Exception):
     """An expression has no value, for a reason that is reported elsewhere where there is no diagnostic.
 
-    `final`: nothing that is unified later can give it one.
+    `final`: nothing that is unified later can give it one. `possible`: the part that lacks a value, where it is a type.
     """
 
-    def __init__(self, diagnostic: Diagnostic | None, *, final: bool = False) -> None:
+    def __init__(
+        self, diagnostic: Diagnostic | None, *, final: bool = False, possible: tuple[ast.Expr, Basic] | None = None
+    ) -> None:
         super().__init__()
         self.diagnostic = diagnostic
         self.final = final
+        self.possible = possible
 
 
 def note_unknown(vertex: Vertex, unknown: Unknown) -> None:
@@ -195,10 +198,12 @@ def possibilities(vertex: Vertex) -> str:
     return " or ".join(texts[:8]) + (", and the marks single out none of them" if _has_marks(vertex) else "")
 
 
-def without_value(vertex: Vertex, message: str, place: Span, undecided: list[Diagnostic]) -> Unknown:
+def without_value(vertex: Vertex, message: str, expr: ast.Expr, undecided: list[Diagnostic]) -> Unknown:
     """An operand that is not decided. Where marks say nothing, CUE may take one of them for a default."""
-    diagnostic = Diagnostic(Code.INCOMPLETE, message, place)
-    if vertex.is_ambiguous and _has_marks(vertex):
+    diagnostic = Diagnostic(Code.INCOMPLETE, message, expr.span)
+    if not vertex.is_ambiguous:
+        return Unknown(diagnostic, possible=(expr, vertex.basic))
+    if _has_marks(vertex):
         undecided.append(diagnostic)
     return Unknown(diagnostic)
 

@@ -1,6 +1,7 @@
 """Selection: the field or item of an expanded vertex that a name or number leads to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from forgec.diagnostic import Code, Diagnostic, Related
@@ -88,6 +89,20 @@ def check_key(found: Vertex | Basic, index: ast.Expr) -> None:
     basic = found.basic if isinstance(found, Vertex) else found
     if basic is ANY or not basic.kinds & (Kind.INT | Kind.STRING):
         raise wrong(Code.WRONG_TYPE, f"{written(index)} is {basic}, which selects nothing", index.span)
+
+
+@contextmanager
+def taking(kinds: Kind, taker: str, wanted: str, expr: ast.Expr) -> Iterator[None]:
+    """While an operand is evaluated: one that is a type without any value of the kinds is wrong, whatever it becomes.
+
+    One that has alternatives waits for them.
+    """
+    try:
+        yield
+    except Unknown as unknown:
+        if unknown.possible is None or unknown.possible[0] is not expr or unknown.possible[1].kinds & kinds:
+            raise
+        raise wrong(Code.WRONG_TYPE, f"{taker} takes {wanted} here, not {unknown.possible[1]}", expr.span) from None
 
 
 def given(parent: Vertex, vertex: Vertex, name: str, span: Span) -> Vertex:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from forgec.syntax.value import TooLarge
+from forgec.syntax.value import Kind, TooLarge
 
 ITEMS_MAX: Final = 10_000
 """Items in one list that a function makes."""
@@ -29,6 +29,21 @@ class Parameter(enum.Enum):
     VALUES = "a list of concrete values"
     VALUE = "a concrete value"
     ORDER = "list.Ascending, list.Descending or {x: _, y: _, less: ...}"
+
+    @property
+    def kinds(self) -> Kind:
+        """Of the single values; of lists, those of their items."""
+        match self:
+            case Parameter.TEXT | Parameter.TEXTS:
+                return Kind.STRING
+            case Parameter.WHOLE:
+                return Kind.INT
+            case Parameter.NUMBER | Parameter.NUMBERS:
+                return Kind.NUMBER
+            case Parameter.TRUTH:
+                return Kind.BOOL
+            case _:
+                return Kind.ANY
 
 
 class Item(Protocol):
