@@ -7,6 +7,9 @@ its dispatchers are gone, and its flag would cancel whatever is queued. What hel
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from forge_runtime import subject
 from forge_runtime.bus.port import QueueFull
@@ -16,6 +19,9 @@ from forge_runtime.lease import Refused, revive
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.outage import ride_out
 from forge_runtime.run import CancelFlag, RunRecord
+
+UNREADABLE: Final = (msgspec.DecodeError, ValueError)
+"""Of a record whose words this version does not know; of a job by a name that no record can have."""
 
 
 class NotRequeued(Exception):
@@ -43,7 +49,10 @@ class Requeuer:
 
     async def check(self, letter: DeadLetter) -> JobRecord:
         """The record of a job that may be requeued; NotRequeued where it may not. Changes nothing."""
-        record = await self.ledger.read(letter.run_id, letter.job_id)
+        try:
+            record = await self.ledger.read(letter.run_id, letter.job_id)
+        except UNREADABLE as error:
+            raise NotRequeued(f"the record of the job cannot be read: {error}") from None
         if record is None:
             raise NotRequeued("there is no record of the job: records are kept for 7 days after their last change")
         if isinstance(revive(record, self.ledger.clock()), Refused):

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,7 +20,7 @@ from forge_runtime.bus.port import Bus
 from forge_runtime.dead_letter import DeadLetter
 from forge_runtime.job import Job, JobRecord, decode_job, utc_text
 from forge_runtime.ledger import Ledger
-from forge_runtime.requeue import NotRequeued, Requeuer
+from forge_runtime.requeue import UNREADABLE, NotRequeued, Requeuer
 from forgec.units import format_duration
 
 PATIENCE_S: Final = 10.0
@@ -66,10 +67,11 @@ async def show_letter(bus: Bus, reference: str, *, as_json: bool) -> int:
     """Everything that is known of a letter's job, without secrets; the message itself only as far as it is a job."""
     letter = await find_letter(bus, reference)
     ledger = Ledger(bus, PATIENCE_S)
-    record = await ledger.read(letter.run_id, letter.job_id)
+    record, refusal = None, None
+    with suppress(*UNREADABLE):  # which the refusal says
+        record = await ledger.read(letter.run_id, letter.job_id)
     try:
         await Requeuer(ledger).check(letter)
-        refusal = None
     except NotRequeued as refused:
         refusal = str(refused)
     document = {
@@ -217,7 +219,10 @@ def _payload(job: Job) -> Any:
 
 
 def _public(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(it is none)"
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 

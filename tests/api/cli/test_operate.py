@@ -18,7 +18,7 @@ from tests.runtime import samples
 from forge_runtime import lease, subject
 from forge_runtime.bus.jetstream import JetStreamBus, connect
 from forge_runtime.bus.provision import provision
-from forge_runtime.dead_letter import cause_of
+from forge_runtime.dead_letter import Cause, Reason, cause_of
 from forge_runtime.job import Job, JobRecord, JobState, encode
 from forge_runtime.ledger import Ledger
 from forge_runtime.run import CancelFlag, CancelReason
@@ -157,6 +157,26 @@ async def test_job_of_an_ended_run_is_not_requeued_and_keeps_its_letter(nats_ser
     assert record is not None
     assert record.state is JobState.FAILED
     assert len(letters) == 1
+
+
+async def test_letter_of_which_nothing_can_be_read_is_shown_and_stays(nats_server: NatsServer) -> None:
+    bus = await connect(nats_server.settings("test"))
+    await provision(bus)
+    job = await _given_up(bus, "http://[/")
+    await bus.jobs.put(subject.job_key(job.run_id, job.job_id), b"{")
+    odd = subject.dead_letter_subject("tasks", "run", "job$1")
+    await bus.dead_letters.bury(odd, b"", Cause(reason=Reason.ORPHAN, message=""))
+
+    shown = [_forge(nats_server, "dead-letters", "show", number) for number in ("1", "2")]
+    requeued = [_forge(nats_server, "dead-letters", "requeue", number) for number in ("1", "2")]
+    left = await bus.dead_letters.list(subject.DEAD_LETTERS, limit=3)
+    await bus.close()
+
+    assert [each.returncode for each in shown] == [0, 0]
+    assert all("the record of the job cannot be read" in each.stdout for each in shown)
+    assert [each.returncode for each in requeued] == [1, 1]
+    assert all(len(each.stderr.splitlines()) == 1 for each in requeued)
+    assert len(left) == 2
 
 
 @pytest.mark.parametrize("reference", [">", "*", "0", "-", "job"])
