@@ -137,9 +137,7 @@ class Builder:
     def name(self, items: list[Token]) -> ast.Label:
         if items[0].text == "_":
             self._problem(Code.SYNTAX, '"_" is any value and no name', self._span(items), 'write "_" in quotes')
-        if items[0].text.startswith("__"):
-            message = f'"{items[0].text}" begins with "__", as no name may'
-            self._problem(Code.SYNTAX, message, self._span(items), "one underscore hides a field")
+        self._check_reserved(items[0])
         return ast.Label(items[0].text, True, self._span(items))
 
     keyword = name
@@ -149,7 +147,13 @@ class Builder:
         """The name of a variable, which is no field."""
         if token.text in _WORDS_TO_COME:
             self._problem(Code.SYNTAX, f'"{token.text}" is a word of the language', self._span([token]))
-        return self.name([token]).name
+        self._check_reserved(token)
+        return token.text
+
+    def _check_reserved(self, name: Token) -> None:
+        if name.text.startswith("__"):
+            message = f'"{name.text}" begins with "__", as no name may'
+            self._problem(Code.SYNTAX, message, self._span([name]), "one underscore hides a field")
 
     def computed_name(self, items: list[Any]) -> ast.Embedding:
         """In a wrapper, so that a list in parentheses is not taken for a pattern."""

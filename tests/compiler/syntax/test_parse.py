@@ -98,6 +98,12 @@ def test_attributes_stand_before_and_after_the_package_and_hold_brackets_that_fi
     assert [each.name for each in file.body.declarations if isinstance(each, ast.Attribute)] == ["a", "b", ""]
 
 
+def test_a_loop_may_do_without_names() -> None:
+    (loop,) = parse("for _, _ in [1] {a: 1}").body.declarations
+
+    assert isinstance(loop, ast.Comprehension)
+
+
 def test_keywords_name_fields_too() -> None:
     file = parse("if: 1\nfor: {let: 2}\nimport: x.in\nx: in: 3\ntrue: false")
 
