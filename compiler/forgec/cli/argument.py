@@ -23,9 +23,24 @@ def tag(text: str) -> str:
     return _name(text, "tag", "refs/tags/")
 
 
+def full_ref(text: str) -> str:
+    if not re.match(r"refs/.*[^/]\Z", utf8(text), re.DOTALL):
+        raise argparse.ArgumentTypeError(f'"{text}" is no full ref, such as refs/heads/main')
+    return text
+
+
+def utf8(text: str) -> str:
+    """What comes to stand in a document; other arguments may be any bytes, as names of files are."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from None
+    return text
+
+
 def _name(text: str, what: str, prefix: str) -> str:
     """As people call it: of a full ref no rule would match."""
-    if not text:
+    if not utf8(text):
         raise argparse.ArgumentTypeError(f"the name of the {what} is empty")
     if text.startswith("refs/"):
         name = text.removeprefix(prefix)

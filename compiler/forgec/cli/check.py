@@ -14,6 +14,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from forgec.estimate.budget import budget_findings
     from forgec.manifest.lower import ManifestOptions
     from forgec.plan.model import SHARD_SIZE_DEFAULT
+    from forgec.render.escape import escaped
 
     located = locate_input(arguments)
     discovery = located.document
@@ -32,7 +33,7 @@ def _run(arguments: argparse.Namespace) -> int:
         (len(discovery.warnings) + len(budgets), "warning"),
     )
     summary = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    write(f"{shown(arguments.input)}: no errors ({summary})\n".encode())
+    write(f"{escaped(shown(arguments.input))}: no errors ({summary})\n".encode())
     return DONE
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from forgec.cli.argument import add_shards, argo_target, check_shards, path, run_id
+from forgec.cli.argument import add_shards, argo_target, check_shards, path, run_id, utf8
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input
 from forgec.cli.output import add_output, resolved, write
@@ -29,7 +29,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="VERSION",
         help="the version of Argo Workflows: 3.6, 3.7, 4.0 or 4.1 (default: 4.1)",
     )
-    parser.add_argument("--image", help="container image of the dispatchers")
+    parser.add_argument("--image", type=utf8, help="container image of the dispatchers")
     parser.add_argument(
         "--receipt", type=path, metavar="FILE", help="leave the digests of input, plan and workflow here, for verify"
     )

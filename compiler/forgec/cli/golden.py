@@ -39,13 +39,20 @@ def _run(arguments: argparse.Namespace) -> int:
         count = f"{_cases(len(folders))}: {len(verdicts) - len(stale)} as expected, {len(stale)} not"
         count += f", {len(folders) - len(verdicts)} not compiled" if len(verdicts) < len(folders) else ""
         count += f" (forgec golden update {arguments.directory} accepts what there is now)" if stale else ""
-        write(f"{tell(stale)}{count}\n".encode())
+        _say(f"{tell(stale)}{count}\n")
         return FOUND if stale else DONE
     arguments.report.settle()
     write_files({folders[verdict.case] / name: data for verdict in stale for name, data in verdict.stale.items()})
     files = [f"  wrote {folders[verdict.case] / name}\n" for verdict in stale for name in verdict.stale]
-    write(f"{tell(stale)}{_cases(len(folders))}: {len(stale)} updated\n{''.join(files)}".encode())
+    _say(f"{tell(stale)}{_cases(len(folders))}: {len(stale)} updated\n{''.join(files)}")
     return DONE
+
+
+def _say(text: str) -> None:
+    """Golden files and the names of cases are anybody's."""
+    from forgec.render.escape import escaped
+
+    write("\n".join(map(escaped, text.split("\n"))).encode())
 
 
 def _refuse_in_ci() -> None:

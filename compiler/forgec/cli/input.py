@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from forgec.cli.argument import STREAM, branch, path, tag
+from forgec.cli.argument import STREAM, branch, full_ref, path, tag
 from forgec.diagnostic import Code, fail
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def add_event(group: "argparse._ArgumentGroup") -> None:
         help="the event to assume (default: manual, which releases nothing)",
     )
     event = group.add_mutually_exclusive_group()
-    event.add_argument("--ref", help="the event's full ref, such as refs/heads/main")
+    event.add_argument("--ref", type=full_ref, help="the event's full ref, such as refs/heads/main")
     event.add_argument("--branch", type=branch, help="the event's branch")
     event.add_argument("--tag", type=tag, help="the event's tag")
 

@@ -25,6 +25,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from forgec.diagnostic import ForgeError
     from forgec.lint.text import lint_text
     from forgec.manifest.target import TARGET_DEFAULT, TARGETS
+    from forgec.render.escape import escaped
     from forgec.syntax.document import read_text
 
     target = TARGETS[arguments.argo_target or TARGET_DEFAULT]
@@ -37,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.report.add(linted.diagnostics)
         if not linted.diagnostics and arguments.report.as_text:
             noun = "workflow" if linted.workflows == 1 else "workflows"
-            write(f"{shown(file)}: nothing found ({linted.workflows} {noun})\n".encode())
+            write(f"{escaped(shown(file))}: nothing found ({linted.workflows} {noun})\n".encode())
     arguments.report.settle()
     return DONE
 

@@ -18,6 +18,7 @@ from forgec.cli.argument import STREAM
 from forgec.cli.input import evaluator_of, read_file, shown, trigger_of
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Severity, fail
 from forgec.discovery.model import Discovery
+from forgec.render.escape import escaped
 
 if TYPE_CHECKING:
     from forgec.discovery.trigger import Release
@@ -27,7 +28,7 @@ _REVISION: Final = "rev:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operand:
-    """`rules`: when each project is released; a document does not say (None)."""
+    """`label` is for people to read; `rules`: when each project is released, which a document does not say (None)."""
 
     label: str
     document: Discovery
@@ -72,7 +73,7 @@ def _read_document(argument: str) -> Operand:
     from forgec import pipeline
 
     located = pipeline.read_located(shown(argument), read_file(argument))
-    return Operand(label=shown(argument), document=located.document, findings=located.findings)
+    return Operand(label=escaped(shown(argument)), document=located.document, findings=located.findings)
 
 
 def _read_tree(directory: Path, rev: str | None, arguments: argparse.Namespace) -> Operand:
@@ -83,7 +84,7 @@ def _read_tree(directory: Path, rev: str | None, arguments: argparse.Namespace) 
     survey = pipeline.survey(tree, evaluator_of(arguments))
     located = survey.located(trigger_of(arguments, commit))
     return Operand(
-        label=str(directory) if rev is None or commit is None else f"{rev} ({commit[:12]})",
+        label=escaped(str(directory) if rev is None or commit is None else f"{rev} ({commit[:12]})"),
         document=located.document,
         rules={project.config.name: project.config.release for project in survey.projects},
         findings=located.findings,

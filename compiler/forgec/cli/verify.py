@@ -32,6 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from forgec.compilation import Options, compile_document
+    from forgec.render.escape import escaped
     from forgec.verify import State, verify
 
     if arguments.input is None and arguments.receipt is None:
@@ -53,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
         lines += _difference(workflow, checks, compiled)
     differs = [check.what for check in checks if check.state is State.DIFFERS]
     lines.append(f"{arguments.workflow}: {'not verified: ' + ', '.join(differs) if differs else 'verified'}")
-    write("".join(f"{line}\n" for line in lines).encode())
+    write("".join(f"{escaped(line)}\n" for line in lines).encode())
     return FOUND if differs else DONE
 
 

@@ -85,7 +85,8 @@ def _result(finding: Finding, rule_index: int, seen: Counter[str]) -> dict[str, 
 def _fingerprint(finding: Finding, seen: Counter[str]) -> str:
     """Of what is said about which text of which file, and the how manieth of these it is; not of its line."""
     place = finding.place or Place(file="")
-    key = hashlib.sha256("\0".join((finding.code, place.file, place.text, finding.message)).encode()).hexdigest()
+    identity = "\0".join((finding.code, place.file, place.text, finding.message))
+    key = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
     seen[key] += 1
     return f"{key}:{seen[key]}"
 
@@ -99,6 +100,6 @@ def _location(place: Place) -> dict[str, Any]:
 
 
 def _artifact(file: str) -> dict[str, str]:
-    if file.startswith("/"):
-        return {"uri": f"file://{quote(file)}"}
-    return {"uri": quote(re.sub(r"\A(?:\./)+", "", file)), "uriBaseId": ROOT}
+    """Names are bytes to the system, and what is not UTF-8 in them stays what it is."""
+    path = quote(re.sub(r"\A(?:\./)+", "", file), errors="surrogateescape")
+    return {"uri": f"file://{path}"} if file.startswith("/") else {"uri": path, "uriBaseId": ROOT}
