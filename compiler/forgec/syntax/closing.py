@@ -123,13 +123,16 @@ def _fields(conjunct: Conjunct) -> Iterator[ast.Field]:
 
 def is_shut(vertex: Vertex) -> bool:
     """Whether a struct is known to never get a field that neither it nor a pattern of it declares."""
-    if vertex.state is not State.EXPANDED or not vertex.is_struct:
-        return False
-    literals = [each.expr for each in vertex.structs if isinstance(each.expr, ast.StructLiteral)]
-    if any(isinstance(each, ast.Opening) for literal in literals for each in literal.declarations):
+    if vertex.state is not State.EXPANDED or not vertex.is_struct or any(_is_open(each) for each in vertex.structs):
         return False
     is_defined = any(each.label.startswith(("#", "_#")) for each in (vertex, *vertex.ancestors()))
     return is_defined or any(each.closings for each in vertex.structs)
+
+
+def is_shut_by_call(vertex: Vertex) -> bool:
+    """Whether `close` tells so, which holds at once: `#D` may turn out to declare more."""
+    is_closed = any(not closing.deep for each in vertex.structs for closing in each.closings)
+    return is_closed and not any(_is_open(each) for each in vertex.structs)
 
 
 def names_definition(expr: ast.Expr) -> bool:

@@ -55,10 +55,10 @@ class Expressions:
                 table = target.fields if span.text.startswith('"') else target.table(name)
                 if target.state is State.EXPANDING and name not in table and self.expanding[-1] is not target:
                     raise self.early(f"{target.name} is needed to find out what it is itself", expr.span)
-                return self._latest(selected(target, table, name, expr, self._is_covered), expr.span)
+                return self._latest(selected(target, table, name, expr, self.is_covered), expr.span)
             case ast.Index(base=base, index=index):
                 target = self._selected_from(base, scope)
-                return self._latest(indexed(target, self._key(index, scope), expr, self._is_covered), expr.span)
+                return self._latest(indexed(target, self._key(index, scope), expr, self.is_covered), expr.span)
             case ast.Slice():
                 return self._calls.cut(expr, scope)
             case ast.Call():
@@ -115,7 +115,7 @@ class Expressions:
         alternatives = [alternative.basic for alternative, _ in target.alternatives] or [target.basic]
         return any(meet(each, atom(name)) is not None for each in alternatives)
 
-    def _is_covered(self, vertex: Vertex, name: str) -> bool:
+    def is_covered(self, vertex: Vertex, name: str) -> bool:
         return any(self.covers(each.pattern, scope, name) for each, _, scope in vertex.patterns)
 
     def scalar(self, expr: ast.Expr, scope: Scope) -> Exact:

@@ -8,7 +8,7 @@ from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.nearest import did_you_mean
 from forgec.source import Span
 from forgec.syntax import ast
-from forgec.syntax.closing import is_shut
+from forgec.syntax.closing import is_shut, is_shut_by_call
 from forgec.syntax.number import Exact
 from forgec.syntax.problem import Unknown, wrong
 from forgec.syntax.value import ANY, Basic, Kind, show
@@ -42,12 +42,20 @@ def selected(
     raise Unknown(Diagnostic(Code.UNRESOLVED, message, span, help=did_you_mean(name, table)))
 
 
-def check_absent(vertex: Vertex) -> None:
-    """`a: 5, a: a.b`: what turns out to be no struct has no field that was looked up meanwhile, to be its value."""
+def check_absent(vertex: Vertex, is_covered: Covers) -> None:
+    """`a: 5, a: a.b`: what turns out to be no struct has no field that was looked up meanwhile, to be its value.
+
+    Nor has `a: close({}) & a.b`.
+    """
     for name, span in vertex.absent.items() if vertex.unknown is not None else ():
         is_own = vertex.unknown is not None and vertex.unknown.span == span
-        if is_own and not vertex.basic.kinds & Kind.STRUCT and not name.startswith(("#", "_")):
+        if name.startswith(("#", "_")):
+            continue
+        if is_own and not vertex.basic.kinds & Kind.STRUCT:
             message = f"{vertex.name} is {vertex.basic} and has no fields"
+            vertex.problems.append(Diagnostic(Code.UNRESOLVED, message, span))
+        elif is_shut_by_call(vertex) and name not in vertex.fields and not is_covered(vertex, name):
+            message = f'{vertex.name} is closed and has no field "{name}"'
             vertex.problems.append(Diagnostic(Code.UNRESOLVED, message, span))
 
 

@@ -96,7 +96,7 @@ class _Evaluator:
             self._yield(vertex)
         if not vertex.problems:
             meet_facts(vertex, self._budget)
-            check_absent(vertex)
+            check_absent(vertex, self._expressions.is_covered)
         if vertex.disjunctions and not vertex.problems:
             self._alternatives.choose(vertex)
         else:
