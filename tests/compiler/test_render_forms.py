@@ -153,6 +153,20 @@ def test_a_sarif_result_has_level_message_places_and_project() -> None:
     assert (related["id"], related["message"]) == (1, {"text": "declared here"})
 
 
+def test_no_text_that_is_quoted_becomes_a_link_of_a_sarif_message() -> None:
+    quoted = Finding(
+        code="FC206",
+        severity=Severity.ERROR,
+        message='"[here](https://example.com)" is no duration, nor is [] (1)',
+        related=((Place(file="d.json"), '"[0](1)" is'),),
+    )
+
+    (result,) = run_of(quoted)["results"]
+
+    assert result["message"]["text"] == '"[here\\](https://example.com)" is no duration, nor is [] (1)'
+    assert result["relatedLocations"][0]["message"]["text"] == '"[0\\](1)" is'
+
+
 @pytest.mark.parametrize(
     ("file", "uri"),
     [

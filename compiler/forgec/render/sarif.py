@@ -68,18 +68,23 @@ def _result(finding: Finding, rule_index: int, seen: Counter[str]) -> dict[str, 
         "ruleId": finding.code,
         "ruleIndex": rule_index,
         "level": finding.severity.value,
-        "message": {"text": f"{finding.message}\n{finding.help}" if finding.help else finding.message},
+        "message": _message(f"{finding.message}\n{finding.help}" if finding.help else finding.message),
         "partialFingerprints": {FINGERPRINT: _fingerprint(finding, seen)},
         "locations": [_location(finding.place or next((place for place, _ in finding.related), FALLBACK))],
     }
     if finding.related:
         result["relatedLocations"] = [
-            {"id": number, **_location(place), "message": {"text": message}}
+            {"id": number, **_location(place), "message": _message(message)}
             for number, (place, message) in enumerate(finding.related, 1)
         ]
     if finding.project is not None:
         result["properties"] = {"project": finding.project}
     return result
+
+
+def _message(text: str) -> dict[str, str]:
+    """Viewers make a link of `[this](there)`, wherever in a text it stands; what is quoted here is anybody's."""
+    return {"text": text.replace("](", "\\](")}
 
 
 def _fingerprint(finding: Finding, seen: Counter[str]) -> str:
