@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ from forge_runtime.telemetry import configure_logging
 from forge_runtime.watch import watch_flags
 from forge_runtime.worker.execution import Bench
 from forge_runtime.worker.loop import Worker
+from forge_runtime.worker.place import only_one
 from forge_runtime.worker.probe import Vitals, probes
 from forge_runtime.worker.source import Sources
 from forge_runtime.worker.trade import POOLS, Tools, git_credentials, handlers_of
@@ -55,6 +57,9 @@ PATIENCE_S: Final = 600.0
 """A result is worth waiting for the bus: another worker would do the same work again."""
 
 VERIFY_S: Final = 30.0
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+"""It names a directory, whose content is removed when the worker starts."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +77,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         bus = replace(read_bus_settings(environ, subject.worker_user(arguments.pools)), name=arguments.name)
         settings = read_worker_settings(environ)
-        with exporting("forge-worker", arguments.name, environ) as tracer:
+        with exporting("forge-worker", arguments.name, environ) as tracer, only_one(_own(settings, arguments)):
             return asyncio.run(serve(arguments, bus, settings, tracer))
     except (BadSettings, BadObjectStore, GitError, RunnerRefused, Misprovisioned, NotAllowed) as error:
         _log.error("cannot start", extra={"why": str(error)})
@@ -93,12 +98,14 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         parser.error(f"there is no pool {unknown[0]!r}; pools of this version: {', '.join(POOLS)}")
     if line.slots < 1:
         parser.error("--slots must be at least 1")
+    if not _NAME.fullmatch(line.name):
+        parser.error(f"--name {line.name!r}: letters, digits, '.', '_' and '-', from a letter or digit, 128 at most")
     return Arguments(pools=pools, slots=line.slots, name=line.name)
 
 
 async def serve(arguments: Arguments, bus_settings: BusSettings, settings: WorkerSettings, tracer: Tracer) -> int:
     """0 when told to stop, 75 when the bus closed the connection for good."""
-    own = settings.data_dir / "workers" / arguments.name
+    own = _own(settings, arguments)
     groups = own / "groups"
     killed = kill_stale_groups(groups)
     await asyncio.to_thread(remove_folder, own / "scratch")
@@ -152,6 +159,10 @@ async def serve(arguments: Arguments, bus_settings: BusSettings, settings: Worke
         await worker.serve(stop)
     _log.info("worker ended", extra={"why": closed[0] if closed else "told to stop"})
     return 75 if closed else 0
+
+
+def _own(settings: WorkerSettings, arguments: Arguments) -> Path:
+    return settings.data_dir / "workers" / arguments.name
 
 
 def _git_cache(settings: WorkerSettings, metrics: WorkerMetrics) -> GitCache:
