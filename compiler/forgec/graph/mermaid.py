@@ -12,7 +12,9 @@ from typing import Final
 from forgec.graph.label import Detail, lane_label, lane_title, step_label, task_label
 from forgec.graph.model import Graph, Lane, Stage, State, Task
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9 .,:/_+~()-]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9 .,:/_+~()-]|^[+-](?= )")
+"""A sign and a blank begin a list of Markdown, which mermaid 11 looks for in every label and refuses to draw."""
+
 _CLASSES: Final = {
     State.ADDED: "stroke:#1a7f37,stroke-width:2px",
     State.REMOVED: "stroke:#cf222e,stroke-width:2px,stroke-dasharray:4 3",

@@ -93,6 +93,15 @@ def test_mermaid_has_no_character_of_a_name_that_could_mean_something(detail: De
     assert re.fullmatch(r"[a-z0-9 \n:#,.A-Z-]*", frame)
 
 
+@pytest.mark.parametrize("detail", Detail)
+def test_no_label_of_mermaid_begins_a_list_of_markdown(detail: Detail) -> None:
+    drawn = to_mermaid(case_graph("compared"), detail)
+
+    labels = re.findall(r'\["(.*?)"\]', drawn)
+    assert {label[0] for label in map(decoded, labels)} >= {"-", "~"}
+    assert [label for label in labels if re.match(r"([-+*>#]|[0-9]+[.)]) ", label)] == []
+
+
 def decoded(label: str) -> str:
     return re.sub(r"#([0-9]+);", lambda found: chr(int(found[1])), label.replace("<br>", "\n"))
 
