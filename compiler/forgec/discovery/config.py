@@ -76,6 +76,10 @@ class Configured(Struct, Generic[_C], frozen=True):
     node: StructNode
     findings: tuple[Diagnostic, ...]
 
+    @property
+    def source(self) -> Source:
+        return self.node.span.source
+
     def whole(self) -> _C:
         """The configuration; raises ForgeError where something is wrong with it."""
         if has_errors(self.findings):
@@ -95,7 +99,7 @@ def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository
     Of the repository's configuration only what the file names with `@repo` counts; None where it names nothing.
     """
     needed = repo if needs_repo(source) else None
-    key = (source.name, source.text, evaluate, needed.node.span.source.text if needed else "")
+    key = (source.name, source.text, evaluate, needed.source.text if needed else "")
     return _PROJECTS.get(key, lambda: _read_project(source, evaluate, needed), lambda _: len(source.text))
 
 

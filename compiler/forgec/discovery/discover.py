@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from forgec.diagnostic import Code, Diagnostic, ForgeError, Related, fail, has_errors, unrelated
 from forgec.discovery.attribute import check_artifact_values
 from forgec.discovery.config import Configured, ProjectConfig, StepConfig, needs_repo, read_project, read_repo
+from forgec.discovery.earthfiles import Earthfiles
 from forgec.discovery.evaluate import Evaluate, evaluate_builtin
 from forgec.discovery.files import FORGE_DIRECTORY, ForgeFiles, shown
 from forgec.discovery.model import (
@@ -44,6 +45,7 @@ from forgec.discovery.target import TargetCheck, TargetUse
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger, Verdict, release_verdict
 from forgec.discovery.unseen import unseen
+from forgec.memo import Memo
 from forgec.source import Source, whole_file
 from forgec.syntax.data import StructNode
 
@@ -68,9 +70,9 @@ def survey(tree: Tree, evaluate: Evaluate = evaluate_builtin) -> "Survey":
     repo = _read_repo(files, evaluate, findings)
     projects = _read_projects(files, evaluate, repo, findings)
     findings += _duplicates(projects)
-    targets = TargetCheck(files)
+    targets = TargetCheck(Earthfiles(files))
     for project in projects:
-        found = [*(_check_project(project, repo) if repo else ()), *targets.check(project.path, list(_uses(project)))]
+        found = _look_through(project, repo, targets, evaluate)
         findings += _of_project(project.shown_name, unrelated(found, project.configured.findings))
     if has_errors(findings) or repo is None:
         raise ForgeError(findings)
@@ -252,6 +254,32 @@ def _duplicates(projects: Sequence[FoundProject]) -> Iterator[Diagnostic]:
             )
 
 
+def _look_through(
+    project: FoundProject, repo: Configured[Repository] | None, targets: TargetCheck, evaluate: Evaluate
+) -> list[Diagnostic]:
+    """What a project says against what its repository declares, and its targets against its Earthfile.
+
+    That there is nothing to find is kept, where it depends on these three files alone.
+    """
+    steps = project.config.ci.phases or project.config.artifacts
+    earthfile = targets.earthfile(project.path) if repo and steps else None
+    if repo is None or earthfile is None:
+        return [*(_check_project(project, repo) if repo else ()), *targets.check(project.path, list(_uses(project)))]
+    texts = tuple(source.text for source in (project.configured.source, repo.source, earthfile.source))
+    key = (project.path, evaluate, texts)
+    if _FAULTLESS.find(key):
+        return []
+    found, uses = list(_check_project(project, repo)), list(_uses(project))
+    if not targets.is_faultless(project.path, uses):
+        found += targets.check(project.path, uses)
+    elif not found:
+        _FAULTLESS.keep(key, True, sum(map(len, texts)))
+    return found
+
+
+_FAULTLESS: Final[Memo[bool]] = Memo()
+
+
 def _check_project(project: FoundProject, repo: Configured[Repository]) -> Iterator[Diagnostic]:
     """What a project says against what its repository declares."""
     config, node = project.config, project.configured.node
@@ -325,8 +353,8 @@ def _config_hash(path: str, files: ForgeFiles) -> str:
     root = FORGE_DIRECTORY if path == "." else f"{path}/{FORGE_DIRECTORY}"
     entries = {
         entry.path.removeprefix(root): files.object_id(entry)
-        for entry in files.forge
-        if entry.path.startswith(f"{root}/") and files.visible(entry.path)
+        for entry in files.forge_below(root)
+        if files.visible(entry.path)
     }
     repo = files.visible(REPO_FILE)
     assert repo is not None

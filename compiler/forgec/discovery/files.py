@@ -6,6 +6,7 @@ from typing import Final
 
 from forgec.discovery.ignore import IgnoreRules
 from forgec.discovery.tree import EntryKind, Tree, TreeEntry, blob_id
+from forgec.memo import Memo
 from forgec.source import Source
 from forgec.syntax.document import read_text
 
@@ -19,10 +20,17 @@ class ForgeFiles:
         self._tree = tree
         self._entries = {entry.path: entry for entry in tree.list()}
         self._rules = IgnoreRules()
-        inside, root = f"/{FORGE_DIRECTORY}/", f"{FORGE_DIRECTORY}/"
-        self.forge = [each for each in self._entries.values() if inside in each.path or each.path.startswith(root)]
+        root = f"{FORGE_DIRECTORY}/"
+        near = [entry for entry in self._entries.values() if root in entry.path]  # most are not, and there are many
+        self.forge = [entry for entry in near if f"/{root}" in entry.path or entry.path.startswith(root)]
         """What lies in `.forge` directories, ignored or not; `visible` tells."""
-        directories = {""} | {parent for entry in self.forge for parent in _parents(entry.path)}
+        self._forge_below: dict[str, list[TreeEntry]] = {}
+        directories = {""}
+        for entry in self.forge:
+            for parent in _parents(entry.path):
+                directories.add(parent)
+                if parent == FORGE_DIRECTORY or parent.endswith(f"/{FORGE_DIRECTORY}"):
+                    self._forge_below.setdefault(parent, []).append(entry)
         for directory in sorted(directories):
             ignore_file = self._entries.get(f"{directory}/.gitignore" if directory else ".gitignore")
             if ignore_file is not None and ignore_file.kind is EntryKind.FILE:
@@ -34,9 +42,14 @@ class ForgeFiles:
             return None
         return entry
 
+    def forge_below(self, directory: str) -> Sequence[TreeEntry]:
+        """What lies in one `.forge` directory, ignored or not."""
+        return self._forge_below.get(directory, ())
+
     def read(self, path: str) -> Source:
         """Raises ForgeError where the file is no text or too large."""
-        return read_text(shown(path), self._tree.read(path))
+        data = self._tree.read(path)
+        return _TEXTS.get((path, data), lambda: read_text(shown(path), data), lambda _: len(data))
 
     def object_id(self, entry: TreeEntry) -> str:
         return entry.object_id or blob_id(self._tree.read(entry.path))
@@ -86,6 +99,9 @@ class ForgeFiles:
         for path in self._entries:
             folded.setdefault(path.casefold(), []).append(path)
         return folded
+
+
+_TEXTS: Final[Memo[Source]] = Memo()
 
 
 def shown(path: str) -> str:

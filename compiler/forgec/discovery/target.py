@@ -12,12 +12,13 @@ from msgspec.structs import replace
 from forgec.diagnostic import Code, Diagnostic, Related, Severity
 from forgec.discovery.argument import Arguments, reserved
 from forgec.discovery.earthfiles import Earthfiles, NoEarthfile
-from forgec.discovery.files import ForgeFiles
 from forgec.discovery.place import left_out, place
 from forgec.discovery.recipe import RecipeId, Recipes
 from forgec.discovery.rules import build_arg_name
 from forgec.syntax.data import Node
+from forgec.syntax.earthfile_ast import Earthfile
 from forgec.syntax.earthfile_builtin import BUILT_IN_ARGS
+from forgec.syntax.earthfile_call import is_self_contained
 
 
 class TargetUse(Struct, frozen=True, kw_only=True):
@@ -35,11 +36,27 @@ WARNINGS_MAX: Final = 200
 class TargetCheck:
     """The check of a whole tree: what one project's targets lead to is not walked again for another's."""
 
-    def __init__(self, files: ForgeFiles) -> None:
-        self._earthfiles = Earthfiles(files)
+    def __init__(self, earthfiles: Earthfiles) -> None:
+        self._earthfiles = earthfiles
         self._recipes = Recipes(self._earthfiles)
         self._arguments = Arguments(self._recipes)
         self._warnings = 0
+
+    def earthfile(self, directory: str) -> Earthfile | None:
+        """None where there is none that can be read."""
+        found = self._earthfiles.at(directory)
+        return found if isinstance(found, Earthfile) else None
+
+    def is_faultless(self, directory: str, uses: Sequence[TargetUse]) -> bool:
+        """Whether an Earthfile calls nothing outside of itself, and nothing is wrong with what is used of it.
+
+        Then it stays so until one of both changes, and `check`, which tells a mistake once, to whoever leads there
+        first, has nothing to tell of these targets to anybody.
+        """
+        earthfile = self.earthfile(directory)
+        if earthfile is None or not is_self_contained(earthfile):
+            return False
+        return next(TargetCheck(self._earthfiles).check(directory, uses), None) is None
 
     def check(self, directory: str, uses: Sequence[TargetUse]) -> Iterator[Diagnostic]:
         """`directory` is the project's, relative to the root."""

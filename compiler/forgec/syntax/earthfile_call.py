@@ -89,6 +89,13 @@ def calls(command: ast.Command, *, certain: bool = True) -> Iterator[Call]:
             )
 
 
+def is_self_contained(earthfile: ast.Earthfile) -> bool:
+    """Whether all that its recipes call is in the same file."""
+    recipes = (earthfile.base, *(each.recipe for each in (*earthfile.targets.values(), *earthfile.functions.values())))
+    commands = (command for recipe in recipes for command in walk(recipe))
+    return all(call.reference.project == "" for command in commands for call in calls(command))
+
+
 def parse_reference(text: str, span: Span, *, function: bool = False) -> ast.Reference | None:
     """`project+name` or `project+name/path`; None if the text is no reference (an image, a file)."""
     quoted = len(text) > 2 and text[0] == text[-1] and text[0] in "'\""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from forgec.adapter.git import open_tree
 from forgec.diagnostic import Code, Diagnostic, Severity
+from forgec.discovery.earthfiles import Earthfiles
 from forgec.discovery.files import ForgeFiles
 from forgec.discovery.target import WARNINGS_MAX, TargetCheck, TargetUse
 from forgec.discovery.tree import MemoryTree, Tree
@@ -32,7 +33,7 @@ def use(target: str, *args: str) -> TargetUse:
 
 
 def checked(source: Tree, *uses: TargetUse, directory: str = "a") -> list[Diagnostic]:
-    return list(TargetCheck(ForgeFiles(source)).check(directory, uses or (use("+t"),)))
+    return list(TargetCheck(Earthfiles(ForgeFiles(source))).check(directory, uses or (use("+t"),)))
 
 
 def said(findings: Sequence[Diagnostic]) -> list[tuple[str, str]]:
@@ -184,7 +185,7 @@ def test_every_earthfile_is_read_once_and_said_once_for_all_projects() -> None:
             "c/Earthfile": b"VERSION 0.8\nt:\n  FROM +gone\n",
         }
     )
-    check = TargetCheck(ForgeFiles(source))
+    check = TargetCheck(Earthfiles(ForgeFiles(source)))
 
     found = [*check.check("a", [use("+t"), use("+t")]), *check.check("b", [use("+t")])]
 
