@@ -145,6 +145,16 @@ class Calls:
         return self._expressions.every(pairs, lambda pair: self._argument(shown, *pair, scope))
 
     def _argument(self, shown: str, parameter: Parameter, expr: ast.Expr, scope: Scope) -> Any:
+        """Of a list that is cut as it is handed over, CUE goes on without an item that is wrong."""
+        try:
+            return self._value(shown, parameter, expr, scope)
+        except Unknown as unknown:
+            cause = unknown.diagnostic
+            if not isinstance(expr, ast.Slice) or not unknown.final or cause is None or cause.span == expr.span:
+                raise
+            raise self._expressions.unsupported(_of_every_item(shown, cause, expr.span)) from None
+
+    def _value(self, shown: str, parameter: Parameter, expr: ast.Expr, scope: Scope) -> Any:
         expressions = self._expressions
         match parameter:
             case Parameter.ORDER:
@@ -277,7 +287,7 @@ class Calls:
             raise self._expressions.unsupported(diagnostic)
         if vertex.state is State.EXPANDING and not vertex.is_struct:
             raise self._expressions.early(f"{vertex.name} is closed to find out what it is itself", argument.span)
-        if not vertex.is_struct and vertex.unknown is not None:
+        if vertex.unknown is not None:  # which fields a struct has is asked for before it is unified with others
             raise Unknown(vertex.unknown)
         if not vertex.is_struct:
             raise wrong(Code.WRONG_TYPE, f"close takes a struct, not {vertex.basic}", argument.span)

@@ -127,6 +127,8 @@ def _unexpected(source: Source, error: Unexpected) -> Diagnostic:
         advice = "an expression that goes on in the next line ends its line with the operator"
     elif "import" in (word, token.text) or token.text.startswith("import "):
         advice = "imports come first in a file, after its package"
+    elif token.kind == "EQUALS" and "NUMBER" in accepted:
+        advice = '"==" compares two values; a value by itself is what a field must be'
     elif word == "package":
         advice = "a file begins with its package"
     elif token.kind == "EQUAL" or "COLON" in accepted:
