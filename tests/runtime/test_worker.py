@@ -399,6 +399,19 @@ async def test_large_result_lies_in_the_object_store(open_workshop: OpenWorkshop
     assert (len(stored), digest_of(stored)) == (reference.size, reference.sha256)
 
 
+async def test_lease_is_renewed_while_a_large_result_is_stored(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        store = SlowStore(shop.folder / "blob")
+        bench = dataclasses.replace(shop.bench(handlers={JobType.CI: Verbose()}), blob=store)
+        async with shop.worker(bench):
+            await shop.submit("web/unit", lease_s=1000.0)
+            await store.asked.wait()
+            claimed = await shop.reach("web/unit", JobState.LEASED)
+            await until(lambda: _renewed(shop, claimed))
+            store.answers.set()
+            await shop.reach("web/unit", JobState.SUCCEEDED)
+
+
 async def test_result_of_an_attempt_without_lease_is_not_written_over_the_one_that_counts(
     open_workshop: OpenWorkshop,
 ) -> None:
@@ -535,6 +548,20 @@ class Verbose:
         return Outcome(status=JobState.SUCCEEDED, data=Text(text="x" * RESULT_INLINE_BYTES_MAX))
 
 
+class SlowStore(DirectoryBlob):
+    """An object store that takes results when it is let."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def put(self, key: str, data: bytes | Path, *, cls: BlobClass) -> None:
+        if "/results/" in key:
+            self.asked.set()
+            await self.answers.wait()
+        await super().put(key, data, cls=cls)
+
+
 class Overtaken(Verbose):
     """It ends with a large result of its own when another worker has ended the job."""
 
@@ -643,6 +670,12 @@ async def _gone(shop: Workshop) -> bool | None:
     """No message of the run is left."""
     left = [name for name, job in shop.jobs().items() if await _still_queued(shop, job)]
     return True if not left else None
+
+
+async def _renewed(shop: Workshop, claimed: JobRecord) -> bool | None:
+    record = await shop.record("web/unit")
+    assert record is not None
+    return record.lease_until != claimed.lease_until or None
 
 
 async def _letters(shop: Workshop) -> list[DeadLetter] | None:

@@ -84,6 +84,8 @@ class Attempt:
         self._known: Standing
         self._telling: asyncio.TimerHandle
         self._told: asyncio.Task[None] | None = None
+        self._beats: asyncio.Task[None] | None = None
+        self._lease_end = 0.0
         self.infrastructure_failed = False
         """The cause may be this machine."""
         self.ending = False
@@ -172,19 +174,17 @@ class Attempt:
         execution = Execution(self._bench, record, self._component)
         work = asyncio.create_task(execution.run())
         self._telling = asyncio.get_running_loop().call_later(TOLD_AFTER_S, self._tell, record)
-        lease_end = time.monotonic() + left_s
-        beats: asyncio.Task[None] | None = None
+        self._lease_end = time.monotonic() + left_s
         ends: set[asyncio.Future[Any]] = {work, raised, self._bench.drain.told}
         try:
             first_beat_s = max(0.0, left_s - lease_s + _pause_s(record))
             await asyncio.wait(ends, timeout=first_beat_s, return_when=asyncio.FIRST_COMPLETED)
             if not any(end.done() for end in ends):  # most jobs last longer than this; the first beat is due
-                beats = asyncio.create_task(self._beat(record, lease_end))
-                await asyncio.wait({*ends, beats}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*ends, self._beating(record)}, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 self.ending = True
                 await self._conclude(execution, work.result())
-            elif beats is not None and beats.done():
+            elif self._beats is not None and self._beats.done():
                 await end_tasks(work)
                 self._bench.meter.lease_lost(self._queue.pool)
                 _log.warning("lease lost, work stopped; nothing is recorded", extra={"error.code": "LEASE_LOST"})
@@ -196,13 +196,19 @@ class Attempt:
                 await self._requeue(record, after_s=0.0, counted=False)
         finally:
             self._telling.cancel()
-            await end_tasks(*(task for task in (work, beats, self._told) if task is not None))
+            await end_tasks(*(task for task in (work, self._beats, self._told) if task is not None))
 
     def _tell(self, record: JobRecord) -> None:
         """That it began, beside the work."""
         if self._told is None:
             _log.info("job started")
             self._told = asyncio.create_task(self._ledger.publish_running(record))
+
+    def _beating(self, record: JobRecord) -> asyncio.Task[None]:
+        """The beats, from now on if there were none yet."""
+        if self._beats is None:
+            self._beats = asyncio.create_task(self._beat(record, self._lease_end))
+        return self._beats
 
     async def _beat(self, record: JobRecord, lease_end: float) -> None:
         """Renew lease and ack wait now and three times a lease; returns when the lease is another's or has run out."""
@@ -341,6 +347,7 @@ class Attempt:
     async def _store(self, record: JobRecord, data: bytes) -> ResultReference:
         """Under a name of the attempt's own: one that has lost its lease without knowing must not write over another's
         result."""
+        self._beating(record)  # a store that is slow outlasts what is left of the lease
         job = record.job
         key = f"pipeline-runs/{job.run_id}/results/{job.type}/{job.job_id}-{record.attempt_nonce}.json"
         await self._bench.blob.put(key, data, cls="result")
