@@ -27,7 +27,7 @@ from forgec.discovery.place import find, left_out, place
 from forgec.discovery.rules import check_repository, check_step
 from forgec.discovery.salvage import salvage
 from forgec.discovery.trigger import Release, pattern_problem
-from forgec.memo import Memo
+from forgec.memo import Memo, digest_of_shared
 from forgec.source import Source
 from forgec.syntax.data import StructNode
 from forgec.syntax.decode import decode_partly
@@ -89,8 +89,8 @@ class Configured(Struct, Generic[_C], frozen=True):
 
 def read_repo(source: Source, evaluate: Evaluate) -> Configured[Repository]:
     """Raises ForgeError where the file gives no configuration at all."""
-    read = _read(source, evaluate, "repo", Repository, None)
-    return _with_findings(read, check_repository(read.config, read.node))
+    key = (source.name, source.text, evaluate)
+    return _REPOSITORIES.get(key, lambda: _read_repo(source, evaluate), lambda _: len(source.text))
 
 
 def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository] | None) -> Configured[ProjectConfig]:
@@ -99,7 +99,7 @@ def read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository
     Of the repository's configuration only what the file names with `@repo` counts; None where it names nothing.
     """
     needed = repo if needs_repo(source) else None
-    key = (source.name, source.text, evaluate, needed.source.text if needed else "")
+    key = (source.name, source.text, evaluate, digest_of_shared(needed.source.text) if needed else b"")
     return _PROJECTS.get(key, lambda: _read_project(source, evaluate, needed), lambda _: len(source.text))
 
 
@@ -108,7 +108,13 @@ def needs_repo(source: Source) -> bool:
     return REPO in source.text
 
 
+_REPOSITORIES: Final[Memo[Configured[Repository]]] = Memo()
 _PROJECTS: Final[Memo[Configured[ProjectConfig]]] = Memo()
+
+
+def _read_repo(source: Source, evaluate: Evaluate) -> Configured[Repository]:
+    read = _read(source, evaluate, "repo", Repository, None)
+    return _with_findings(read, check_repository(read.config, read.node))
 
 
 def _read_project(source: Source, evaluate: Evaluate, repo: Configured[Repository] | None) -> Configured[ProjectConfig]:

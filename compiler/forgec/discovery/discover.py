@@ -45,7 +45,7 @@ from forgec.discovery.target import TargetCheck, TargetUse
 from forgec.discovery.tree import Tree
 from forgec.discovery.trigger import Trigger, Verdict, release_verdict
 from forgec.discovery.unseen import unseen
-from forgec.memo import Memo
+from forgec.memo import Memo, digest_of_shared
 from forgec.source import Source, whole_file
 from forgec.syntax.data import StructNode
 
@@ -265,15 +265,15 @@ def _look_through(
     earthfile = targets.earthfile(project.path) if repo and steps else None
     if repo is None or earthfile is None:
         return [*(_check_project(project, repo) if repo else ()), *targets.check(project.path, list(_uses(project)))]
-    texts = tuple(source.text for source in (project.configured.source, repo.source, earthfile.source))
-    key = (project.path, evaluate, texts)
+    text, targets_text = project.configured.source.text, earthfile.source.text
+    key = (project.path, evaluate, text, targets_text, digest_of_shared(repo.source.text))
     if _FAULTLESS.find(key):
         return []
     found, uses = list(_check_project(project, repo)), list(_uses(project))
     if not targets.is_faultless(project.path, uses):
         found += targets.check(project.path, uses)
     elif not found:
-        _FAULTLESS.keep(key, True, sum(map(len, texts)))
+        _FAULTLESS.keep(key, True, len(text) + len(targets_text))
     return found
 
 

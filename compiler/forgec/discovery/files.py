@@ -20,6 +20,7 @@ class ForgeFiles:
         self._tree = tree
         self._entries = {entry.path: entry for entry in tree.list()}
         self._rules = IgnoreRules()
+        self._visible: dict[str, TreeEntry | None] = {}
         root = f"{FORGE_DIRECTORY}/"
         near = [entry for entry in self._entries.values() if root in entry.path]  # most are not, and there are many
         self.forge = [entry for entry in near if f"/{root}" in entry.path or entry.path.startswith(root)]
@@ -37,10 +38,11 @@ class ForgeFiles:
                 self._rules.add(directory, tree.read(ignore_file.path))
 
     def visible(self, path: str) -> TreeEntry | None:
-        entry = self._entries.get(path)
-        if entry is None or entry.kind is not EntryKind.FILE or self._rules.ignores(path):
-            return None
-        return entry
+        if path not in self._visible:
+            entry = self._entries.get(path)
+            seen = entry is not None and entry.kind is EntryKind.FILE and not self._rules.ignores(path)
+            self._visible[path] = entry if seen else None
+        return self._visible[path]
 
     def forge_below(self, directory: str) -> Sequence[TreeEntry]:
         """What lies in one `.forge` directory, ignored or not."""
