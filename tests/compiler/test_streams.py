@@ -83,7 +83,7 @@ def test_links_in_a_circle_cannot_be_written_to(tmp_path: Path) -> None:
 
     done = run_in_shell('"$@"', "compile", str(DOCUMENT), "-o", "a", "--receipt", "receipt.json", cwd=tmp_path)
 
-    expected = b"error[FC604]: cannot write a: Too many levels of symbolic links\n\n1 error\n"
+    expected = b"error[FC604]: cannot write a: Too many levels of symbolic links; nothing was changed\n\n1 error\n"
     assert (done.returncode, done.stderr) == (FOUND, expected)
 
 

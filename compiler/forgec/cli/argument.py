@@ -15,6 +15,13 @@ def path(text: str) -> str:
     return text
 
 
+def file(text: str) -> str:
+    """One that is written besides what goes to standard output."""
+    if text == STREAM:
+        raise argparse.ArgumentTypeError("standard output is the workflow's; name a file")
+    return path(text)
+
+
 def branch(text: str) -> str:
     return _name(text, "branch", "refs/heads/")
 

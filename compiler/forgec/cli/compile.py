@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Callable
 from typing import Final
 
-from forgec.cli.argument import add_shards, argo_target, check_shards, path, run_id, utf8
+from forgec.cli.argument import add_shards, argo_target, check_shards, file, run_id, utf8
 from forgec.cli.command import DONE, Command
 from forgec.cli.input import add_input, locate_input
-from forgec.cli.output import add_output, resolved, write
-from forgec.cli.receipt import write_receipt
+from forgec.cli.output import add_output, resolved, write, write_files
+from forgec.cli.receipt import receipt_text
 from forgec.cli.report import add_format
 
 
@@ -31,10 +31,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image", type=utf8, help="container image of the dispatchers")
     parser.add_argument(
-        "--receipt", type=path, metavar="FILE", help="leave the digests of input, plan and workflow here, for verify"
+        "--receipt", type=file, metavar="FILE", help="leave the digests of input, plan and workflow here, for verify"
     )
     parser.add_argument(
-        "--source-map", type=path, metavar="FILE", help="leave here which lines each item of the workflow comes from"
+        "--source-map", type=file, metavar="FILE", help="leave here which lines each item of the workflow comes from"
     )
     parser.add_argument(
         "--no-limits", action="store_true", help="take a document of any size, to measure; no run would take it"
@@ -83,13 +83,17 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     arguments.report.settle()
     output = emitters[arguments.emit]()
-    write(output, arguments.output)
+    files: list[tuple[str, bytes]] = [] if arguments.output is None else [(arguments.output, output)]
     if arguments.receipt is not None:
-        write_receipt(arguments.receipt, located.document, Compiled(plan=plan, workflow=output), options)
+        receipt = receipt_text(located.document, Compiled(plan=plan, workflow=output), options)
+        files.append((arguments.receipt, receipt))
     if arguments.source_map is not None:
         from forgec.source_map import source_map
 
-        write(source_map(workflow, plan, located.places), arguments.source_map)
+        files.append((arguments.source_map, source_map(workflow, plan, located.places)))
+    write_files(files)
+    if arguments.output is None:
+        write(output)
     return DONE
 
 
@@ -104,12 +108,12 @@ def _refuse_one_file_twice(arguments: argparse.Namespace) -> None:
     first: dict[Path, str] = {}
     for option, target in named:
         try:
-            file = resolved(target)
+            path = resolved(target)
         except OSError:
             continue  # is told when it is written to
-        if file.exists() and not file.is_file():
+        if path.exists() and not path.is_file():
             continue
-        other = first.setdefault(file, option)
+        other = first.setdefault(path, option)
         if other != option:
             arguments.usage.error(f"{other} and {option} are one file; each needs its own")
 

@@ -42,7 +42,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _say(f"{tell(stale)}{count}\n")
         return FOUND if stale else DONE
     arguments.report.settle()
-    write_files({folders[verdict.case] / name: data for verdict in stale for name, data in verdict.stale.items()})
+    write_files(
+        [(str(folders[verdict.case] / name), data) for verdict in stale for name, data in verdict.stale.items()]
+    )
     files = [f"  wrote {folders[verdict.case] / name}\n" for verdict in stale for name in verdict.stale]
     _say(f"{tell(stale)}{_cases(len(folders))}: {len(stale)} updated\n{''.join(files)}")
     return DONE

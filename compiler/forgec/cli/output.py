@@ -3,8 +3,9 @@
 import argparse
 import contextlib
 import os
+import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from forgec.cli.argument import STREAM, path
@@ -26,53 +27,65 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 def write(data: bytes, target: str | None = None) -> None:
     """`target`: the file to replace; None for standard output."""
+    if target is not None:
+        write_files([(target, data)])
+        return
     try:
-        if target is None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
-        else:
-            _write_file(data, resolved(target))
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        if target is None:
-            drop_standard_output()
-        raise unwritable(target, error) from None
+        drop_standard_output()
+        raise unwritable(None, error) from None
 
 
-def resolved(target: str) -> "Path":
-    """The file to replace, behind all links; OSError where there can be none, as with links in a circle."""
-    from pathlib import Path
-
-    with contextlib.suppress(FileNotFoundError):
-        os.stat(target)  # noqa: PTH116
-    return Path(target).resolve()
-
-
-def unwritable(target: str | None, error: OSError) -> ForgeError:
-    where = "to standard output" if target is None else target
-    return fail(Code.UNWRITABLE, f"cannot write {where}: {error.strerror}")
-
-
-def write_files(contents: "Mapping[Path, bytes]") -> None:
-    """Replace all of these files, or none of them."""
+def write_files(contents: Sequence[tuple[str, bytes]]) -> None:
+    """Replace all of these files, or none of them: each is whole at any time. A device or a pipe is written to."""
     staged: dict[Path, Path] = {}
     before: dict[Path, bytes | None] = {}
-    replaced: list[Path] = []
+    name = ""
     try:
-        before |= {target: target.read_bytes() if target.is_file() else None for target in contents}
-        for target, data in contents.items():
-            staged[target] = _staged(data, target)
-        for target, temporary in staged.items():
-            temporary.replace(target)
-            replaced.append(target)
+        for name, data in contents:
+            file = resolved(name)
+            if file.is_file() or not file.exists():
+                before[file] = file.read_bytes() if file.is_file() else None
+                staged[file] = _staged(data, file, len(staged))
+        for name, data in contents:
+            file = resolved(name)
+            if file in staged:
+                staged[file].replace(file)
+            else:
+                file.write_bytes(data)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        for target in replaced:
-            _restore(target, before[target])
-        raise fail(Code.UNWRITABLE, f"cannot write {error.filename}: {error.strerror}; nothing was changed") from None
+        for file, temporary in staged.items():
+            if not temporary.exists():
+                _restore(file, before[file])
+        raise unwritable(name, error, alone=len(contents) == 1) from None
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
+
+
+def resolved(target: str) -> "Path":
+    """The file to replace, behind all links; OSError where there can be none, as with links in a circle.
+
+    A device or a pipe is what its name says: what stands behind /dev/stdout may have no name.
+    """
+    from pathlib import Path
+
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(target).st_mode):  # noqa: PTH116
+            return Path(target)
+    return Path(target).resolve()
+
+
+def unwritable(target: str | None, error: OSError, *, alone: bool = True) -> ForgeError:
+    where = "to standard output" if target is None else target
+    rest = "" if alone else "; nothing was changed"
+    return fail(Code.UNWRITABLE, f"cannot write {where}: {error.strerror}{rest}")
 
 
 def drop_standard_output() -> None:
@@ -80,24 +93,14 @@ def drop_standard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _write_file(data: bytes, target: "Path") -> None:
-    """Whole or not at all: a reader of the file never sees a part, and an error leaves what was there."""
-    if target.exists() and not target.is_file():  # a device or a pipe cannot be replaced
-        target.write_bytes(data)
-        return
-    temporary = _staged(data, target)
-    try:
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _staged(data: bytes, target: "Path") -> "Path":
-    """The data in a file beside the target, for `replace`."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+def _staged(data: bytes, target: "Path", number: int) -> "Path":
+    """The data in a file beside the target, for `replace`; it has the target's mode."""
+    temporary = target.with_name(f".forgec-{os.getpid()}-{number}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from forgec.cli.input import read_file
-from forgec.cli.output import write
 
 if TYPE_CHECKING:
     from forgec.compilation import Compiled, Options
@@ -20,10 +19,10 @@ def make_receipt(document: "Discovery", compiled: "Compiled", options: "Options"
     return receipt_of(document, compiled, options, compiler=version("catalyst-forge"))
 
 
-def write_receipt(target: str, document: "Discovery", compiled: "Compiled", options: "Options") -> None:
+def receipt_text(document: "Discovery", compiled: "Compiled", options: "Options") -> bytes:
     from forgec.verify import emit_receipt
 
-    write(emit_receipt(make_receipt(document, compiled, options)), target)
+    return emit_receipt(make_receipt(document, compiled, options))
 
 
 def load_receipt(path: str) -> "Receipt":
