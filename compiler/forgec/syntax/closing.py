@@ -16,15 +16,17 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
     if vertex.unknown is not None or vertex.unreported:
         return
     refused: set[str] = set()
+    above = {closing for each in vertex.conjuncts for closing in each.closings}
     closings = {closing for each in vertex.structs for closing in each.closings}
     for closing in sorted(closings, key=lambda each: (each.span.source.name, each.span.start)):
         closed = [each for each in vertex.structs if closing in each.closings]
-        if any(_is_open(each) for each in closed):
+        is_below = closing in above
+        if any(_is_open(each) for each in closed) or (is_below and not closing.deep):
             continue
         use = closing.use or min(closed, key=lambda each: len(each.parts))
         others = [each for each in vertex.structs if closing not in each.closings]
         inside = [each for each in others if use.part is not None and use.part in each.parts]
-        beside = [each for each in others if _is_beside(each, use)]
+        beside = [each for each in others if _is_beside(each, use) or (is_below and closing.once and each in inside)]
         found = _not_told_apart(vertex, closing, closed, inside)
         if closing.deep:
             found += _covered_inside(vertex, closing, closed, inside, expand)
@@ -46,6 +48,19 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
             if child.unknown is None and not child.unreported:
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
+
+
+def close_once(vertex: Vertex, call: Conjunct) -> None:
+    """`#D: close({a: {}}) & {b: {}}`: what refers to such a definition is closed, but nothing below it.
+
+    That is how CUE has it, and not for one of several alternatives. Where it is embedded, it is the part below it.
+    """
+    above = {closing for each in vertex.conjuncts for closing in each.closings}
+    parts = {each.part for each in vertex.conjuncts}
+    for closing in call.closings - above:
+        if closing.use is not None and (closing.use.part, closing.use.within) == (call.part, call.within):
+            closing.once = True
+            closing.deep = call.part not in parts
 
 
 def _is_beside(conjunct: Conjunct, use: Conjunct) -> bool:

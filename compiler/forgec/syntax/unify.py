@@ -30,7 +30,7 @@ from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
 from forgec.syntax.body import field_names, is_open, looked_up_in_vain, mentions
 from forgec.syntax.budget import Budget
-from forgec.syntax.closing import check_closed, names_definition
+from forgec.syntax.closing import check_closed, close_once, names_definition
 from forgec.syntax.comprehension import scopes
 from forgec.syntax.data import StructNode
 from forgec.syntax.export import Export
@@ -82,6 +82,8 @@ class _Evaluator:
     def expand(self, vertex: Vertex) -> None:
         """Evaluate a vertex, not its fields. One that is being expanded stays as far as it has come."""
         if vertex.state is not State.NEW:
+            self._budget.step(vertex.conjuncts[-1].expr.span, len(vertex.looked_through))
+            self._expressions.settling.note_again(vertex)
             return
         vertex.state = State.EXPANDING
         span = vertex.conjuncts[-1].expr.span
@@ -200,6 +202,10 @@ class _Evaluator:
             self._undecided(vertex, problem.list_in_choice(vertex, conjunct.expr.span))
         vertex.seen.add(target)
         target.is_taken = True
+        if (vertex.shared[-1] if vertex.shared else vertex).is_reference:
+            vertex.shared.append(target)
+        if isinstance(conjunct.expr, ast.Call) and conjunct.expr.function.span.text == "close":
+            close_once(vertex, conjunct)
         is_definition = names_definition(conjunct.expr) or target.label.startswith(("#", "_#"))  # by an alias
         uses = frozenset({Closing(conjunct.expr.span, conjunct)} if is_definition else ())
         return [each.in_place_of(conjunct, uses) for each in target.conjuncts]

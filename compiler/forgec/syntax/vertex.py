@@ -33,14 +33,16 @@ class Closing:
 
     `use`: the reference to it. Where that is a part of a struct, what stands in the struct beside this part is allowed,
     too. `deep`: all this holds below as well; a call of `close`, which is none by a reference, speaks of one level.
+    `once`: it does so for that part only.
     """
 
-    __slots__ = ("deep", "span", "use")
+    __slots__ = ("deep", "once", "span", "use")
 
     def __init__(self, span: Span, use: "Conjunct | None" = None, *, deep: bool = True) -> None:
         self.span = span
         self.use = use
         self.deep = deep
+        self.once = not deep
 
 
 class Scope(Struct, eq=False):
@@ -170,6 +172,8 @@ class Vertex(Struct, eq=False):
     endless: frozenset[ast.Expr] = frozenset()  # literals that would come again inside themselves for ever
     is_taken: bool = False  # something that refers here has taken the conjuncts over
     seen: "set[Vertex]" = field(default_factory=set)  # what references have led to
+    shared: "list[Vertex]" = field(default_factory=list)  # those of them that it is nothing but a reference to
+    looked_through: "dict[Vertex, Span]" = field(default_factory=dict)  # structs that were needed as a whole, and where
     deferred: deque[Deferred] = field(default_factory=deque)
     late: set[Part] = field(default_factory=set)  # what comprehensions add
     computed: "set[Vertex]" = field(default_factory=set)  # declared fields that a computed name leads to besides
@@ -237,6 +241,11 @@ class Vertex(Struct, eq=False):
     def table(self, name: str) -> "dict[str, Vertex]":
         """Where a field written as this identifier is found."""
         return self.hidden if name.startswith(("#", "_")) else self.fields
+
+    @property
+    def is_reference(self) -> bool:
+        own = [each.expr for each in self.conjuncts if not isinstance(each.expr, ast.Top)]
+        return len(own) == 1 and isinstance(own[0], ast.Reference | ast.Selector | ast.Index)
 
     @property
     def is_list(self) -> bool:

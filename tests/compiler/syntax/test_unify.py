@@ -268,6 +268,19 @@ def test_an_alternative_that_cannot_be_judged_does_not_give_way_to_another() -> 
     assert any("the marks single out none" in message for message in failures(text))
 
 
+def test_a_definition_that_is_a_call_of_close_goes_one_level_deep() -> None:
+    text = '#S: close({x: *{k: "a"} | {k: "b", z: int}})\na: #S & {x: z: 1}'
+
+    assert data(text) == {"a": {"x": {"k": "a", "z": 1}}}
+    assert failures(f"{text}\nb: #S & {{z: 1}}") == ['x.cue:3:10: b: the field "z" is not allowed']
+
+
+def test_what_is_closed_is_evaluated_before_it_is_unified() -> None:
+    (message,) = failures("#S: close({x: int, if x > 1 {y: 1}})\na: #S & {x: 2}")
+
+    assert message.startswith("x.cue:1:23: ")
+
+
 def test_a_definition_is_closed_by_any_name() -> None:
     told = 'x.cue:2:9: y: the field "b" is not allowed'
 
