@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 BUILDKIT_LEASES: Final = 4
 """Steps that one worker has on one build daemon at once: below the 20 that a daemon does at once for all of them."""
@@ -40,6 +41,9 @@ def read_bus_settings(environ: Mapping[str, str], user: str = "forge") -> BusSet
     url = environ.get("NATS_URL", "").strip()
     if not url:
         raise BadSettings("NATS_URL is not set: it names the bus, for example nats://127.0.0.1:4222")
+    for number, server in enumerate(url.split(","), 1):
+        if not _is_address(server.strip()):
+            raise BadSettings(f"NATS_URL: address {number} is none; it must be like nats://127.0.0.1:4222")
     credentials = environ.get("NATS_CREDENTIALS", "").strip()
     return BusSettings(
         url=url,
@@ -47,6 +51,15 @@ def read_bus_settings(environ: Mapping[str, str], user: str = "forge") -> BusSet
         user=user,
         name=environ.get("NATS_CLIENT_NAME", "").strip() or user,
     )
+
+
+def _is_address(server: str) -> bool:
+    """Not what it is, which may hold a password."""
+    try:
+        parts = urlsplit(server if "://" in server else f"nats://{server}")
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

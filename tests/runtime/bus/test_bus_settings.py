@@ -30,3 +30,18 @@ def test_a_missing_url_is_named(environ: dict[str, str]) -> None:
 
 def test_a_url_with_a_password_does_not_show_it() -> None:
     assert "hunter2" not in repr(BusSettings(url="nats://somebody:hunter2@nats:4222"))
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://[", "nats:4222x", "nats://a:4222,nats://:hunter2@", "nats://me:hunter2/x@nats"]
+)
+def test_what_is_no_address_is_told_without_showing_it(url: str) -> None:
+    with pytest.raises(BadSettings, match=r"NATS_URL: address [12] is none") as refused:
+        read_bus_settings({"NATS_URL": url})
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["nats", "nats:4222", "tls://nats.example", "nats://[::1]:4222, nats://u:p@nats:4222"])
+def test_addresses_have_these_forms(url: str) -> None:
+    assert read_bus_settings({"NATS_URL": url}).url == url
