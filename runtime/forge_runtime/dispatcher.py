@@ -20,7 +20,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -214,7 +214,7 @@ class Dispatcher:
             elif flagged.done():
                 if flagged.result() is None:
                     await self._raise_flag(CancelReason.DEADLINE, None)
-            elif await self._ledger.flag(self.run_id) is None:
+            elif await self._flag_now() is None:
                 _log.info("told to go while the run goes on: its jobs go on without us")
                 return Exit.INFRASTRUCTURE
             return None
@@ -230,6 +230,12 @@ class Dispatcher:
         _log.info("the run ends", extra={"reason": flag.reason, "by": flag.by, "failed_job": flag.job_id})
         settlement = Settlement(self._ledger, watch, self.run_id, flag, COMPONENT, force)
         return await settlement.settle(job_ids, pools)
+
+    async def _flag_now(self) -> CancelFlag | None:
+        """Asked once: whoever is told to go has less time than an outage may last, and is started anew."""
+        with suppress(BusUnavailable):
+            return await Ledger(self.bus, patience_s=0.0).flag(self.run_id)
+        return None
 
     async def _raise_flag(self, reason: CancelReason, job_id: str | None) -> CancelFlag:
         flag = CancelFlag(reason=reason, by=COMPONENT, at=self._ledger.clock(), job_id=job_id)

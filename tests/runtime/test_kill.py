@@ -27,6 +27,8 @@ LEASE_S = 1.5
 """Instead of 30 s, here and as the queue's ack wait: a dead worker's job comes back after it."""
 
 GRACE_S = 20.0
+POD_GRACE_S = 30.0
+"""From a pod's SIGTERM to its SIGKILL; the dispatcher rides out twice as much as long as nobody wants it to go."""
 
 TASKS = subject.queue_of(JobType.CI)
 ROOT = Path(__file__).parents[2]
@@ -143,6 +145,20 @@ async def test_work_lives_through_a_restart_of_the_bus(nats_server: NatsServer, 
         assert site.shop.lines("runs") == ["ran"]
 
 
+async def test_dispatcher_told_to_go_while_the_bus_is_away_does_not_wait_for_it(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    async with opened(nats_server, tmp_path / "site", {"web": [{"unit": "true"}]}) as site:
+        dispatcher = await site.dispatcher()
+        await until(lambda: _attached(site))
+        nats_server.kill()
+        dispatcher.terminate()
+
+        async with asyncio.timeout(POD_GRACE_S):
+            assert await dispatcher.wait() == Exit.INFRASTRUCTURE
+        nats_server.start()
+
+
 async def test_worker_cut_off_from_the_bus_stops_when_its_lease_ends(nats_server: NatsServer, tmp_path: Path) -> None:
     script = "trap 'echo stopped >> $OUT/stopped; exit 1' TERM; echo ran >> $OUT/runs; sleep 60 & wait"
     async with opened(nats_server, tmp_path / "site", {"web": [{"unit": script}]}) as site:
@@ -223,6 +239,10 @@ async def test_what_outlasts_the_grace_time_is_handed_back_and_done_by_another(
         assert record is not None
         assert (record.worker, record.starts) == ("new", 1), "a hand-back costs no start"
         assert await site.terminal_writes("web/unit") == 1
+
+
+async def _attached(site: Site) -> bool | None:
+    return "job was queued before" in (site.shop.folder / "processes.log").read_text() or None
 
 
 async def _lines(site: Site, name: str, number: int) -> bool | None:
