@@ -30,11 +30,14 @@ class Mask:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lines: frozenset[str] = frozenset()
-        self._hidden = _Hidden(())
+        self._hidden = _NOTHING
         self.hide(secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
-        self._lines |= {text for secret in secrets for text in (*_lines_of(secret), *_forms_of(secret))}
+        more = {text for secret in secrets for text in (*_lines_of(secret), *_forms_of(secret))} - self._lines
+        if not more:
+            return
+        self._lines |= more
         # The longest first, so that a secret within another leaves no rest.
         self._hidden = _Hidden(line.encode() for line in sorted(self._lines, key=lambda line: (-len(line), line)))
 
@@ -117,6 +120,9 @@ class _Hidden:
             while start >= 0:
                 yield start, self._orders[line], line
                 start = data.find(line, start + 1)
+
+
+_NOTHING: Final = _Hidden(())
 
 
 class _Beginnings:

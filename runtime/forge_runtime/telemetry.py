@@ -33,6 +33,7 @@ def configure_logging(component: str, *, stream: TextIO | None = None, level: in
     root.setLevel(level)
     # None of this is in a line, and finding it out would cost more than writing one.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # not where it was called from either: "Optimization" in Python's logging howto
     logging.getLogger("nats").setLevel(logging.WARNING)  # it reports each reconnect attempt as an error of its own
 
 

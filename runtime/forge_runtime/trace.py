@@ -11,6 +11,7 @@ Spans of things with an id are named by that id: a dispatcher that is started ag
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ class TraceContext(Struct, frozen=True, kw_only=True):
         return replace(self, span_id=span_id)
 
 
+@lru_cache(maxsize=256)
 def parse_traceparent(text: str | None) -> TraceContext | None:
     """None for anything that the standard tells us to ignore.
 

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import cached_property
 from typing import Any, Final
 
 import nats.errors
@@ -78,7 +79,7 @@ class PulledMessage:
     def data(self) -> bytes:
         return self.message.data
 
-    @property
+    @cached_property
     def deliveries(self) -> int:
         acks = AckSubject.read(self.message.reply)
         assert acks is not None, f"acks of {self.subject} go to {self.message.reply}, which is no server's"
