@@ -3,6 +3,7 @@
 A line for each kind, a word for each field: its name, `!` where it must be there, and its type behind a colon.
 
     s text      i whole number      # whole number or text    o any object          [T] list       T another kind
+                (i32 of 32 bits, i1 from 1, imode of a file's mode; # has 32 bits too, and i has 64)
     b yes or no n number            $ any single value        <T> objects by name   m texts by name
     ? anything  a|b|c one of    q quantity of Kubernetes
 
@@ -37,9 +38,9 @@ _TABLE: Final = {
     "WorkflowSpec": "activeDeadlineSeconds:i affinity:o archiveLogs:b arguments:Arguments "
     "artifactGC:WorkflowArtifactGC artifactRepositoryRef:ArtifactRepositoryRef automountServiceAccountToken:b "
     "dnsConfig:o dnsPolicy:s entrypoint:s executor:Executor executorPlugins:[o] hooks:<LifecycleHook> hostAliases:[o] "
-    "hostNetwork:b imagePullSecrets:[o] metrics:Metrics nodeSelector:m onExit:s parallelism:i podDisruptionBudget:o "
-    "podGC:PodGC podMetadata:Metadata podPriority:i podPriorityClassName:s "
-    "podResources:ResourceRequirements podSpecPatch:s priority:i resourceClaims:[o] retryStrategy:RetryStrategy "
+    "hostNetwork:b imagePullSecrets:[o] metrics:Metrics nodeSelector:m onExit:s parallelism:i1 podDisruptionBudget:o "
+    "podGC:PodGC podMetadata:Metadata podPriority:i32 podPriorityClassName:s "
+    "podResources:ResourceRequirements podSpecPatch:s priority:i32 resourceClaims:[o] retryStrategy:RetryStrategy "
     "schedulerName:s securityContext:PodSecurityContext "
     "serviceAccountName:s shutdown:s suspend:b synchronization:Synchronization templateDefaults:Template "
     "templates:[Template] tolerations:[o] ttlStrategy:TTLStrategy volumeClaimGC:VolumeClaimGC "
@@ -48,8 +49,8 @@ _TABLE: Final = {
     "Template": "activeDeadlineSeconds:# affinity:o annotations:m archiveLocation:ArtifactLocation "
     "automountServiceAccountToken:b container:Container containerSet:ContainerSet daemon:b dag:DAG data:Data "
     "executor:Executor failFast:b hostAliases:[o] http:HTTP initContainers:[UserContainer] inputs:Inputs "
-    "memoize:Memoize metadata:Metadata metrics:Metrics name:s nodeSelector:m outputs:Outputs parallelism:i "
-    "pendingTimeout:s plugin:o podResources:ResourceRequirements podSpecPatch:s priority:i priorityClassName:s "
+    "memoize:Memoize metadata:Metadata metrics:Metrics name:s nodeSelector:m outputs:Outputs parallelism:i1 "
+    "pendingTimeout:s plugin:o podResources:ResourceRequirements podSpecPatch:s priority:i32 priorityClassName:s "
     "resource:Resource resourceClaims:[o] retryStrategy:RetryStrategy schedulerName:s script:Script "
     "securityContext:PodSecurityContext "
     "serviceAccountName:s sidecars:[UserContainer] steps:[[WorkflowStep]] suspend:Suspend "
@@ -65,10 +66,10 @@ _TABLE: Final = {
     "path:s supplied:o",
     "ConfigMapKeyRef": "key!:s name:s optional:b",
     "Artifact": "name!:s archive:Archive archiveLogs:b artifactGC:ArtifactGC deleted:b from:s fromExpression:s "
-    f"globalName:s mode:i optional:b path:s recurseMode:b subPath:s {_LOCATION}",
+    f"globalName:s mode:imode optional:b path:s recurseMode:b subPath:s {_LOCATION}",
     "Archive": "none:NoArchive tar:TarArchive zip:NoArchive",
     "NoArchive": "",
-    "TarArchive": "compressionLevel:i",
+    "TarArchive": "compressionLevel:i32",
     "ArtifactLocation": f"archiveLogs:b {_LOCATION}",
     "ArtifactGC": _ARTIFACT_GC,
     "WorkflowArtifactGC": f"forceFinalizerRemoval:b podSpecPatch:s {_ARTIFACT_GC}",
@@ -110,8 +111,8 @@ _TABLE: Final = {
     "downwardAPI:o emptyDir:o ephemeral:o fc:o flexVolume:o flocker:o gcePersistentDisk:o gitRepo:o glusterfs:o "
     "hostPath:o image:o iscsi:o nfs:o persistentVolumeClaim:o photonPersistentDisk:o portworxVolume:o projected:o "
     "quobyte:o rbd:o scaleIO:o secret:SecretVolume storageos:o vsphereVolume:o",
-    "SecretVolume": "defaultMode:i items:[KeyToPath] optional:b secretName:s",
-    "KeyToPath": "key!:s mode:i path!:s",
+    "SecretVolume": "defaultMode:i32 items:[KeyToPath] optional:b secretName:s",
+    "KeyToPath": "key!:s mode:i32 path!:s",
     "VolumeMount": "mountPath!:s mountPropagation:s name!:s readOnly:b recursiveReadOnly:s subPath:s subPathExpr:s",
     "Resource": "action!:get|create|apply|delete|replace|patch failureCondition:s flags:[s] manifest:s manifestFrom:o "
     "mergeStrategy:strategic|merge|json setOwnerReference:b successCondition:s",
@@ -137,7 +138,7 @@ _TABLE: Final = {
     "Executor": "serviceAccountName:s",
     "PodGC": "deleteDelayDuration:s labelSelector:o "
     "strategy:|OnPodCompletion|OnPodSuccess|OnWorkflowCompletion|OnWorkflowSuccess",
-    "TTLStrategy": "secondsAfterCompletion:i secondsAfterFailure:i secondsAfterSuccess:i",
+    "TTLStrategy": "secondsAfterCompletion:i32 secondsAfterFailure:i32 secondsAfterSuccess:i32",
     "VolumeClaimGC": "strategy:s",
     "WorkflowMetadata": "annotations:m labels:m labelsFrom:<LabelFrom>",
     "LabelFrom": "expression!:s",

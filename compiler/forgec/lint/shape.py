@@ -19,6 +19,9 @@ API_VERSION: Final = f"{API_GROUP}/v1alpha1"
 _TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "s": ("a text", (str,)),
     "i": ("a whole number", (int,)),
+    "i32": ("a whole number", (int,)),
+    "i1": ("a whole number", (int,)),
+    "imode": ("a whole number", (int,)),
     "n": ("a number", (int, float)),
     "#": ("a whole number or a text", (int, str)),
     "q": ("a whole number or a text", (int, str)),
@@ -26,6 +29,15 @@ _TYPES: Final[dict[str, tuple[str, tuple[type, ...]]]] = {
     "b": ("true or false", (bool,)),
     "$": ("a single value", (str, int, float, bool)),
 }
+
+_RANGES: Final = {
+    "i": (-(2**63), 2**63 - 1),
+    "i32": (-(2**31), 2**31 - 1),
+    "#": (-(2**31), 2**31 - 1),
+    "i1": (1, 2**63 - 1),
+    "imode": (0, 0o777),
+}
+"""Argo reads a number into so many bits, or refuses the file; the rest is in its definitions."""
 
 _QUANTITY: Final = re.compile(
     r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?"
@@ -57,6 +69,9 @@ def _value(value: Any, kind: str, path: Path, target: Target) -> Iterator[Findin
         noun, types = _TYPES[kind]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             yield Finding(Code.WRONG_TYPE, path, f"expected {noun}, found {_shown(value)}")
+        elif kind in _RANGES and isinstance(value, int) and not _RANGES[kind][0] <= value <= _RANGES[kind][1]:
+            low, high = _RANGES[kind]
+            yield Finding(Code.BAD_VALUE, path, f"expected a whole number from {low} to {high}")
         elif kind == "q" and not _QUANTITY.fullmatch(str(value)):
             message = f'{_shown(value)} is no quantity of Kubernetes, such as "500m" or "128Mi"'
             yield Finding(Code.BAD_VALUE, path, message)

@@ -19,7 +19,10 @@ from forgec.manifest.target import TARGETS, VERSIONED_FIELDS
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden"
 OF_OTHER_VERSIONS = {field.name for field in VERSIONED_FIELDS if not field.is_in("4.1")}
-TYPES = {"s": "string", "i": "integer", "b": "boolean", "n": "number", "m": "object", "o": "object"}
+WHOLE = {"i": ("int64", None), "i32": ("int32", None), "i1": ("int64", (1, None)), "imode": ("int32", (0, 0o777))}
+"""How the definition says it: bits and bounds."""
+
+TYPES = {"s": "string", **dict.fromkeys(WHOLE, "integer"), "b": "boolean", "n": "number", "m": "object", "o": "object"}
 
 
 def mismatches(kind: str, schema: dict[str, Any], seen: set[str]) -> Iterator[str]:
@@ -59,6 +62,10 @@ def wrong_type(path: str, type_: str, schema: dict[str, Any], seen: set[str]) ->
             yield f"{path} is not a number or a text"
     elif type_ in TYPES and schema.get("type") != TYPES[type_]:
         yield f"{path} is {schema.get('type')}"
+    elif type_ in WHOLE:
+        bits, bounds = WHOLE[type_]
+        if (schema["format"], schema.get("minimum"), schema.get("maximum")) != (bits, *(bounds or (None, None))):
+            yield f"{path} has {schema['format']}, {schema.get('minimum')} to {schema.get('maximum')}"
 
 
 def test_the_table_has_exactly_the_fields_of_argos_definition() -> None:
