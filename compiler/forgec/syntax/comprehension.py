@@ -50,6 +50,7 @@ def _entries(expressions: Expressions, source: ast.Expr, scope: Scope) -> list[t
     if vertex.is_list:
         return list(enumerate(vertex.items))
     if vertex.is_struct:
+        expressions.settling.note_loop(vertex, source.span)
         return [*_ordered(expressions, vertex, source)]
     raise wrong(Code.WRONG_TYPE, f"for goes through a list or a struct, not {vertex.basic}", source.span)
 

@@ -28,7 +28,8 @@ def selected(
     base, span = asked.base, asked.name_span if isinstance(asked, ast.Selector) else asked.index.span
     if name in table:
         return given(vertex, table[name], name, span)
-    vertex.absent.setdefault(name, span)
+    for each in (vertex, *vertex.shared):
+        each.absent.setdefault(name, span)
     if not vertex.basic.kinds & Kind.STRUCT:
         diagnostic = Diagnostic(Code.UNRESOLVED, f"{written(base)} is {vertex.basic} and has no fields", span)
         raise Unknown(diagnostic, final=table is vertex.fields and vertex.state is State.EXPANDED)

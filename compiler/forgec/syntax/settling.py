@@ -4,7 +4,7 @@ A computed name and the clauses of a comprehension say which fields there are be
 depend on that: CUE evaluates these in an order of its own, and finds a circle in some of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from forgec.source import Span
@@ -40,12 +40,25 @@ class Settling:
 
         Only a comprehension may ask for it directly.
         """
-        for needed in self._needed:
-            needed.setdefault(vertex, span)
+        self._note(dict.fromkeys((vertex, *vertex.shared), span))
         for host, is_name, is_settled in self._hosts:
             is_beside = not is_settled and vertex is not host and vertex.is_inside(host)
             if is_beside and (is_name or self._expanding[-1] is not host):
                 raise self._early(f"all of {vertex.name} is needed to find out what fields there are beside it", span)
+
+    def note_again(self, vertex: Vertex) -> None:
+        """What is known already was found out by way of others, too."""
+        self._note(vertex.looked_through)
+
+    def note_loop(self, vertex: Vertex, span: Span) -> None:
+        """A list that goes through a struct; what goes through one to add to another may do so at any time."""
+        if not self._hosts or self._hosts[-1][0] is not self._expanding[-1]:
+            for each in self._expanding:
+                each.looked_through.setdefault(vertex, span)
+
+    def _note(self, looked_through: Mapping[Vertex, Span]) -> None:
+        for known in (*self._needed, *(each.looked_through for each in self._expanding)):
+            known |= {each: span for each, span in looked_through.items() if each not in known}
 
     def check_late(self, vertex: Vertex, span: Span) -> None:
         """What a comprehension adds to is no part of a name that is computed beside it, and the other way round.

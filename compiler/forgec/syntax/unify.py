@@ -82,8 +82,9 @@ class _Evaluator:
     def expand(self, vertex: Vertex) -> None:
         """Evaluate a vertex, not its fields. One that is being expanded stays as far as it has come."""
         if vertex.state is not State.NEW:
-            self._budget.step(vertex.conjuncts[-1].expr.span, len(vertex.looked_through))
-            self._expressions.settling.note_again(vertex)
+            if vertex.looked_through:
+                self._budget.step(vertex.conjuncts[-1].expr.span, len(vertex.looked_through))
+                self._expressions.settling.note_again(vertex)
             return
         vertex.state = State.EXPANDING
         span = vertex.conjuncts[-1].expr.span
