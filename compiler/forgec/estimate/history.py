@@ -5,7 +5,8 @@
 
 Project, phase and step, then seconds: a number, or a list of measurements, of which the median counts. Work that has
 no phase of the repository stands under `_discovery` and `_release`, as in the platform's own records: project
-`_repository` with step `discover`; each project with steps `artifact:<name>`, `release` and `deploy`.
+`_repository` with step `discover`; each project with steps `artifact:<name>`, `release` and `deploy:<environment>`.
+Deployments of a release run together, so the longest counts; `deploy` is all of them.
 """
 
 from collections.abc import Mapping
@@ -14,8 +15,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from forgec import ids
 from forgec.diagnostic import ForgeError
-from forgec.estimate.work import Address
+from forgec.estimate.work import DEPLOYMENT, Address
 from forgec.syntax.decode import decode
 from forgec.syntax.document import parse_json, read_text
 from forgec.units import DURATION_S_MAX
@@ -52,12 +54,15 @@ class Recall:
         """Seconds; of a job that nobody measured its time limit."""
         steps: Mapping[str, float | tuple[float, ...]]
         steps = self.history.durations.get(address.project, {}).get(address.phase, {})
-        found = steps.get(address.step)
-        if found is None:
+        names = [address.step]
+        if (address.phase, address.step) == (ids.RELEASE_PHASE, DEPLOYMENT) and DEPLOYMENT not in steps:
+            names = [name for name in steps if ids.deployment_environment(name) is not None]
+        found = [steps[name] for name in names if name in steps]
+        if not found:
             self.assumed.append(address)
             return limit_s
         self.measured.append(address)
-        return found if isinstance(found, float) else median(found)
+        return max(each if isinstance(each, float) else median(each) for each in found)
 
 
 def median(values: tuple[float, ...]) -> float:

@@ -10,7 +10,7 @@ A release is a task of three waves: its artifacts, the release, its deployment.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from forgec import ids
 from forgec.estimate.limits import ARTIFACT_S, DEPLOYMENT_S, DISCOVERY_S, RELEASE_S
@@ -38,6 +38,9 @@ class Job:
     pool: Pool
     duration_s: float
 
+
+DEPLOYMENT: Final = "deploy"
+"""The step that stands for a release's deployments to all environments, which only the platform knows."""
 
 Waves = tuple[tuple[Job, ...], ...]
 
@@ -88,7 +91,7 @@ def stages_of(plan: Plan, duration: Duration) -> tuple[Stage, ...]:
 
         artifacts = tuple(released("artifacts", ids.artifact_step(name), ARTIFACT_S) for name in project.artifacts)
         waves = (artifacts, (released("releases", ids.RELEASE_STEP, RELEASE_S),))
-        deployment = ((released("releases", "deploy", DEPLOYMENT_S),),) if project.deploy else ()
+        deployment = ((released("releases", DEPLOYMENT, DEPLOYMENT_S),),) if project.deploy else ()
         return (*(wave for wave in waves if wave), *deployment)
 
     discovery = job("discovery", ids.DISCOVERY_PHASE, ids.DISCOVERY_TASK, ids.DISCOVERY_STEP, DISCOVERY_S)

@@ -53,6 +53,22 @@ def test_work_outside_the_phases_has_reserved_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("measured", "seconds"),
+    [
+        ({"deploy:dev": 20, "deploy:staging": [30, 50, 40], "release": 99}, 40.0),
+        ({"deploy:dev": 20, "deploy": 5}, 5.0),
+        ({"release": 99, "deployed": 1}, 1800),
+    ],
+)
+def test_deployments_have_the_platforms_names_and_the_longest_counts(
+    measured: dict[str, object], seconds: float
+) -> None:
+    recall = Recall(history(api={"_release": measured}))
+
+    assert recall.duration(Address("_release", "api", "deploy"), 1800) == seconds
+
+
+@pytest.mark.parametrize(
     ("text", "code", "place"),
     [
         ('{"version": 1}', Code.MISSING_FIELD, (1, 1)),
