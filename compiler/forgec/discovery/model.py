@@ -74,8 +74,8 @@ ForgeVersion = Annotated[
     ),
 ]
 CommitSha = Annotated[str, Meta(pattern=r"\A[0-9a-f]{40}\Z", description="40 hexadecimal digits")]
-Group = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1")]
-Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000, description="a whole number")]
+Group = Annotated[int, Meta(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
+Priority = Annotated[int, Meta(ge=-1_000_000, le=1_000_000, description="a whole number from -1000000 to 1000000")]
 ShortText = Annotated[str, Meta(max_length=1024)]
 Argument = Annotated[
     str, Meta(pattern=r"\A[^\x00-\x08\x0b-\x1f\x7f]*\Z", max_length=4096, description="text without control characters")
