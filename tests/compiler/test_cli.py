@@ -164,7 +164,7 @@ def test_json_is_compiled_without_the_cue_parser(argv: tuple[str, ...], tmp_path
 
     assert not loaded & {"lark", "re2", "yaml", "asyncio", "subprocess", "forgec.syntax.parse"}
     assert argv != ("--help",) or not loaded & {"msgspec", "dataclasses", "forgec.pipeline"}
-    assert argv[0] != "compile" or not loaded & {"dataclasses", "pathlib", "difflib"}
+    assert argv[0] != "compile" or not loaded & {"dataclasses", "pathlib", "difflib", "inspect"}
 
 
 def test_a_directory_is_read_without_lark(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_directory_is_read_without_lark(tmp_path: Path) -> None:
     loaded = modules_of("discover", ".", cwd=tmp_path)
 
     assert "forgec.syntax.parse" in loaded
-    assert not loaded & {"lark", "dataclasses", "re2"}
+    assert not loaded & {"lark", "dataclasses", "re2", "inspect"}
 
 
 def modules_of(*argv: str, cwd: Path) -> set[str]:

@@ -231,11 +231,11 @@ def reserved(name: str, span: Span, related: tuple[Related, ...] = ()) -> Diagno
 
 def _own_needs(recipe: Recipe, base: Recipe | None) -> Iterator[Need]:
     """Before version 0.8 an ARG could take its value from the image's or the base recipe's environment."""
-    sure = recipe.earthfile.is_at_least(0, 8)
     found = 0
     for command, certain in placed(recipe.commands):
         if not (isinstance(command, ast.Arg) and command.required and certain) or command.name in BUILT_IN_ARGS:
             continue
+        sure = recipe.earthfile.is_at_least(0, 8)
         if not sure and base is not None and base is not recipe and command.name in base.declared:
             continue
         found += 1
