@@ -13,7 +13,8 @@ A job that was given up, failed because infrastructure failed it each time, can 
 A lease is time in which nobody else may take the job. Its end takes nothing from the holder by itself: as long as the
 record still bears his nonce he may renew or complete, and the compare-and-set decides a race. So a clock that jumps
 costs a second execution at worst, never a second completion. A lease that ends later than any clock within the allowed
-skew can have written it is therefore none: a dead worker whose clock was an hour ahead keeps nobody waiting.
+skew can have written it is therefore none: a dead worker whose clock was an hour ahead keeps nobody waiting. And nobody
+ends a job for having waited too long by his own clock alone.
 """
 
 import enum
@@ -59,15 +60,18 @@ class Holder(Struct, frozen=True, kw_only=True):
     component: str
 
 
-def claim(record: JobRecord, holder: Holder, now: float) -> JobRecord | Refused:
-    """Take the job. The answer may be a job that ended just now: it waited too long, or began too often."""
+def claim(record: JobRecord, holder: Holder, now: float, queue_now: float | None = None) -> JobRecord | Refused:
+    """Take the job. The answer may be a job that ended just now: it waited too long, or began too often.
+
+    `queue_now`: by another clock, where ours says that it waited too long.
+    """
     if record.state.terminal:
         return Refused(Refusal.ENDED, record)
     if _holds(record, holder):
         return record  # our own write, whose answer was lost
     if _is_held(record, now):
         return Refused(Refusal.HELD, record)
-    if _waited_too_long(record, now):
+    if waited_too_long(record, now if queue_now is None else queue_now):
         return _expired(record, holder.component, now)
     if record.starts >= STARTS_MAX:
         return _poisoned(record, holder.component, now)
@@ -127,7 +131,7 @@ def expire(record: JobRecord, component: str, now: float) -> JobRecord | Refused
     """End a job that waited in its queue beyond its limit."""
     if record.state.terminal:
         return Refused(Refusal.ENDED, record)
-    if not _waited_too_long(record, now):
+    if not waited_too_long(record, now):
         return Refused(Refusal.HELD if record.state is JobState.LEASED else Refusal.NOT_DUE, record)
     return _expired(record, component, now)
 
@@ -158,6 +162,10 @@ def revive(record: JobRecord, now: float) -> JobRecord | Refused:
     return JobRecord(state=JobState.QUEUED, job=record.job, submitted_at=now)
 
 
+def waited_too_long(record: JobRecord, now: float) -> bool:
+    return record.state is JobState.QUEUED and now > record.submitted_at + record.job.limits.schedule_to_start_s
+
+
 def _holds(record: JobRecord, holder: Holder) -> bool:
     return (record.state, record.worker, record.attempt_nonce) == (JobState.LEASED, holder.worker, holder.nonce)
 
@@ -170,10 +178,6 @@ def _is_held(record: JobRecord, now: float) -> bool:
 
 def _not_holder(record: JobRecord) -> Refused:
     return Refused(Refusal.ENDED if record.state.terminal else Refusal.NOT_HOLDER, record)
-
-
-def _waited_too_long(record: JobRecord, now: float) -> bool:
-    return record.state is JobState.QUEUED and now > record.submitted_at + record.job.limits.schedule_to_start_s
 
 
 def _expired(record: JobRecord, component: str, now: float) -> JobRecord:

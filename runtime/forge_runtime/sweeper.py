@@ -90,7 +90,7 @@ class Sweeper:
         except NoRecord:
             return  # not submitted yet, or so old that its records are gone
         now = self.ledger.clock()
-        if now >= run.deadline_at:
+        if now >= run.deadline_at and await self.ledger.bus.time() >= run.deadline_at:
             await self.ledger.raise_flag(run_id, CancelFlag(reason=CancelReason.DEADLINE, by=COMPONENT, at=now))
         if await self.ledger.flag(run_id) is not None:
             return  # its dispatchers, workers and `finish` settle it
@@ -137,9 +137,10 @@ class Sweeper:
         await message.ack()
 
     async def _expire(self, record: JobRecord) -> None:
-        job = record.job
+        """By two clocks: ours may be hours ahead, and would end all that waits."""
+        job, bus_now = record.job, await self.ledger.bus.time()
         decided = await self.ledger.change(
-            job.run_id, job.job_id, lambda standing, now: expire(standing, COMPONENT, now)
+            job.run_id, job.job_id, lambda standing, now: expire(standing, COMPONENT, min(now, bus_now))
         )
         ended = decided.record if isinstance(decided, Refused) else decided
         if ended.state is JobState.EXPIRED:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import random
+import time
 
 import pytest
 from tests.conformance.conftest import Connections
@@ -538,6 +539,14 @@ async def test_a_closed_connection_says_so(connections: Connections) -> None:
         with pytest.raises(BusUnavailable, match="closed"):
             await one.pull(CI, 1)
         assert await other.publish_job(JOB, b"")
+
+
+async def test_the_bus_has_a_clock(connections: Connections) -> None:
+    async with connections() as (one, _):
+        before = time.time()
+        told = await one.time()
+
+        assert before - 1.0 <= told <= time.time() + 1.0
 
 
 async def _read_events(bus: Bus, count: int, consumer: str = "reader") -> list[bytes]:

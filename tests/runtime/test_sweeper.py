@@ -1,6 +1,8 @@
 """What the sweeper does for jobs and runs that everybody else forgot."""
 
 import asyncio
+import dataclasses
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,17 @@ async def test_run_beyond_its_deadline_gets_its_flag(open_workshop: OpenWorkshop
         flag = await shop.flag()
         assert flag is not None
         assert flag.reason is CancelReason.DEADLINE
+
+
+async def test_sweeper_whose_clock_is_days_ahead_ends_nothing(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        await shop.submit("web/unit")
+        ahead = dataclasses.replace(shop.ledger, clock=lambda: time.time() + 3 * 24 * 3600)
+
+        await dataclasses.replace(_sweeper(shop), ledger=ahead).sweep(shop.run.run_id)
+
+        assert (await shop.states())["web/unit"] is JobState.QUEUED
+        assert await shop.flag() is None
 
 
 async def test_loop_sweeps_every_active_run(open_workshop: OpenWorkshop) -> None:

@@ -154,6 +154,14 @@ async def test_job_that_waited_too_long_expires(open_workshop: OpenWorkshop) -> 
     assert _code(record) == "JOB_EXPIRED"
 
 
+async def test_worker_whose_clock_is_hours_ahead_ends_no_job_for_having_waited(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        ahead = dataclasses.replace(shop.ledger, clock=lambda: time.time() + 3 * 3600)
+        async with shop.worker(dataclasses.replace(shop.bench(), ledger=ahead)):
+            await shop.submit("web/unit")
+            await shop.reach("web/unit", JobState.SUCCEEDED)
+
+
 async def test_infrastructure_failure_is_tried_again(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"unit": "[ $ATTEMPT -gt 1 ] || exit 75"}]}) as shop, shop.worker():
         await shop.submit("web/unit")

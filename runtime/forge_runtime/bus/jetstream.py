@@ -13,6 +13,7 @@ import nats.errors
 import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.client import KV_STREAM_TEMPLATE
 
 from forge_runtime import trace
 from forge_runtime.bus.batches import EventBatches, split
@@ -35,6 +36,7 @@ from forge_runtime.bus.port import (
 )
 from forge_runtime.bus.puller import EXPIRES_S, PREFERRED_HEADER, QUEUED_HEADER, Puller
 from forge_runtime.bus.records import KeyValueRecords, heard
+from forge_runtime.bus.server_time import read_time
 from forge_runtime.bus.stranded import read_stranded
 from forge_runtime.lane import Lane
 from forge_runtime.settings import BusSettings
@@ -234,6 +236,9 @@ class JetStreamBus:
                 await subscription.unsubscribe()
 
         return end
+
+    async def time(self) -> float:
+        return await read_time(self.connection, KV_STREAM_TEMPLATE.format(bucket=JOBS_BUCKET))
 
     async def reconnected(self, limit_s: float) -> bool:
         return await self.connection.reconnected(limit_s)

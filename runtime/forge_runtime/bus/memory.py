@@ -239,6 +239,10 @@ class MemoryBus:
 
         return end
 
+    async def time(self) -> float:
+        self._require_open()
+        return time.time()
+
     async def reconnected(self, limit_s: float) -> bool:
         """It is never lost, only closed."""
         await asyncio.sleep(limit_s)

@@ -288,6 +288,10 @@ class Bus(Protocol):
         """Call `handle(offset, data)` for each live line; the returned function ends it."""
         ...
 
+    async def time(self) -> float:
+        """The bus's clock, unix seconds: asked before something is done for good because of what ours says."""
+        ...
+
     async def reconnected(self, limit_s: float) -> bool:
         """True as soon as a connection that is lost, or will be, is there again; False after `limit_s`."""
         ...

@@ -16,7 +16,6 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import nats.js.errors
@@ -25,6 +24,7 @@ from nats.js.api import ConsumerConfig, StreamConfig
 from forge_runtime.bus.assets import Asset, AtLeast, wanted_assets, worker_assets
 from forge_runtime.bus.connection import OPERATION_LIMIT_S
 from forge_runtime.bus.jetstream import JetStreamBus
+from forge_runtime.bus.server_time import unix_s
 from forge_runtime.subject import WorkQueue
 
 _REPLACED_FOR: Final = frozenset(
@@ -267,7 +267,7 @@ def _live(asset: Asset, info: dict[str, Any]) -> Live:
         config=StreamConfig.from_response(info["config"]),
         messages=state["messages"],
         subjects=state.get("num_subjects", 0),
-        oldest_at=_unix_s(state["first_ts"]) if state["messages"] else 0.0,
+        oldest_at=unix_s(state["first_ts"]) if state["messages"] else 0.0,
     )
 
 
@@ -304,12 +304,6 @@ async def _request(bus: JetStreamBus, name: str) -> dict[str, Any]:
     if "error" in info:
         nats.js.errors.APIError.from_error(info["error"])  # raises
     return info
-
-
-def _unix_s(timestamp: str) -> float:
-    """RFC 3339 with nanoseconds, of which `datetime` takes six digits."""
-    moment, _, fraction = timestamp.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{moment}.{fraction[:6]:0<6}+00:00").timestamp()
 
 
 def _text(value: Any) -> str:

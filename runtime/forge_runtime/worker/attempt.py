@@ -134,13 +134,16 @@ class Attempt:
         def decide(record: JobRecord, now: float) -> JobRecord | Refused:
             if raised.done():
                 return lease.cancel(record, cancelled_error(raised.result(), self._component, now), now)
-            return lease.claim(record, self._holder, now)
+            return lease.claim(record, self._holder, now, queue_now)
 
         queued = self._delivery.queued if self._delivery.deliveries == 1 else None
         if queued is not None:
             known = told_standing(job, queued)
         else:
             known = await self._ledger.standing(job.run_id, job.job_id) or await self._ledger.open(job)
+        queue_now = None
+        if lease.waited_too_long(known.record, self._ledger.clock()):
+            queue_now = await ride_out(self._ledger.bus.time, limit_s=self._ledger.patience_s, bus=self._ledger.bus)
         decided = await self._ledger.amend(known, decide)
         record = decided.record
         if record.state.terminal:
