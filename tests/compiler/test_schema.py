@@ -112,8 +112,14 @@ def test_what_counts_as_a_break(old: dict[str, Any], new: dict[str, Any], breaks
     assert list(_narrowed(old, new, {}, {})) == breaks
 
 
-def _bare(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: each for key, each in value.items() if key not in {"version", "$id"}}
+def _bare(value: Any) -> Any:
+    """What it says of documents: not its version, nor its words for people."""
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    words = {key for key in ("version", "$id", "description") if isinstance(value.get(key), str)}
+    return {key: _bare(each) for key, each in value.items() if key not in words}
 
 
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
