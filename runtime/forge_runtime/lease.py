@@ -110,7 +110,7 @@ def requeue(record: JobRecord, holder: Holder, now: float, *, counted: bool) -> 
         record,
         state=JobState.QUEUED,
         starts=record.starts if counted else record.starts - 1,
-        submitted_at=now,
+        submitted_at=max(now, record.submitted_at),  # a holder whose clock is hours behind must not make it look old
         worker=None,
         attempt_nonce=None,
         started_at=None,

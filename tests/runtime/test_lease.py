@@ -153,6 +153,15 @@ def test_hand_back_without_fault_costs_no_start() -> None:
     assert (record.worker, record.attempt_nonce, record.lease_until, record.started_at) == (None, None, None, None)
 
 
+def test_job_handed_back_by_a_clock_that_is_behind_is_no_older_than_it_was() -> None:
+    held = taken(ALICE, now=1.0)
+
+    record = lease.requeue(held, ALICE, held.submitted_at - 3600.0, counted=True)
+
+    assert isinstance(record, JobRecord)
+    assert record.submitted_at == held.submitted_at
+
+
 def test_hand_back_for_another_try_keeps_its_start() -> None:
     record = lease.requeue(taken(ALICE), ALICE, 50.0, counted=True)
 
