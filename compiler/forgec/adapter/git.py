@@ -16,6 +16,9 @@ from forgec.diagnostic import Code, ForgeError, fail
 from forgec.discovery.tree import FILE_BYTES_MAX, Tree, TreeEntry, too_large
 from forgec.memo import Memo
 
+OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of a commit, and of a directory, which then has 400,000 files."""
+
 _INHERITED: Final = (
     *("PATH", "HOME", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
     *("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"),
@@ -140,14 +143,21 @@ class GitTree:
     def _content(self, path: str, object_id: str) -> bytes:
         doing = f"read {path} of {self.name}"
         try:
-            (found,) = self._read([object_id], doing, FILE_BYTES_MAX)
+            (found,) = self._ask([object_id], doing, FILE_BYTES_MAX)
         except TooLarge:
             raise too_large(path) from None
         if found is None or found.kind != "blob":
             raise _failed(doing, "the object is missing or no file")
         return found.content
 
-    def _read(self, names: Sequence[str], doing: str, size_max: int | None = None) -> Sequence[GitObject | None]:
+    def _read(self, names: Sequence[str], doing: str) -> Sequence[GitObject | None]:
+        """Commits and directories."""
+        try:
+            return self._ask(names, doing, OBJECT_BYTES_MAX)
+        except TooLarge:
+            raise _failed(doing, f"an object is larger than {OBJECT_BYTES_MAX} bytes") from None
+
+    def _ask(self, names: Sequence[str], doing: str, size_max: int) -> Sequence[GitObject | None]:
         """The child is of no use after an error; the next question starts another."""
         if self._objects is None:
             try:

@@ -55,7 +55,7 @@ class Objects:
         self._buffer = bytearray()
         self._said = b""
 
-    def read(self, names: Sequence[str], size_max: int | None = None) -> list[GitObject | None]:
+    def read(self, names: Sequence[str], size_max: int) -> list[GitObject | None]:
         """What each name stands for; None if there is no such object, or several.
 
         Raises OSError, with git's own words if it said any, and TooLarge.
@@ -72,14 +72,14 @@ class Objects:
         with self._child:  # closes the pipes and waits
             pass
 
-    def _answer(self, size_max: int | None, end: float) -> GitObject | None:
+    def _answer(self, size_max: int, end: float) -> GitObject | None:
         while (line_end := self._buffer.find(b"\n")) < 0:
             self._receive(end)
         header = _HEADER.fullmatch(self._take(line_end + 1))
         if header is None:
             return None
         size = int(header[3])
-        if size_max is not None and size > size_max:
+        if size > size_max:
             raise TooLarge
         while len(self._buffer) <= size:
             self._receive(end)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.git_repository import commit_all, git, new_repository
 
-from forgec.adapter.git import GitTree, git_environment
+from forgec.adapter.git import OBJECT_BYTES_MAX, GitTree, git_environment
 from forgec.adapter.git_listing import Unlistable, list_files
 from forgec.adapter.git_objects import GitObject, Objects
 from forgec.diagnostic import Code, ForgeError
@@ -34,7 +34,7 @@ class Counted:
 
     def read(self, ids: Sequence[str]) -> Sequence[GitObject | None]:
         self.asked += ids
-        return self._objects.read(ids)
+        return self._objects.read(ids, OBJECT_BYTES_MAX)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_a_level_of_many_directories_is_read_without_waiting_for_each_other(repo
     lines = b"".join(b"100644 %0200d\0" % number + bytes(20) for number in range(10))
     subtree = tree_object(repository, lines)
     with closing(Objects(repository, git_environment(repository))) as opened:
-        answers = opened.read([subtree] * 5000)
+        answers = opened.read([subtree] * 5000, OBJECT_BYTES_MAX)
 
     assert {answer.content for answer in answers if answer is not None} == {lines}
     assert len(answers) == 5000
@@ -168,6 +168,18 @@ def test_a_few_objects_that_unfold_to_more_files_than_anybody_has_are_refused(
 
     with pytest.raises(Unlistable, match=r"^it has more than 10000 files and directories$"):
         list_files(str(repository), tree, objects.read, entries_max=10_000)
+
+
+def test_a_directory_that_no_memory_holds_is_refused_unread(repository: Path) -> None:
+    names = b"".join(b"100644 %07d\0" % number + bytes(20) for number in range(OBJECT_BYTES_MAX // 35 + 1))
+    commit = commit_of(repository, tree_object(repository, names))
+
+    with closing(GitTree(repository, commit)) as opened, pytest.raises(ForgeError) as caught:
+        opened.list()
+
+    (problem,) = caught.value.diagnostics
+    assert problem.code is Code.GIT_FAILED
+    assert problem.message.endswith(f"an object is larger than {OBJECT_BYTES_MAX} bytes")
 
 
 def test_damage_is_told_in_the_words_of_git(repository: Path) -> None:
