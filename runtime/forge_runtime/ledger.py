@@ -4,6 +4,7 @@ A change is a pure decision (lease.py) over what stands, written by compare-and-
 then if somebody else was faster. A write whose answer was lost is repeated: the decisions know their own work.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -215,6 +216,7 @@ class Ledger:
             job = write.after.job
             with suppress(BusUnavailable):  # who waits for it reads now and then
                 await self.bus.tell_end(job.run_id, job.job_id, encode(write.after))
+                await asyncio.sleep(0)  # it goes out now, and not behind all that this task does next
 
     async def _raise_flag(self, run_id: str, flag: CancelFlag) -> None:
         try:

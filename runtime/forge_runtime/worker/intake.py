@@ -31,6 +31,9 @@ PULL_S: Final = 30.0
 EMPTY_S: Final = 0.02
 """A lane found empty is passed over for so long: a look into it costs a round trip, and jobs last longer than this."""
 
+CLAIM_TURNS: Final = 3
+"""Of the loop, until a slot that was given a job has sent its claim: the next pull goes out behind it, together."""
+
 FAILED_S: Final = 5.0
 """The longest pause between two pulls from a queue that refuses them; a slot that looks passes it over for so long."""
 
@@ -210,6 +213,8 @@ class Intake:
             if delivery is not None:
                 self._empty_until.pop(source, None)
                 self._waiting.popleft().set_result(Taken(source.queue, delivery))
+                for _ in range(CLAIM_TURNS if self._waiting else 0):
+                    await asyncio.sleep(0)
         del self._pulls[source]
         await self._withdraw()
 
