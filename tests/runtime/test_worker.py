@@ -30,11 +30,12 @@ from forge_runtime.job import (
     JobType,
     decode_record,
     encode,
+    new_error,
 )
 from forge_runtime.lane import Lane
 from forge_runtime.lease import Holder
 from forge_runtime.run import CancelReason
-from forge_runtime.worker.handler import JobContext, Outcome
+from forge_runtime.worker.handler import Handler, JobContext, Outcome
 from forgec.plan.digest import digest_of
 
 PASS = "true"
@@ -447,6 +448,18 @@ async def test_result_of_an_attempt_without_lease_is_not_written_over_the_one_th
     assert digest_of(stored) == reference.sha256
 
 
+async def test_error_that_fits_into_no_record_is_told_without_its_context(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        async with shop.worker(shop.bench(handlers={JobType.CI: Eloquent()})):
+            await shop.submit("web/unit")
+            record = await shop.reach("web/unit", JobState.FAILED)
+
+    assert record.starts == 1
+    assert record.result is not None
+    assert record.result.error is not None
+    assert (record.result.exit_code, record.result.error.code, record.result.error.context) == (1, "STEP_FAILED", {})
+
+
 async def test_handler_with_a_bug_fails_its_job_and_keeps_its_slot(open_workshop: OpenWorkshop) -> None:
     async with open_workshop({"web": [{"one": PASS}], "api": [{"two": PASS}]}) as shop:
         broken = shop.bench(handlers={JobType.CI: Broken()})
@@ -603,6 +616,14 @@ class FillsItsDisk:
         await context.log.write("began")
         _fill_up(context.folder.parent / "log")
         return Outcome(status=JobState.SUCCEEDED)
+
+
+class Eloquent:
+    """Its error fits into no record."""
+
+    async def handle(self, job: Job, context: JobContext) -> Outcome:
+        error = new_error("STEP_FAILED", "user", "exit code 1", component=context.component, now=1.0)
+        return Outcome(status=JobState.FAILED, exit_code=1, error=replace(error, context={"all": "x" * 1_100_000}))
 
 
 class Broken:

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from forge_runtime import lease
 from forge_runtime.blob import BlobUnavailable
-from forge_runtime.bus.port import BusUnavailable, Delivery
+from forge_runtime.bus.port import BusUnavailable, Delivery, TooLarge
 from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.envelope import log_fields_of
 from forge_runtime.job import (
@@ -265,7 +265,16 @@ class Attempt:
 
     async def _complete(self, execution: Execution, outcome: Outcome) -> None:
         result = await self._result(execution, outcome)
-        decided = await self._amend(self._ledger, lambda standing, _: lease.complete(standing, self._holder, result))
+        try:
+            decided = await self._amend(
+                self._ledger, lambda standing, _: lease.complete(standing, self._holder, result)
+            )
+        except TooLarge:
+            if outcome.error is None or not outcome.error.context:
+                raise
+            shorter = replace(outcome.error, context={}, cause=None)
+            await self._complete(execution, dataclasses.replace(outcome, error=shorter))
+            return
         if isinstance(decided, Refused) and decided.reason is Refusal.NOT_HOLDER:
             self._bench.meter.lease_lost(self._queue.pool)
             _log.warning("fenced out: another worker holds the job", extra={"error.code": "LEASE_LOST"})

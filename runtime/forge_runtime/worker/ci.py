@@ -22,6 +22,9 @@ from forge_runtime.worker.outputs import Outputs, OutputsRefused, left_out
 TAIL_LINES = 20
 """Of the log, in the error record: enough to see the cause of most failures without opening the log."""
 
+COMMAND_CHARS_MAX = 2_000
+"""Of the target and its arguments, in the error record: the job beside it has all of them."""
+
 _OUTPUTS = "outputs"
 """Below the attempt's scratch area: what the step saves AS LOCAL."""
 
@@ -127,7 +130,7 @@ def _outcome(ended: StepOutcome, left: CiData | None, payload: CiPayload, contex
     """The runner's outcome; a failure tells where it happened and what was printed last."""
     error = ended.error
     if ended.status is JobState.FAILED and error is not None:
-        command = " ".join((payload.step.target, *payload.step.args))
+        command = context.log.mask.text(" ".join((payload.step.target, *payload.step.args)))[:COMMAND_CHARS_MAX]
         facts = {"command": command, **error.context, "tail": list(context.log.tail(TAIL_LINES))}
         message = context.log.mask.text(error.message)
         error = replace(error, message=message, component=context.component, context=facts)
