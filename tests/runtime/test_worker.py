@@ -449,10 +449,10 @@ async def test_result_of_an_attempt_without_lease_is_not_written_over_the_one_th
 
 
 async def test_error_that_fits_into_no_record_is_told_without_its_context(open_workshop: OpenWorkshop) -> None:
-    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
-        async with shop.worker(shop.bench(handlers={JobType.CI: Eloquent()})):
-            await shop.submit("web/unit")
-            record = await shop.reach("web/unit", JobState.FAILED)
+    handlers: dict[JobType, Handler] = {JobType.CI: Eloquent()}
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop, shop.worker(shop.bench(handlers=handlers)):
+        await shop.submit("web/unit")
+        record = await shop.reach("web/unit", JobState.FAILED)
 
     assert record.starts == 1
     assert record.result is not None
