@@ -18,7 +18,8 @@ def did_you_mean(name: str, known: Iterable[str], *, quoted: bool = True) -> str
         return None
     import difflib  # only what is wrong has a use for it
 
-    close = difflib.get_close_matches(name, candidates, 1)
+    same = [each for each in candidates if each.casefold() == name.casefold()]
+    close = same or difflib.get_close_matches(name, candidates, 1)
     if not close:
         return None
     return f'did you mean "{close[0]}"?' if quoted else f"did you mean {close[0]}?"

@@ -94,7 +94,8 @@ def why(subject: Subject, question: Question) -> Answer:
     steps = project.phases.get(question.phase, ())
     if not steps:
         told = f"{project.name} takes no part in phase {question.phase}: it has no steps there"
-        return _absent(question, told, list(project.phases), f"phases of {project.name}")
+        taking_part = [name for name, each in project.phases.items() if each]
+        return _absent(question, told, taking_part, f"phases of {project.name}")
     if question.step is None:
         facts = tuple(_of_task(subject, project, question.phase))
         return Answer(f"{question}: task of project {project.name}", True, facts)
@@ -131,7 +132,12 @@ def find_step(document: Discovery, name: str) -> list[Question]:
 
 
 def why_nothing(subject: Subject, name: str) -> Answer:
-    """Of a single word that is no project and no step."""
+    """Of a single word that is no project and no step; it may be a phase, which has steps of many projects."""
+    if name in subject.document.repository.phases:
+        taking_part = [project.name for project in subject.document.projects if project.phases.get(name)]
+        who = f"of {_listed(taking_part)}" if taking_part else "no project takes part in it"
+        advice = Fact("help", f"{name} is a phase, {who}; ask for PROJECT/{name}", subject.located.places.phase(name))
+        return Answer(name, False, (Fact("not there", f"no project and no step is called {name}"), advice))
     steps = {step.name for project in subject.document.projects for steps in project.phases.values() for step in steps}
     return _no_project(subject, Question(name), f"no project and no step is called {name}", steps)
 
