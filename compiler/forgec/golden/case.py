@@ -59,6 +59,10 @@ def read_case(name: str, source: Source | None, *, has_document: bool) -> Case:
     reason = _contradiction(case, has_document=has_document)
     if reason is not None:
         raise fail(Code.GOLDEN_CASE_INVALID, reason, place(node, "directory"))
+    for what, called in (("branch", case.branch), ("tag", case.tag)):
+        if called is not None and (not called or called.startswith("refs/")):
+            message = f'no {what} is called "{called}"; give its name, without what a full ref has before it'
+            raise fail(Code.GOLDEN_CASE_INVALID, message, place(node, what))
     return case
 
 
