@@ -1,10 +1,10 @@
 """Closed structs: which fields a definition, or a call of `close`, allows where it is used."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from forgec.diagnostic import Diagnostic
 from forgec.syntax import ast, problem
-from forgec.syntax.vertex import Closing, Conjunct, State, Vertex
+from forgec.syntax.vertex import Closing, Conjunct, Part, State, Vertex
 
 
 def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[Vertex], None]) -> None:
@@ -29,7 +29,10 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
         beside = [each for each in others if _is_beside(each, use) or (is_below and closing.once and each in inside)]
         found = _not_told_apart(vertex, closing, closed, inside)
         if closing.deep:
-            found += _covered_inside(vertex, closing, closed, inside, expand)
+            names = _covered_inside(vertex, closed, inside, expand)
+            if vertex.parent is None and use.part is not None:
+                names |= _loose_in_file(vertex, closed, use.parts - {use.part}, expand)
+            found += [problem.covered_inside(vertex, vertex.fields[each], each, closing) for each in sorted(names)]
         vertex.problems += found
         undecided += found
         literals = [each.expr for each in (*closed, *beside)]
@@ -83,32 +86,54 @@ def _not_told_apart(
 
 
 def _covered_inside(
-    vertex: Vertex,
-    closing: Closing,
-    closed: Sequence[Conjunct],
-    inside: Sequence[Conjunct],
-    expand: Callable[[Vertex], None],
-) -> list[Diagnostic]:
+    vertex: Vertex, closed: Sequence[Conjunct], inside: Sequence[Conjunct], expand: Callable[[Vertex], None]
+) -> set[str]:
     """`{[string]: _} & #E, c: a: 1` where #E has no c: to CUE, c may hold nothing, and loses alternatives that do."""
+    literals = {each.expr for each in inside}
+    covered = {name for literal, name in vertex.matched if literal in literals}
+    return {name for name in covered & _unknown_to(vertex, closed) if _may_hold(vertex.fields[name], expand)}
+
+
+def _loose_in_file(
+    vertex: Vertex, closed: Sequence[Conjunct], around: Set[Part], expand: Callable[[Vertex], None]
+) -> set[str]:
+    """`{c: _, #E}, c: a: 1`, of a file: the same, where nothing in the braces says what there may be.
+
+    `around`: what the struct is a part of in which the definition is embedded.
+    """
+    unknown = _unknown_to(vertex, closed) if around else set()
+    return {name for name in unknown if _is_loose(vertex.fields[name], around, expand)}
+
+
+def _is_loose(vertex: Vertex, around: Set[Part], expand: Callable[[Vertex], None]) -> bool:
+    if not any(around <= each.parts for each in vertex.conjuncts):
+        return False
+    expand(vertex)
+    if not any(around <= each.parts for each in (*vertex.structs, *vertex.lists)):
+        return _may_hold(vertex, expand)
+    given = (each for each in vertex.fields.values() if each.presence is not ast.Presence.OPTIONAL)
+    return any(_is_loose(each, around, expand) for each in (*given, *vertex.items))
+
+
+def _unknown_to(vertex: Vertex, closed: Sequence[Conjunct]) -> set[str]:
+    """The fields that are given and that these neither declare nor cover."""
     literals = {each.expr for each in closed}
     known = _declared(vertex, closed) | {name for literal, name in vertex.matched if literal in literals}
-    patterns = {each.expr for each in inside}
-    found = []
-    for name in {name: None for literal, name in vertex.matched if literal in patterns and name not in known}:
-        child = vertex.fields[name]
-        expand(child)
-        if child.presence is not ast.Presence.OPTIONAL and _may_hold(child):
-            found.append(problem.covered_inside(vertex, child, name, closing))
-    return found
+    return {
+        name
+        for name, child in vertex.fields.items()
+        if name not in known and child.presence is not ast.Presence.OPTIONAL
+    }
 
 
-def _may_hold(vertex: Vertex) -> bool:
+def _may_hold(vertex: Vertex, expand: Callable[[Vertex], None]) -> bool:
     """Whether it may have items, or fields that are seen."""
+    expand(vertex)
     if vertex.state is not State.EXPANDED or vertex.items:
         return True
     if any(each.presence is not ast.Presence.OPTIONAL for each in vertex.fields.values()):
         return True
-    return vertex.is_ambiguous and any(_may_hold(each) for each, _ in vertex.alternatives)
+    return vertex.is_ambiguous and any(_may_hold(each, expand) for each, _ in vertex.alternatives)
 
 
 def _is_open(conjunct: Conjunct) -> bool:

@@ -139,7 +139,7 @@ def not_told_apart(vertex: Vertex, label: ast.Label, closing: Closing) -> Diagno
 
 
 def covered_inside(vertex: Vertex, child: Vertex, name: str, closing: Closing) -> Diagnostic:
-    what = f'"{name}", which {closing.span.text} does not declare but a pattern embedded together with it covers'
+    what = f'"{name}", which {closing.span.text} does not declare but what is embedded together with it does'
     related = Related(closing.span, "closed by this definition")
     where = f"{vertex.path}: " if vertex.path else ""
     message = f"{where}what there may be in {what}, is not supported"
