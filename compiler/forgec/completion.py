@@ -32,6 +32,7 @@ class Completed:
 
 
 def bash(commands: Sequence[Completed]) -> str:
+    """To bash a `=` is a word of its own, and words are as they were typed, with quotes and backslashes."""
     cases = []
     for command in commands:
         names = [name for option in command.options for name in option.names]
@@ -52,7 +53,9 @@ def bash(commands: Sequence[Completed]) -> str:
     return (
         "_forgec() {\n"
         '  local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}"\n'
-        '  local words="" options="" files=""\n'
+        '  local words="" options="" files="" name\n'
+        '  if [ "$previous" = "=" ]; then previous="${COMP_WORDS[COMP_CWORD-2]}"; fi\n'
+        '  if [ "$current" = "=" ]; then current=""; fi\n'
         '  if [ "$COMP_CWORD" -eq 1 ]; then\n'
         f'    COMPREPLY=($(compgen -W {shlex.quote(first)} -- "$current"))\n'
         "    return\n"
@@ -60,7 +63,9 @@ def bash(commands: Sequence[Completed]) -> str:
         '  case "${COMP_WORDS[1]}" in\n' + "".join(cases) + "  esac\n"
         '  COMPREPLY=($(compgen -W "$words" -- "$current"))\n'
         '  if [ -z "$files" ]; then return; fi\n'
-        '  case "$current" in -*) ;; *) COMPREPLY+=($(compgen -f -- "$current")) ;; esac\n'
+        '  case "$current" in -*) return ;; esac\n'
+        """  current="${current#[\\"\\']}"\n"""
+        '  while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "${current//\\\\/}")\n'
         "}\n"
         "complete -o filenames -F _forgec forgec\n"
     )

@@ -27,7 +27,7 @@ def completed(*words: str, folder: Path) -> set[str]:
     )
     done = subprocess.run(["bash", "-c", ask], cwd=folder, capture_output=True, text=True, check=True, timeout=LIMIT_S)
     assert done.stderr == ""
-    return set(done.stdout.split())
+    return {line for line in done.stdout.splitlines() if line}
 
 
 def test_the_first_word_completes_to_every_command(tmp_path: Path) -> None:
@@ -63,6 +63,20 @@ def test_other_words_complete_to_files(tmp_path: Path) -> None:
     assert completed("compile", "-o", "disc", folder=tmp_path) == {"discovery.json"}
     assert completed("diff", "disc", folder=tmp_path) == {"discovery.json"}
     assert completed("golden", "check", "disc", folder=tmp_path) == {"discovery.json"}
+
+
+def test_a_value_may_stand_behind_an_equals_sign(tmp_path: Path) -> None:
+    assert completed("compile", "--emit", "=", folder=tmp_path) == {"workflow", "plan", "discovery"}
+    assert completed("compile", "--emit", "=", "w", folder=tmp_path) == {"workflow"}
+
+
+@pytest.mark.parametrize("typed", ["my", "my\\ do", '"my do', "my do"])
+def test_a_name_with_blanks_is_one_name_however_it_was_begun(typed: str, tmp_path: Path) -> None:
+    for name in ("my document.json", "my*.json", "other.json"):
+        (tmp_path / name).touch()
+
+    assert completed("check", typed, folder=tmp_path) >= {"my document.json"}
+    assert completed("check", typed, folder=tmp_path) <= {"my document.json", "my*.json"}
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
