@@ -197,10 +197,8 @@ class Dispatcher:
 
     async def _await_jobs(self, submitter: Submitter, run: RunRecord, parts: Sequence[Part]) -> Exit | None:
         """How it ended; None where what is left must be settled, and the run's flag says why."""
-        left_s = run.deadline_at - self._ledger.clock()
-        flag_key = subject.cancel_key(self.run_id)
         work = asyncio.create_task(bring_to_end(parts, submitter))
-        flagged = asyncio.create_task(submitter.watch.until(flag_key, lambda: self._ledger.flag(self.run_id), left_s))
+        flagged = asyncio.create_task(self._flagged(submitter.watch, run))
         terminated = asyncio.create_task(self.terminated.wait())
         try:
             await asyncio.wait({work, flagged, terminated}, return_when=asyncio.FIRST_COMPLETED)
@@ -220,6 +218,12 @@ class Dispatcher:
             return None
         finally:
             await end_tasks(work, flagged, terminated)
+
+    async def _flagged(self, watch: Watch, run: RunRecord) -> CancelFlag | None:
+        """Why the run must end; None once it is beyond its limit, by the bus's clock: ours may be hours ahead."""
+        now = await ride_out(self.bus.time, limit_s=PATIENCE_S, bus=self.bus)
+        key = subject.cancel_key(self.run_id)
+        return await watch.until(key, lambda: self._ledger.flag(self.run_id), run.deadline_at - now)
 
     async def _settle(
         self, watch: Watch, job_ids: Iterable[str], pools: Iterable[JobType], *, force: bool = False

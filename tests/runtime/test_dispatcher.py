@@ -1,6 +1,7 @@
 """The dispatcher's leaves: what they submit, what they wait for, and how they exit."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -197,6 +198,16 @@ async def test_run_beyond_its_deadline_is_stopped(open_workshop: OpenWorkshop) -
         flag = await shop.flag()
         assert flag is not None
         assert flag.reason is CancelReason.DEADLINE
+
+
+async def test_dispatcher_whose_clock_is_days_ahead_ends_no_run(open_workshop: OpenWorkshop) -> None:
+    async with open_workshop({"web": [{"unit": PASS}]}) as shop:
+        dispatcher = shop.dispatcher()
+        dispatcher._ledger = dataclasses.replace(shop.ledger, clock=lambda: time.time() + 3 * 24 * 3600)
+        dispatching = asyncio.create_task(dispatcher.perform(shop.command()))
+        await shop.reach("web/unit", JobState.QUEUED)
+        async with shop.worker():
+            assert await dispatching is Exit.SUCCEEDED
 
 
 async def test_full_queue_is_waited_for(open_workshop: OpenWorkshop) -> None:
