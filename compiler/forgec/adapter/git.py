@@ -108,7 +108,7 @@ class GitTree:
         if commit is None:
             raise fail(
                 Code.COMMIT_NOT_FOUND,
-                f'no commit is called "{self._commit}" in {self._repository}',
+                f'no commit is called "{self._commit}" in {self._repository}{_shallow(self._repository)}',
                 help="give a branch, a tag or a commit id that this repository holds",
             )
         self._commit = commit.id
@@ -181,7 +181,10 @@ _CONTENTS: Final[Memo[bytes]] = Memo()
 
 def _repository_of(path: Path) -> Path:
     """The working tree or bare repository that a directory belongs to."""
-    resolved = path.resolve()
+    try:
+        resolved = path.resolve()
+    except OSError as error:  # a working directory that is gone
+        raise fail(Code.UNREADABLE, f"cannot read {path}: {error.strerror}") from None
     for candidate in (resolved, *resolved.parents):
         if (candidate / ".git").exists():
             return candidate
@@ -192,6 +195,13 @@ def _repository_of(path: Path) -> Path:
         f"{path} is not in a git repository",
         help="leave out the revision to read the files as they are",
     )
+
+
+def _shallow(repository: Path) -> str:
+    """What pipelines meet: they clone the newest commit alone."""
+    marks = (repository / ".git" / "shallow", repository / "shallow")
+    told = "; it is a shallow clone, which may have to fetch it first"
+    return told if any(mark.is_file() for mark in marks) else ""
 
 
 def _failed(doing: str, reason: str) -> ForgeError:

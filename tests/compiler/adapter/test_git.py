@@ -251,6 +251,29 @@ def test_a_tree_stays_at_the_commit_that_its_branch_named(repository: Path) -> N
     assert "later" in {entry.path for entry in open_tree(repository, "main")[0].list()}
 
 
+def test_a_commit_that_a_shallow_clone_lacks_may_have_to_be_fetched(repository: Path, tmp_path: Path) -> None:
+    git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    git(tmp_path, "clone", "-q", "--depth", "1", repository.as_uri(), "shallow")
+
+    with pytest.raises(ForgeError, match="shallow; it is a shallow clone, which may have to fetch it first"):
+        open_tree(tmp_path / "shallow", "HEAD~1")
+    with pytest.raises(ForgeError) as raised:
+        open_tree(repository, "missing")
+
+    assert "shallow" not in raised.value.diagnostics[0].message
+
+
+def test_a_working_directory_that_is_gone_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(ForgeError) as raised:
+        open_tree(Path(), "HEAD")
+
+    assert raised.value.diagnostics[0].code is Code.UNREADABLE
+
+
 def test_a_directory_that_the_commit_does_not_have_is_told(repository: Path) -> None:
     (repository / "new").mkdir()
     tree, _ = open_tree(repository / "new", "HEAD")
