@@ -93,10 +93,14 @@ class Conjunct(Struct, frozen=True, eq=False):
         return replace(found, whole=found) if is_alone else found
 
     def in_place_of(self, reference: "Conjunct", uses: frozenset[Closing]) -> "Conjunct":
-        """What it is where the reference leads to it; `uses`: of a definition."""
+        """What it is where the reference leads to it; `uses`: of a definition.
+
+        What closes the struct that it stands in says nothing of it elsewhere; a call of `close` is of itself.
+        """
+        own = frozenset(each for each in self.closings if each.use is None)
         return replace(
             self,
-            closings=self.closings | reference.closings | uses,
+            closings=own | reference.closings | uses,
             trail=self.trail | reference.trail,
             within=reference.within,
             parts=self.parts | reference.parts,

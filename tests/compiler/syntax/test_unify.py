@@ -281,6 +281,13 @@ def test_what_is_closed_is_evaluated_before_it_is_unified() -> None:
     assert message.startswith("x.cue:1:23: ")
 
 
+def test_what_closes_a_struct_says_nothing_of_its_fields_elsewhere() -> None:
+    text = '#S: a: *{t: "b"} | {t: "c", x: int}\nb: #S\nc: b.a & {x: 1}'
+
+    assert data(text) == {"b": {"a": {"t": "b"}}, "c": {"t": "b", "x": 1}}
+    assert failures(f"{text}\nd: b & {{a: y: 1}}") == ["x.cue:4:12: d.a fits none of its alternatives"]
+
+
 def test_a_definition_is_closed_by_any_name() -> None:
     told = 'x.cue:2:9: y: the field "b" is not allowed'
 
