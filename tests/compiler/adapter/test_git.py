@@ -260,7 +260,7 @@ def test_a_commit_that_a_shallow_clone_lacks_may_have_to_be_fetched(repository: 
     with pytest.raises(ForgeError) as raised:
         open_tree(repository, "missing")
 
-    assert "shallow" not in raised.value.diagnostics[0].message
+    assert "shallow clone" not in raised.value.diagnostics[0].message
 
 
 def test_a_working_directory_that_is_gone_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
