@@ -61,7 +61,7 @@ def evaluate(files: Sequence[ast.File]) -> StructNode:
             export.node(let, concrete=False)
     problems += export.problems
     problems += evaluator.finish()
-    problems += evaluator.undecided
+    problems = [*evaluator.undecided, *problems]  # of two at a place, the one that says why
     if problems:
         raise ForgeError(_once(problems))
     if not isinstance(node, StructNode):
