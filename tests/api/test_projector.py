@@ -238,11 +238,29 @@ async def test_events_that_cannot_be_merged_do_not_take_others_with_them(tmp_pat
         broken = structs.replace(story.events[-1], plan_digest="sha256:" + "0" * 64, data={"discovery_digest": 5})
         acked: list[str] = []
         told = [b"{}", encode(broken), *map(encode, story.events), b"not json"]
+        target = subject.event_subject(story.run_id, EventKind.DISCOVERY)
 
-        await settle(api.platform, [_delivery(str(number), data, acked) for number, data in enumerate(told)])
+        await settle(api.platform, [_delivery(target, data, acked, str(number)) for number, data in enumerate(told)])
 
         assert acked == [str(number) for number in range(len(told))]
         assert (await api.run(story.run_id))["status"] == "running"
+
+
+@pytest.mark.parametrize("told_as", [EventKind.STEP, EventKind.FINISH])
+async def test_event_is_believed_under_its_own_subject_only(tmp_path: Path, told_as: EventKind) -> None:
+    """A worker may publish events of steps: it must not end a run by what it writes into one."""
+    async with open_api(tmp_path) as api:
+        story = await begun(api)
+        all_went_well(story)
+        story.finish()
+        await story.store(api.bus)
+        finish = story.events[-1]
+        target = subject.event_subject(story.run_id, told_as)
+
+        await settle(api.platform, [_delivery(target, encode(finish), [])])
+
+        assert finish.kind is EventKind.FINISH
+        assert ((await api.run(story.run_id))["status"] == "succeeded") is (told_as is EventKind.FINISH)
 
 
 async def test_events_that_arrived_together_come_as_one_batch() -> None:
@@ -269,11 +287,11 @@ async def test_a_stream_that_breaks_breaks_its_batches() -> None:
         await take()
 
 
-def _delivery(name: str, data: bytes, acked: list[str]) -> EventDelivery:
+def _delivery(target: str, data: bytes, acked: list[str], name: str = "") -> EventDelivery:
     async def ack() -> None:
         acked.append(name)
 
-    return EventDelivery(subject=f"forge.events.{name}", data=data, ack=ack)
+    return EventDelivery(subject=target, data=data, ack=ack)
 
 
 ENDS = st.sampled_from([JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED])

@@ -22,7 +22,7 @@ from forge_api.service.platform import AWAY, BACKGROUND_PATIENCE_S, Platform
 from forge_api.service.projection import fetch_documents, project
 from forge_runtime.bus.port import EventDelivery
 from forge_runtime.event import Event, EventKind, decode_event
-from forge_runtime.subject import PROJECTOR
+from forge_runtime.subject import PROJECTOR, event_subject
 
 RETRY_S: Final = 1.0
 ENGINE_SUCCEEDED: Final = "succeeded"
@@ -41,7 +41,10 @@ async def run_projector(platform: Platform) -> None:
 
 
 async def settle(platform: Platform, deliveries: Sequence[EventDelivery]) -> None:
-    """Merge events and ack them; one that cannot be read, or breaks what merges it, is dropped with a log line."""
+    """Merge events and ack them; one that cannot be read, or breaks what merges it, is dropped with a log line.
+
+    So is one that lies under another subject than its own: what the bus lets somebody tell, it knows by subjects.
+    """
     runs: defaultdict[str, list[Event]] = defaultdict(list)
     for delivery in deliveries:
         try:
@@ -49,8 +52,13 @@ async def settle(platform: Platform, deliveries: Sequence[EventDelivery]) -> Non
             datetime.fromisoformat(event.at)
         except (msgspec.DecodeError, ValueError) as error:
             _log.error("unreadable event dropped: %s", error, extra={"subject": delivery.subject})
-        else:
-            runs[event.run_id].append(event)
+            continue
+        if delivery.subject != event_subject(event.run_id, event.kind):
+            _log.error(
+                "event dropped that is of another run or kind than its subject", extra={"subject": delivery.subject}
+            )
+            continue
+        runs[event.run_id].append(event)
     for run_id, events in runs.items():
         if not await _merged(platform, run_id, events):
             for event in events:  # one of them breaks it: the others shall not go with it
