@@ -186,6 +186,13 @@ async def _last_event(api: JetStreamBus) -> str:
     raise AssertionError("events ended")
 
 
+async def test_whoever_ends_what_is_late_may_ask_what_time_it_is(guarded: Guarded) -> None:
+    async with opened(guarded, WORKER, subject.DISPATCHER, subject.API) as buses:
+        times = [await bus.time() for bus in buses]
+
+    assert times == sorted(times)
+
+
 async def test_dead_letter_is_listed_and_dropped_by_the_operator(guarded: Guarded) -> None:
     async with opened(guarded, WORKER, subject.OPERATOR) as (worker, operator):
         target = subject.dead_letter_subject("tasks", "run-1", "job-1")
