@@ -72,6 +72,28 @@ def test_json_and_sarif_of_a_file_of_any_name_are_json(folder: Path) -> None:
     assert compared["before"]["label"] == f"{SHOWN}.json"
 
 
+def test_a_name_of_a_directory_is_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    repo, project = tmp_path / ".forge", tmp_path / "grün" / "日本" / ".forge"
+    repo.mkdir()
+    project.mkdir(parents=True)
+    (repo / "repo.cue").write_text('package repo\nforgeVersion: "v1.0.0"\ntagging: strategy: "monorepo"\n')
+    (project / "project.cue").write_text('package project\nname: "web"\n')
+    (tmp_path / "ignored" / "ä").mkdir(parents=True)
+    (tmp_path / ".gitignore").write_text("ä\n", encoding="utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    command = [*FORGEC, "discover", "."]
+    outputs = [
+        subprocess.run(
+            command, cwd=tmp_path, env=os.environ | locale, capture_output=True, timeout=60, check=True
+        ).stdout
+        for locale in (plain, {"PYTHONUTF8": "1"})
+    ]
+
+    assert outputs[0] == outputs[1]
+    assert json.loads(outputs[0])["projects"][0]["path"] == "grün/日本"
+
+
 @pytest.mark.parametrize("option", ["--branch", "--tag", "--ref", "--image"])
 def test_what_comes_to_stand_in_a_document_is_utf_8(option: str, folder: Path) -> None:
     done = run(folder, "compile", f"{ODD}.json", option, ODD)

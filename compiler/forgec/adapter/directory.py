@@ -14,15 +14,17 @@ class DirectoryTree:
     """The files below a directory, without `.git` and without directories that a `.gitignore` excludes.
 
     Those are left out here already, since build output and dependencies are often larger than all the rest.
-    A directory with a `.git` of its own is another repository: a submodule, as git sees it.
+    A directory with a `.git` of its own is another repository: a submodule, as git sees it. Names are bytes here and
+    UTF-8 outside, as in a commit, whatever the locale says.
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._name = str(root)
+        self._root = os.fsencode(root)
 
     @property
     def name(self) -> str:
-        return str(self._root)
+        return self._name
 
     def list(self) -> Sequence[TreeEntry]:
         rules = IgnoreRules()
@@ -41,7 +43,7 @@ class DirectoryTree:
     def read(self, path: str) -> bytes:
         try:
             # O_NOFOLLOW: what was listed as a file may have become a link out of the tree.
-            descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(_at(self._root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
                 data = file.read(FILE_BYTES_MAX + 1)
         except OSError as error:
@@ -51,16 +53,16 @@ class DirectoryTree:
         return data
 
 
-def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
+def _scan(root: bytes, directory: str) -> tuple[list[TreeEntry], list[str]]:
     """The leaves of a directory, and the paths of the directories in it."""
     leaves: list[TreeEntry] = []
     directories: list[str] = []
     at = directory or "."
     try:
-        with os.scandir(root / directory) as children:
+        with os.scandir(_at(root, directory)) as children:
             for child in children:
-                at = _join(directory, child.name)
-                if child.name == ".git":
+                at = _join(directory, child.name.decode(errors="surrogateescape"))
+                if child.name == b".git":
                     continue
                 if child.is_symlink():
                     leaves.append(TreeEntry(path=at, kind=EntryKind.SYMLINK))
@@ -68,7 +70,7 @@ def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
                     leaves.append(TreeEntry(path=at, kind=EntryKind.FILE))
                 elif child.is_dir():
                     # os.path: a directory that cannot be entered is told when it is its own turn.
-                    if os.path.exists(root / at / ".git"):  # noqa: PTH110
+                    if os.path.exists(_at(root, f"{at}/.git")):  # noqa: PTH110
                         leaves.append(TreeEntry(path=at, kind=EntryKind.SUBMODULE))
                     else:
                         directories.append(at)
@@ -79,6 +81,10 @@ def _scan(root: Path, directory: str) -> tuple[list[TreeEntry], list[str]]:
 
 def _join(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
+
+
+def _at(root: bytes, path: str) -> bytes:
+    return os.path.join(root, path.encode(errors="surrogateescape"))  # noqa: PTH118
 
 
 def _unreadable(path: str, error: OSError) -> ForgeError:
