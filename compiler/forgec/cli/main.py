@@ -83,7 +83,10 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     """argparse ends by itself when it has printed help or the version."""
     try:
         try:
-            return _parser(argv).parse_args(argv)
+            arguments, unknown = _parser(argv).parse_known_args(argv)
+            if unknown:  # by the command's own parser, whose usage says what there is
+                arguments.usage.error(f"unrecognized arguments: {' '.join(unknown)}")
+            return arguments
         except SystemExit:
             sys.stdout.flush()
             raise
