@@ -50,7 +50,7 @@ def write_files(contents: Sequence[tuple[str, bytes]]) -> None:
             file = resolved(name)
             if file.is_file() or not file.exists():
                 before[file] = file.read_bytes() if file.is_file() else None
-                staged[file] = _staged(data, file, len(staged))
+                staged[file] = _staged(data, file)
         for name, data in contents:
             file = resolved(name)
             if file in staged:
@@ -93,9 +93,12 @@ def drop_standard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _staged(data: bytes, target: "Path", number: int) -> "Path":
-    """The data in a file beside the target, for `replace`; it has the target's mode."""
-    temporary = target.with_name(f".forgec-{os.getpid()}-{number}.tmp")
+def _staged(data: bytes, target: "Path") -> "Path":
+    """The data in a file beside the target, for `replace`; it has the target's mode.
+
+    By chance its name is nobody's: that of a process is, in a container, also the one that was killed before.
+    """
+    temporary = target.with_name(f".forgec-{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(data)
