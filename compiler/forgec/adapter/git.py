@@ -19,6 +19,9 @@ from forgec.memo import Memo
 OBJECT_BYTES_MAX: Final = 16 * 1024 * 1024
 """Of a commit, and of a directory, which then has 400,000 files."""
 
+COMMIT_ID_LENGTH: Final = 40
+"""Of SHA-1, which is what a discovery document has room for."""
+
 _INHERITED: Final = (
     *("PATH", "HOME", "TMPDIR", "TZ", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
     *("http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"),
@@ -111,6 +114,9 @@ class GitTree:
                 f'no commit is called "{self._commit}" in {self._repository}{_shallow(self._repository)}',
                 help="give a branch, a tag or a commit id that this repository holds",
             )
+        if len(commit.id) != COMMIT_ID_LENGTH:
+            message = f"{self._repository} names its objects by SHA-256, and documents tell a commit by its SHA-1"
+            raise fail(Code.GIT_FAILED, message, help="leave out the revision to read the files as they are")
         self._commit = commit.id
         return commit.id
 

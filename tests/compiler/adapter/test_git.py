@@ -263,6 +263,14 @@ def test_a_commit_that_a_shallow_clone_lacks_may_have_to_be_fetched(repository: 
     assert "shallow clone" not in raised.value.diagnostics[0].message
 
 
+def test_a_repository_of_other_ids_than_documents_have_is_refused(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--object-format=sha256", "new")
+    commit_all(tmp_path / "new")
+
+    with pytest.raises(ForgeError, match="names its objects by SHA-256"):
+        open_tree(tmp_path / "new", "HEAD")
+
+
 def test_a_working_directory_that_is_gone_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
