@@ -66,6 +66,24 @@ def close_once(vertex: Vertex, call: Conjunct) -> None:
             closing.deep = call.part not in parts
 
 
+def is_shared(conjuncts: Sequence[Conjunct]) -> bool:
+    """Whether they are one reference, and nothing else that says anything: what has them is what that leads to."""
+    pending = [(each.expr, each.scope) for each in conjuncts]
+    found = set()
+    while pending:
+        expr, scope = pending.pop()
+        match expr:
+            case ast.Conjunction(terms=terms):
+                pending += [(term, scope) for term in terms]
+            case ast.Reference() | ast.Selector() | ast.Index():
+                found.add((expr.span.text, scope))
+            case ast.Top():
+                pass
+            case _:
+                return False
+    return len(found) == 1
+
+
 def _is_beside(conjunct: Conjunct, use: Conjunct) -> bool:
     """Whether it is in the struct that the use is a part of, and not in this part. All files are one such struct."""
     return use.part is not None and use.part not in conjunct.parts and use.whole in (None, conjunct.whole)

@@ -30,7 +30,7 @@ from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
 from forgec.syntax.body import field_names, is_open, looked_up_in_vain, mentions
 from forgec.syntax.budget import Budget
-from forgec.syntax.closing import check_closed, close_once, names_definition
+from forgec.syntax.closing import check_closed, close_once, is_shared, names_definition
 from forgec.syntax.comprehension import scopes
 from forgec.syntax.data import StructNode
 from forgec.syntax.export import Export
@@ -119,9 +119,12 @@ class _Evaluator:
         direct = list(reversed(conjuncts))
         references: deque[Conjunct] = deque()
         calculations: list[Conjunct] = []
+        shared = conjuncts is vertex.conjuncts and is_shared(conjuncts)
         while direct or references:
             if not direct:
-                direct += reversed(self._dereference(vertex, references.popleft()))
+                found = self._dereference(vertex, references.popleft(), shared=shared)
+                shared = shared and is_shared(found)
+                direct += reversed(found)
                 continue
             conjunct = direct.pop()
             self._budget.step(conjunct.expr.span)
@@ -182,8 +185,8 @@ class _Evaluator:
                 problems.append(problem.conflict(vertex, value, fact))
         return problems
 
-    def _dereference(self, vertex: Vertex, conjunct: Conjunct) -> list[Conjunct]:
-        """The conjuncts of what a conjunct of the vertex refers to."""
+    def _dereference(self, vertex: Vertex, conjunct: Conjunct, *, shared: bool) -> list[Conjunct]:
+        """The conjuncts of what a conjunct of the vertex refers to; `shared`: which is the vertex."""
         try:
             target = self._expressions.resolve(conjunct.expr, conjunct.scope)
         except Unknown as unknown:
@@ -209,7 +212,7 @@ class _Evaluator:
             close_once(vertex, conjunct)
         is_definition = names_definition(conjunct.expr) or target.label.startswith(("#", "_#"))  # by an alias
         uses = frozenset({Closing(conjunct.expr.span, conjunct)} if is_definition else ())
-        return [each.in_place_of(conjunct, uses) for each in target.conjuncts]
+        return [each.in_place_of(conjunct, uses, shared=shared) for each in target.conjuncts]
 
     def _add_struct(self, vertex: Vertex, conjunct: Conjunct, literal: ast.StructLiteral) -> list[Conjunct]:
         """Give the literal's fields to the vertex's; what it embeds is given back."""

@@ -92,18 +92,23 @@ class Conjunct(Struct, frozen=True, eq=False):
         is_alone = scope.vertex.parent is None and self.referred and not isinstance(expr, ast.StructLiteral)
         return replace(found, whole=found) if is_alone else found
 
-    def in_place_of(self, reference: "Conjunct", uses: frozenset[Closing]) -> "Conjunct":
+    def in_place_of(self, reference: "Conjunct", uses: frozenset[Closing], *, shared: bool) -> "Conjunct":
         """What it is where the reference leads to it; `uses`: of a definition.
 
-        What closes the struct that it stands in says nothing of it elsewhere; a call of `close` is of itself.
+        What closes the struct that it stands in says nothing of it elsewhere, except where the two are `shared`: one
+        value, with nothing besides. A call of `close` is of itself.
         """
+        around = reference.closings | uses
+        trail, parts = self.trail | reference.trail, self.parts | reference.parts
+        if shared:
+            return replace(self, closings=self.closings | around, trail=trail, parts=parts)
         own = frozenset(each for each in self.closings if each.use is None)
         return replace(
             self,
-            closings=own | reference.closings | uses,
-            trail=self.trail | reference.trail,
+            closings=own | around,
+            trail=trail,
             within=reference.within,
-            parts=self.parts | reference.parts,
+            parts=parts,
             part=reference.part,
             whole=reference.whole,
             referred=not uses,

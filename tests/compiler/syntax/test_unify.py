@@ -288,6 +288,16 @@ def test_what_closes_a_struct_says_nothing_of_its_fields_elsewhere() -> None:
     assert failures(f"{text}\nd: b & {{a: y: 1}}") == ["x.cue:4:12: d.a fits none of its alternatives"]
 
 
+def test_a_reference_alone_is_what_it_refers_to_and_closed_as_that_is() -> None:
+    text = '#S: a: {t: "a", x: int} | *{t: "b"}\nb: #S & {a: x: 1}\nc: b.a\nd: c & {y: 2}'
+
+    assert data(text) == {
+        "b": {"a": {"t": "a", "x": 1}},
+        "c": {"t": "a", "x": 1},
+        "d": {"t": "b", "x": 1, "y": 2},
+    }
+
+
 def test_a_definition_is_closed_by_any_name() -> None:
     told = 'x.cue:2:9: y: the field "b" is not allowed'
 
