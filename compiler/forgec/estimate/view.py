@@ -33,7 +33,11 @@ def to_text(estimate: Estimate, *, name: str, shares_max: int | None, history: s
         [f"{escaped(name)}: {', '.join(counts)}"],
         _table(_sizes(estimate), left=1),
         [_durations(estimate, history), "", *_table(_schedules(estimate.schedules), left=0)],
-        [f"critical path, {format_duration(estimate.chain_s)}: no number of workers makes a run shorter", "", *_chain(estimate)],
+        [
+            f"critical path, {format_duration(estimate.chain_s)}: no number of workers makes a run shorter",
+            "",
+            *_chain(estimate),
+        ],
         _shares(estimate.shares, shares_max),
     )
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
