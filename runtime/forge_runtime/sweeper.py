@@ -24,7 +24,7 @@ from forge_runtime.bus.port import BusUnavailable, Delivery, QueueFull
 from forge_runtime.dead_letter import Cause, Reason
 from forge_runtime.envelope import log_fields_of
 from forge_runtime.job import JobRecord, JobState, encode
-from forge_runtime.lease import Refused, expire, poison
+from forge_runtime.lease import SKEW_S_MAX, Refused, expire, poison
 from forge_runtime.ledger import Ledger, NoRecord
 from forge_runtime.run import CancelFlag, CancelReason
 
@@ -51,18 +51,23 @@ class Republish:
 
 def decide(record: JobRecord, now: float) -> Expire | Republish | None:
     """What a job needs. Pure."""
-    quiet_s = QUIET_LEASES * record.job.limits.heartbeat_s
+    lease_s = record.job.limits.heartbeat_s
     match record.state:
         case JobState.QUEUED:
             if not isinstance(expire(record, COMPONENT, now), Refused):
                 return Expire()
-            return Republish() if now >= record.submitted_at + quiet_s else None
+            return Republish() if _is_quiet(record.submitted_at, lease_s, now) else None
         case JobState.EXPIRED if record.fails_run:
             return Expire()  # its run has no flag yet: whoever expired it died, or lost the answer, before telling
         case JobState.LEASED:
-            return Republish() if now >= (record.lease_until or 0.0) + quiet_s else None
+            return Republish() if _is_quiet(record.lease_until or 0.0, lease_s, now) else None
         case _:
             return None
+
+
+def _is_quiet(at: float, lease_s: float, now: float) -> bool:
+    """Whether nobody seems to have had the job in hand since then; nor if no clock within the skew can have said so."""
+    return now >= at + QUIET_LEASES * lease_s or at > now + lease_s + SKEW_S_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ def test_job_of_a_dead_worker_is_published_again(now: float, needs: Republish | 
     assert decide(record, now) == needs
 
 
+def test_job_whose_record_is_of_a_clock_hours_ahead_is_published_again_now() -> None:
+    queued = samples.queued_record(now=3600.0)
+    leased = replace(queued, state=JobState.LEASED, lease_until=3600.0)
+
+    assert [decide(record, 0.0) for record in (queued, leased)] == [Republish(), Republish()]
+
+
 @pytest.mark.parametrize("state", [state for state in JobState if state.terminal and state is not JobState.EXPIRED])
 def test_job_that_ended_needs_nothing(state: JobState) -> None:
     assert decide(replace(samples.queued_record(), state=state), 1e9) is None
