@@ -164,7 +164,7 @@ def kill_stale_groups(directory: Path) -> int:
     """
     killed = 0
     for note in sorted(directory.glob("*.group")):
-        pid, started, token = [*note.read_text(encoding="ascii").split(" "), "", ""][:3]
+        pid, started, token = [*note.read_text(encoding="ascii", errors="replace").split(" "), "", ""][:3]
         found = pid.isdigit() and started != "" and _start_time(int(pid)) == started
         if found:
             _signal_group(int(pid), signal.SIGKILL)

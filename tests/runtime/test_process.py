@@ -340,6 +340,14 @@ asyncio.run(run_process(program, timeout_s=60, output=output, groups=Path(sys.ar
 """
 
 
+@pytest.mark.parametrize("content", [b"", b"12", b"\0\0\0", b"\xff\xfe 1 x", b"99999999999999999999 1"])
+def test_note_that_a_crash_has_damaged_keeps_no_worker_from_starting(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "12.group").write_bytes(content)
+
+    assert kill_stale_groups(tmp_path) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_groups_of_a_killed_worker_are_killed_by_the_next_one(tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-c", _WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert worker.stdout
