@@ -66,6 +66,7 @@ KNOWN: Final = {
     ): "to CUE, `#D.a` is mostly open by way of `b: #D.a`",
     (Code.CONFLICT, "as far as they are known"): "of alternatives that are not data, CUE waits for one without a value",
     (Code.CONFLICT, ", and is needed to find out what "): "CUE overlooks a conflict in what a condition asked for",
+    (Code.UNRESOLVED, "is declared but not given"): "CUE drops a loop through `{l: m, m?: 1}` whose clauses ask for l",
     (Code.UNRESOLVED, "items, no item"): "CUE overlooks an item out of range among those of a list that is cut",
     (Code.CONFLICT, "whatever its alternatives are"): "of what is not data, CUE waits for an alternative first",
     (Code.CONFLICT, "is none of or("): "CUE overlooks a choice of `or` with an item that needs the field itself",
