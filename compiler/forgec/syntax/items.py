@@ -1,16 +1,19 @@
 """The items of a list: what each of them must agree with, and what must be true of all."""
 
+from msgspec.structs import replace
+
 from forgec.syntax import ast, problem
 from forgec.syntax.comprehension import scopes
 from forgec.syntax.expression import Expressions
 from forgec.syntax.problem import Unknown
 from forgec.syntax.value import Kind
-from forgec.syntax.vertex import Conjunct, Scope, Vertex
+from forgec.syntax.vertex import Closing, Conjunct, Scope, Vertex
 
 
 def make_items(vertex: Vertex, expressions: Expressions) -> None:
     """Give a list its items, each with a conjunct from every list literal; or Unknown."""
-    lists = [(each, *_elements(each, expressions)) for each in vertex.lists]
+    opened = _opened(vertex)
+    lists = [(replace(each, closings=each.closings - opened), *_elements(each, expressions)) for each in vertex.lists]
     if not lists:
         return
     longest, most, _ = max(lists, key=lambda each: len(each[1]))
@@ -28,6 +31,12 @@ def make_items(vertex: Vertex, expressions: Expressions) -> None:
             item.conjuncts.append(conjunct.inside(expr, scope))
         vertex.items.append(item)
     _check(vertex, expressions)
+
+
+def _opened(vertex: Vertex) -> frozenset[Closing]:
+    """What does not close the items: to CUE, a definition that says `[...{a: int}] & list.MinItems(1)`."""
+    checked = (each for each in vertex.facts if any(check.kinds is Kind.LIST for check in each.basic.checks))
+    return frozenset(closing for each in checked for closing in each.conjunct.closings)
 
 
 def _elements(conjunct: Conjunct, expressions: Expressions) -> tuple[list[tuple[ast.Expr, Scope]], ast.Expr | None]:

@@ -298,6 +298,12 @@ def test_a_reference_alone_is_what_it_refers_to_and_closed_as_that_is() -> None:
     }
 
 
+def test_a_definition_that_checks_a_list_does_not_close_its_items() -> None:
+    text = 'import "list"\n#E: k: [...(*{t: "a"} | {t: "b", p: int})] & list.MinItems(1)\na: #E & {k: [{p: 1}]}'
+
+    assert data(text) == {"a": {"k": [{"t": "a", "p": 1}]}}
+
+
 def test_a_definition_is_closed_by_any_name() -> None:
     told = 'x.cue:2:9: y: the field "b" is not allowed'
 
