@@ -316,6 +316,10 @@ class _Scan:
             ";": "declarations end with their line, or with a comma",
             "`": 'text is written in "double quotes"',
             "@": "an attribute is written @name(text)",
+            **dict.fromkeys("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb", 'text is written in plain "double quotes"'),
         }.get(character)
-        message = f'the character "{character}" has no meaning here'
+        shown = f'"{character}"' if character.isprintable() else f"U+{ord(character):04X}"
+        if not character.isprintable():
+            advice = "it looks like white space or like nothing; write a plain space, or remove it"
+        message = f"the character {shown} has no meaning here"
         raise _NoToken([Diagnostic(Code.SYNTAX, message, span, help=advice)])

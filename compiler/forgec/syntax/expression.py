@@ -4,7 +4,7 @@ Both may need vertices to be expanded first; `expand` is given by the evaluator,
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from forgec.diagnostic import Code, Diagnostic
 from forgec.source import Span
@@ -20,6 +20,9 @@ from forgec.syntax.selection import check_key, given, indexed, regular_fields, s
 from forgec.syntax.settling import Settling
 from forgec.syntax.value import PREDECLARED, Basic, Kind, atom, checked_text, limit, meet, show
 from forgec.syntax.vertex import Conjunct, Scope, State, Vertex
+
+_WAY_MAX: Final = 5
+"""Fields of a circle that are named."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -308,12 +311,18 @@ class Expressions:
             raise wrong(Code.WRONG_TYPE, "null does not go into a string", part.span)
         return value if isinstance(value, str) else show(value)
 
+    def _way(self, target: Vertex) -> str:
+        """What is needed to find out what a vertex is, which is needed for that again."""
+        first = next((at for at, each in enumerate(self.expanding, 1) if each is target), len(self.expanding))
+        names = dict.fromkeys(each.name for each in self.expanding[first:][:_WAY_MAX] if each.label)
+        return f", by way of {', '.join(names)}" if names else ""
+
     def _value(self, target: Vertex | Basic, expr: ast.Expr) -> Exact:
         if isinstance(target, Basic):
             incomplete = Diagnostic(Code.INCOMPLETE, f"{target} is a type where a value is needed", expr.span)
             raise Unknown(incomplete, possible=(expr, target))
         if target.state is State.EXPANDING:
-            raise self.early(f"{target.name} needs its own value", expr.span)
+            raise self.early(f"{target.name} needs its own value{self._way(target)}", expr.span)
         self.expand(target)
         if target.unreported:
             raise Unknown(None)

@@ -115,7 +115,8 @@ class _NameCheck:
         for each in file.imports:
             if each.path not in PACKAGES:
                 message = f'the package "{each.path}" is not one that the built-in evaluator knows'
-                self.problems.append(Diagnostic(Code.UNSUPPORTED, message, each.span, help=OTHER_ENGINE))
+                advice = did_you_mean(each.path, PACKAGES) or OTHER_ENGINE
+                self.problems.append(Diagnostic(Code.UNSUPPORTED, message, each.span, help=advice))
                 names[each.name] = None
                 continue
             if each.name in names or each.name in self._fields:

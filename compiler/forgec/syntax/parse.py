@@ -19,6 +19,7 @@ from forgec.syntax.cue_lexer import KEYWORDS, TOKENS_MAX, lex_partly, lex_with_c
 from forgec.syntax.lalr import END, Unexpected, parse
 from forgec.syntax.recovery import Kept, Lost
 from forgec.syntax.table import table
+from forgec.syntax.token import Token
 
 
 def parse_file(source: Source) -> ast.File:
@@ -121,19 +122,33 @@ def _unexpected(source: Source, error: Unexpected) -> Diagnostic:
         message = f'{_expected(accepted)} is expected after "{word}", a word of the language, found {found}'
     elif "IDENT" in accepted and token.text in _LANGUAGE:
         message = f"{message}, a word of the language"
-    advice = None
     begins_line = not source.text[:start].rpartition("\n")[2].strip()
     if begins_line and token.kind in ("PIPE", "AMPERSAND", "PLUS", "MINUS", "STAR", "SLASH", "DOT"):
-        advice = "an expression that goes on in the next line ends its line with the operator"
-    elif "import" in (word, token.text) or token.text.startswith("import "):
-        advice = "imports come first in a file, after its package"
-    elif token.kind == "EQUALS" and "NUMBER" in accepted:
-        advice = '"==" compares two values; a value by itself is what a field must be'
-    elif word == "package":
-        advice = "a file begins with its package"
-    elif token.kind == "EQUAL" or "COLON" in accepted:
+        advice: str | None = "an expression that goes on in the next line ends its line with the operator"
+    elif source.text[:start].rstrip().endswith("="):
         advice = 'a field is written "name: value"'
+    else:
+        advice = _advice(token, accepted, word, after_name=before is not None)
     return Diagnostic(Code.SYNTAX, message, span, help=advice)
+
+
+def _advice(token: Token, accepted: frozenset[str], word: str, *, after_name: bool) -> str | None:
+    """What was probably meant; `word`: of the language, right before."""
+    if "import" in (word, token.text) or token.text.startswith("import "):
+        return "imports come first in a file, after its package"
+    if word == "package":
+        return "a file begins with its package"
+    if token.text in ("else", "otherwise"):
+        return 'the other case is an "if" of its own, with the opposite condition'
+    if token.kind == "EQUALS" and "NUMBER" in accepted:
+        return '"==" compares two values; a value by itself is what a field must be'
+    if token.kind == "NUMBER" and token.text.startswith("."):
+        return 'text is written in "double quotes"'
+    if "COMMA" in accepted and token.kind in ("IDENT", "STRING", "NUMBER") and not ("COLON" in accepted and after_name):
+        return 'what stands on one line is separated by ","'
+    if token.kind == "EQUAL" or "COLON" in accepted:
+        return 'a field is written "name: value"'
+    return None
 
 
 def _expected(accepted: frozenset[str]) -> str:

@@ -178,6 +178,27 @@ def test_a_mistake_of_form_is_told_in_words(text: str, message: str) -> None:
     assert failures(text) == [message]
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ('a: {b: "x" c: 1}', 'what stands on one line is separated by ","'),
+        ("a: [1 2]", 'what stands on one line is separated by ","'),
+        ("a b: 1", 'a field is written "name: value"'),
+        ("a: 1\nb = 2", 'a field is written "name: value"'),
+        ("a: 1.2.3", 'text is written in "double quotes"'),
+        ("if true {a: 1} else {a: 2}", 'the other case is an "if" of its own, with the opposite condition'),
+        ("a: “x”", 'text is written in plain "double quotes"'),
+        ("a:\u00a0 1", "it looks like white space or like nothing; write a plain space, or remove it"),
+        ('a: 1\nimport "list"', "imports come first in a file, after its package"),
+    ],
+)
+def test_a_mistake_of_form_has_an_advice(text: str, advice: str) -> None:
+    with pytest.raises(ForgeError) as caught:
+        parse(text)
+
+    assert caught.value.diagnostics[0].help == advice
+
+
 def test_all_unsupported_constructs_of_a_file_are_named() -> None:
     with pytest.raises(ForgeError) as caught:
         parse("a: 'x'\nX=\"\\(a)\": 1\nb: {...int}\n@if(linux)")

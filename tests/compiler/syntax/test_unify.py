@@ -304,6 +304,17 @@ def test_a_definition_that_checks_a_list_does_not_close_its_items() -> None:
     assert data(text) == {"a": {"k": [{"t": "a", "p": 1}]}}
 
 
+def test_a_circle_of_calculations_is_told_with_its_parts() -> None:
+    assert failures("a: b + 1\nb: c + 1\nc: a + 1") == ["x.cue:3:4: a needs its own value, by way of b, c"]
+
+
+def test_a_package_that_is_not_there_may_be_another_one() -> None:
+    with pytest.raises(ForgeError) as caught:
+        node('import "string"\na: string.ToUpper("a")')
+
+    assert caught.value.diagnostics[0].help == 'did you mean "strings"?'
+
+
 def test_a_definition_is_closed_by_any_name() -> None:
     told = 'x.cue:2:9: y: the field "b" is not allowed'
 
