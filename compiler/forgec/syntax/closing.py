@@ -13,7 +13,7 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
     What is beside it with `...` opens it to others, but not to those in the same part: `{#D & {x: 1}, ...}`. What has
     no value is not refused: in data, that is wrong by itself.
     """
-    if vertex.unknown is not None or vertex.unreported:
+    if vertex.unreported:
         return
     refused: set[str] = set()
     above = {closing for each in vertex.conjuncts for closing in each.closings}

@@ -304,6 +304,12 @@ def test_a_definition_that_checks_a_list_does_not_close_its_items() -> None:
     assert data(text) == {"a": {"k": [{"t": "a", "p": 1}]}}
 
 
+def test_what_is_closed_refuses_a_field_also_while_a_condition_is_not_decided() -> None:
+    assert failures("#B: {l: int, if l == 80 {x: 1}}\n#E: #B & {t: 1}") == [
+        'x.cue:2:11: #E: the field "t" is not allowed'
+    ]
+
+
 def test_a_circle_of_calculations_is_told_with_its_parts() -> None:
     assert failures("a: b + 1\nb: c + 1\nc: a + 1") == ["x.cue:3:4: a needs its own value, by way of b, c"]
 

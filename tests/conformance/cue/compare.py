@@ -47,7 +47,7 @@ def compare(files: Mapping[str, str], reference: Reference) -> Outcome:
 
 
 def _verdict(theirs: Answer | None, ours: object, refusals: tuple[Diagnostic, ...]) -> Verdict:
-    if theirs is None:
+    if theirs is None or (theirs.error or "").startswith("crash: "):
         return Verdict.UNDECIDED
     if theirs.error is not None:
         if has_reference(ours):

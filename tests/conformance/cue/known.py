@@ -55,6 +55,7 @@ KNOWN: Final = {
     (Code.UNRESOLVED, "is closed and has no field"): "to CUE an error only where the struct was evaluated before",
     (Code.SYNTAX, "carriage return that ends no line"): "CUE drops it from the text",
     (Code.BAD_VALUE, "is not a whole number of base 0"): "leading zeros and underscores, as Go writes numbers",
+    (Code.BAD_VALUE, "the operand "): "the same, inside an expression",
     (Code.BAD_VALUE, "is -0, "): "CUE has a minus zero, also of whole numbers",
     (Code.BAD_VALUE, '_000" is not a number'): "the same for strconv.ParseFloat",
     (Code.WRONG_TYPE, "orders numbers or strings"): "other values are in no order, and to CUE never sorted",
