@@ -11,7 +11,7 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
     """Refuse the fields that something which closes the vertex does not declare.
 
     What is beside it with `...` opens it to others, but not to those in the same part: `{#D & {x: 1}, ...}`. What has
-    no value is not refused: in data, that is wrong by itself.
+    no value is not refused: in data, that is wrong by itself. In what has none itself, CUE refuses structs and lists.
     """
     if vertex.unreported:
         return
@@ -48,7 +48,11 @@ def check_closed(vertex: Vertex, undecided: list[Diagnostic], expand: Callable[[
             if not is_given or name in allowed or name in refused:
                 continue
             expand(child)
-            if child.unknown is None and not child.unreported:
+            if (
+                child.unknown is None
+                and not child.unreported
+                and (vertex.unknown is None or child.is_struct or child.is_list)
+            ):
                 refused.add(name)
                 vertex.problems.append(problem.not_allowed(vertex, child, name, closing, allowed))
 
@@ -59,7 +63,7 @@ def close_once(vertex: Vertex, call: Conjunct) -> None:
     That is how CUE has it, and not for one of several alternatives. Where it is embedded, it is the part below it.
     """
     above = {closing for each in vertex.conjuncts for closing in each.closings}
-    parts = {each.part for each in vertex.conjuncts}
+    parts = {None, *(each.part for each in vertex.conjuncts)}
     for closing in call.closings - above:
         if closing.use is not None and (closing.use.part, closing.use.within) == (call.part, call.within):
             closing.once = True
