@@ -89,6 +89,10 @@ def mentions(expr: ast.Expr, name: str) -> bool:
     return any(name == each for each, _ in _references(expr))
 
 
+def holds(expr: ast.Expr, part: ast.Expr) -> bool:
+    return any(each is part for each in _everything(expr))
+
+
 def early_names(literal: ast.StructLiteral) -> Iterator[tuple[str, Span]]:
     """What may be asked for before a struct's fields are known, by what says which ones there are.
 

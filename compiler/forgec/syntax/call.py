@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from forgec.diagnostic import Code, Diagnostic, Related
 from forgec.source import Span
 from forgec.syntax import ast, number
+from forgec.syntax.body import holds
 from forgec.syntax.number import Exact
 from forgec.syntax.operators import combine
 from forgec.syntax.problem import Unknown, unknown_function, wrong, wrong_value
@@ -271,6 +272,7 @@ class Calls:
             length = len(vertex.items)
         elif vertex.is_struct:
             expressions.settling.check_whole(vertex, argument.span)
+            self._check_tried(vertex, call)
             length = sum(each.presence is ast.Presence.REGULAR for each in vertex.fields.values())
         elif isinstance(value, str):
             length = len(value.encode())
@@ -278,6 +280,15 @@ class Calls:
             message = f"len takes a string, a list or a struct, not {vertex.basic}"
             raise wrong(Code.WRONG_TYPE, message, argument.span)
         return self._made(length, call.span, scope)
+
+    def _check_tried(self, vertex: Vertex, call: ast.Call) -> None:
+        """`{*{a: 1} | {a: 2}, a: n, n: len(c), c: {}}`: a circle to CUE, where a asks for n. Raises Unknown."""
+        inside = (each for each in self._expressions.expanding if any(around.original for around in each.ancestors()))
+        asking = next(inside, None)
+        is_tried = any(each.original for each in vertex.ancestors())
+        if is_tried and asking is not None and not any(holds(each.expr, call) for each in asking.conjuncts):
+            message = f"{asking.name} needs all of {vertex.name}, and is needed to find out what is in it"
+            raise self._expressions.early(message, call.span)
 
     def _close(self, call: ast.Call, argument: ast.Expr, scope: Scope) -> Vertex:
         vertex = self._expressions.base(argument, scope)
