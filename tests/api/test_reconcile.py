@@ -92,16 +92,34 @@ async def test_jobs_that_nobody_waits_for_any_more_are_settled(tmp_path: Path) -
 
 async def test_run_that_cannot_be_repaired_keeps_nobody_else_from_it(tmp_path: Path) -> None:
     async with open_api(tmp_path) as api:
-        broken, whole = await api.new_run(), await api.new_run(branch="next")
+        broken, whole = await begun(api), await api.new_run(branch="next")
         await drain(api.platform)
-        await api.bus.jobs.put(subject.job_key(broken, "j"), b"no record")
-        for run_id in (broken, whole):
+        broken.discover()
+        broken.went("check/web/lint")
+        record = broken.records[-1]
+        await broken.store(api.bus)
+        assert record.result is not None
+        beyond_every_column = replace(record, result=replace(record.result, exit_code=2**63))
+        await api.bus.jobs.put(subject.job_key(broken.run_id, record.job.job_id), encode(beyond_every_column))
+        for run_id in (broken.run_id, whole):
             api.engine.end(f"forge-{run_id}", WorkflowPhase.ERROR, "gone")
 
         await reconcile(api.platform)
 
-        assert (await api.run(broken))["status"] == "pending"
+        assert (await api.run(broken.run_id))["status"] == "pending"
         assert (await api.run(whole))["status"] == "failed"
+
+
+async def test_record_that_cannot_be_read_keeps_no_run_from_its_end(tmp_path: Path) -> None:
+    async with open_api(tmp_path) as api:
+        run_id = await api.new_run()
+        await drain(api.platform)
+        await api.bus.jobs.put(subject.job_key(run_id, "j"), b"no record")
+        api.engine.end(f"forge-{run_id}", WorkflowPhase.ERROR, "gone")
+
+        await reconcile(api.platform)
+
+        assert (await api.run(run_id))["status"] == "failed"
 
 
 async def test_run_that_the_engine_forgot_before_it_began_is_submitted_again(tmp_path: Path) -> None:
