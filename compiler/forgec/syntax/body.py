@@ -43,6 +43,18 @@ def is_open(body: ast.Expr) -> bool:
     return False
 
 
+def is_settled(vertex: Vertex, body: ast.Expr) -> bool:
+    """Whether nothing but the text has a say in which fields the body of a comprehension adds to the vertex."""
+    return not is_open(body) and vertex.original is None and not _may_have_patterns(vertex)
+
+
+def _may_have_patterns(vertex: Vertex) -> bool:
+    """Of its own, or of a comprehension that waits. CUE holds them against fields by turns with what says which these
+    are."""
+    waiting = (each.declaration for each in vertex.deferred)
+    return bool(vertex.patterns) or any(isinstance(each, ast.Comprehension) and is_open(each.body) for each in waiting)
+
+
 def looked_up_in_vain(
     vertex: Vertex, body: ast.Expr, absent: Mapping[str, Span], whole: Mapping[Vertex, Span]
 ) -> Iterator[tuple[Vertex, ast.Label, Span]]:

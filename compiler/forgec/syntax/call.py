@@ -174,7 +174,7 @@ class Calls:
                 value = [] if vertex.is_list else expressions.plain_vertex(vertex, expr)
                 for item in vertex.items if vertex.is_list else ():
                     with taking(parameter.kinds, shown, parameter.value, expr):
-                        value.append(expressions.plain_vertex(item, expr))
+                        value.append(self._single(item, expr))
                     if not _fits(value, parameter):  # which counts before one that is not known yet
                         break
             case Parameter.VALUES:
@@ -186,6 +186,15 @@ class Calls:
             found = show(value) if not isinstance(value, list | dict) else "this"
             raise wrong(Code.WRONG_TYPE, f"{shown} takes {parameter.value} here, not {found}", expr.span)
         return value
+
+    def _single(self, item: Vertex, expr: ast.Expr) -> Any:
+        """An item's value; of one that is a struct or list whatever is known, since it is wrong with any content."""
+        try:
+            return self._expressions.plain_vertex(item, expr)
+        except Unknown:
+            if item.is_struct or item.is_list:
+                return {} if item.is_struct else []
+            raise
 
     def _list(self, shown: str, parameter: Parameter, expr: ast.Expr, scope: Scope) -> Vertex:
         with taking(Kind.LIST, shown, parameter.value, expr):

@@ -201,7 +201,7 @@ class Expressions:
         self.budget.enter(expr.span)
         try:
             self.expand(vertex)
-            if vertex.is_list and not vertex.problems:
+            if vertex.is_list and not vertex.problems and vertex.unknown is None:
                 return [self.plain_vertex(item, expr) for item in vertex.items]
             if vertex.is_struct and not vertex.problems:
                 self.settling.check_whole(vertex, expr.span)

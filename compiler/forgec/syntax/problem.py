@@ -121,7 +121,7 @@ def too_many_alternatives(vertex: Vertex, conjunct: Conjunct, most: int) -> Diag
 
 def not_allowed(vertex: Vertex, child: Vertex, name: str, closing: Closing, allowed: set[str]) -> Diagnostic:
     key = next((key for key in child.keys if closing not in key.closings), child.keys[0])
-    where = f"{vertex.path}: " if vertex.path else ""
+    where = f"{vertex.name}: " if vertex.path else ""
     message = f'{where}the field "{name}" is not allowed'
     use = closing.use
     if use is not None and use.referred and isinstance(use.expr, ast.Selector | ast.Index):
@@ -134,14 +134,14 @@ def not_told_apart(vertex: Vertex, label: ast.Label, closing: Closing) -> Diagno
     what = f"a field that {closing.span.text} does not declare, in what is embedded together with it"
     message = f"{what}, is not supported"
     related = Related(closing.span, "closed by this definition")
-    where = f"{vertex.path}: " if vertex.path else ""
+    where = f"{vertex.name}: " if vertex.path else ""
     return Diagnostic(Code.UNSUPPORTED, f"{where}{message}", label.span, (related,), help=OTHER_ENGINE)
 
 
 def covered_inside(vertex: Vertex, child: Vertex, name: str, closing: Closing) -> Diagnostic:
     what = f'"{name}", which {closing.span.text} does not declare but what is embedded together with it does'
     related = Related(closing.span, "closed by this definition")
-    where = f"{vertex.path}: " if vertex.path else ""
+    where = f"{vertex.name}: " if vertex.path else ""
     message = f"{where}what there may be in {what}, is not supported"
     return Diagnostic(Code.UNSUPPORTED, message, child.keys[0].span, (related,), help=OTHER_ENGINE)
 

@@ -122,6 +122,11 @@ def given(parent: Vertex, vertex: Vertex, name: str, span: Span) -> Vertex:
     raise Unknown(Diagnostic(Code.UNRESOLVED, f'the field "{name}" is declared but not given', span))
 
 
+def is_required(around: Vertex, expr: ast.Expr) -> bool:
+    """Whether a name that refers to nothing yet is that of a field around it, which whoever gives it cannot end."""
+    return around.presence is ast.Presence.REQUIRED and isinstance(expr, ast.Reference) and around.label == expr.name
+
+
 def regular_fields(vertex: Vertex, asked: ast.Expr) -> list[tuple[str, Vertex]]:
     """The fields that a struct has; or Unknown where one that it must have is not given."""
     for child in vertex.fields.values():

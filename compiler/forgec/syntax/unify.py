@@ -15,8 +15,7 @@ Expanding a vertex (once, on demand) means:
               with a `Closing`, the mark goes on to the fields below, and at each level it is looked up
 
 Afterwards the root is exported: problems are collected from every vertex, and what is not concrete is one. Untrusted
-input cannot make this run away: nesting, the depth of evaluation, the number of steps and the size of numbers and
-strings are limited.
+input cannot make this run away: nesting, depth of evaluation, steps, and the size of numbers and strings are limited.
 """
 
 from collections import deque
@@ -28,7 +27,7 @@ from forgec.diagnostic import Code, Diagnostic, ForgeError
 from forgec.source import Span
 from forgec.syntax import ast, problem
 from forgec.syntax.alternative import Alternatives, marks_inside
-from forgec.syntax.body import field_names, is_open, looked_up_in_vain, mentions
+from forgec.syntax.body import field_names, is_settled, looked_up_in_vain, mentions
 from forgec.syntax.budget import Budget
 from forgec.syntax.closing import check_closed, close_once, is_shared, names_definition
 from forgec.syntax.comprehension import scopes
@@ -40,7 +39,7 @@ from forgec.syntax.items import make_items
 from forgec.syntax.names import check_names, check_packages
 from forgec.syntax.problem import Unknown, note_unknown
 from forgec.syntax.promise import promised
-from forgec.syntax.selection import check_absent
+from forgec.syntax.selection import check_absent, is_required
 from forgec.syntax.value import ANY, Basic, Kind, meet, show
 from forgec.syntax.vertex import Closing, Conjunct, Deferred, Fact, Key, Part, Scope, State, Vertex
 
@@ -191,10 +190,12 @@ class _Evaluator:
             target = self._expressions.resolve(conjunct.expr, conjunct.scope)
         except Unknown as unknown:
             later = promised(conjunct.expr, conjunct.scope, self._root)
-            if later is None:
-                note_unknown(vertex, unknown)
-            else:
+            if later is not None:
                 vertex.attributes = [*vertex.attributes, later]
+            elif any(is_required(each, conjunct.expr) for each in vertex.ancestors()):
+                vertex.problems.append(problem.contains_itself(vertex))
+            else:
+                note_unknown(vertex, unknown)
             return []
         if isinstance(target, Basic):
             vertex.facts.append(Fact(target, conjunct))
@@ -352,8 +353,8 @@ class _Evaluator:
                 return []
             case ast.Comprehension(body=body) as comprehension:
                 known = set(vertex.absent)
-                is_settled = not is_open(body) and vertex.original is None
-                with self._expressions.settling.of(vertex, is_name=False, is_settled=is_settled) as whole:
+                settling = self._expressions.settling
+                with settling.of(vertex, is_name=False, is_settled=is_settled(vertex, body)) as whole:
                     found = scopes(self._expressions, comprehension, scope)
                 absent = {name: span for name, span in vertex.absent.items() if name not in known}
                 for around, label, span in () if found else looked_up_in_vain(vertex, body, absent, whole):

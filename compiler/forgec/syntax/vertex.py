@@ -241,8 +241,9 @@ class Vertex(Struct, eq=False):
 
     @property
     def name(self) -> str:
-        """The path, for messages."""
-        return self.path or "the package"
+        """The path, for messages; of a list that is written inside an expression, there is none."""
+        path = self.path
+        return f"the operand {path}" if path.startswith("[") else path or "the package"
 
     def is_inside(self, other: "Vertex") -> bool:
         return self is other or any(each is other for each in self.ancestors())
