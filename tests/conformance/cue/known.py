@@ -86,6 +86,7 @@ KNOWN: Final = {
         "needs the value of every item",
     ): "CUE's list.Contains and FlattenN go on without an item that is not there",
     (Code.INCOMPLETE, "needs the value of every item"): "the same, where it is not concrete",
+    (Code.MISSING_FIELD, "needs the value of every item"): "the same, where it lacks a required field",
     (Code.BAD_VALUE, "needs the value of every item"): "every function does, of `[1, 1/0][0:]` as its argument",
     (Code.WRONG_TYPE, "needs the value of every item"): "the same, for an item of a wrong type",
     (Code.CONFLICT, "needs the value of every item"): "the same, for one that contradicts itself",
