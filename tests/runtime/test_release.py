@@ -35,6 +35,7 @@ from forge_runtime.job import (
     ReleaseData,
     ReleasePayload,
     RequestedDeployment,
+    decode_record,
     encode,
 )
 from forge_runtime.requeue import Requeuer
@@ -358,7 +359,7 @@ async def test_job_of_a_pool_that_nobody_serves_expires(open_workshop: OpenWorks
         await _until_queued(shop, stages, stage)
         releasing = asyncio.create_task(_release(shop))
         try:
-            await _sweep_later(shop, DEPLOYMENT_LIMITS.schedule_to_start_s + 1)
+            await _sweep_when_late(shop, stage, DEPLOYMENT_LIMITS.schedule_to_start_s + 1)
 
             assert await releasing is code
         finally:
@@ -448,14 +449,18 @@ async def _deploy_by_hand(shop: Workshop) -> Job:
     return job
 
 
-async def _sweep_later(shop: Workshop, ahead_s: float) -> None:
-    clock = shop.ledger.clock
-    later = type(shop.ledger)(shop.bus, shop.ledger.patience_s, lambda: clock() + ahead_s)
+async def _sweep_when_late(shop: Workshop, stage: str, late_s: float) -> None:
+    """As if the job had been queued so much earlier: a sweeper does not believe its own clock alone."""
+    key = subject.job_key(shop.run.run_id, _job_id(shop, stage))
+    entry = await shop.bus.jobs.get(key)
+    assert entry is not None
+    record = decode_record(entry.value)
+    await shop.bus.jobs.put(key, encode(msgspec.structs.replace(record, submitted_at=record.submitted_at - late_s)))
 
     async def active() -> Sequence[str]:
         return [shop.run.run_id]
 
-    await Sweeper(later, active).sweep(shop.run.run_id)
+    await Sweeper(shop.ledger, active).sweep(shop.run.run_id)
 
 
 def _job_id(shop: Workshop, name: str) -> str:
