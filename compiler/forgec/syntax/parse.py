@@ -93,7 +93,9 @@ _WORDS: Final = {
 
 
 _LANGUAGE: Final = KEYWORDS.keys() - {"true", "false", "null"}
-_LAST_WORD: Final = re.compile(r"[\w$#]+(?=\s*\Z)")
+_LAST_WORD: Final = re.compile(r"[\w$#]+\Z")
+_WORD_CHARS_MAX: Final = 40
+"""Looked at of the word before a mistake: more than any of the language has, and no search through a long text."""
 
 _COMMA_IS_IDLE: Final = ({"STRING_END"}, {"COLON", "RSQB"}, {"LBRACE"})
 """What follows a comma, in an interpolation, after an index and after a clause, that may as well do without it."""
@@ -115,7 +117,8 @@ def _unexpected(source: Source, error: Unexpected) -> Diagnostic:
     else:
         found = token.text.partition("\n")[0][:40]
         found = found if found.startswith('"') else f'"{found}"'
-    before = _LAST_WORD.search(source.text, 0, start)
+    so_far = source.text[:start].rstrip()
+    before = _LAST_WORD.search(so_far[-_WORD_CHARS_MAX:])
     word = before[0] if before and before[0] in _LANGUAGE and "COLON" in accepted else ""
     message = f"{_expected(accepted)} is expected, found {found}"
     if word:
@@ -125,7 +128,7 @@ def _unexpected(source: Source, error: Unexpected) -> Diagnostic:
     begins_line = not source.text[:start].rpartition("\n")[2].strip()
     if begins_line and token.kind in ("PIPE", "AMPERSAND", "PLUS", "MINUS", "STAR", "SLASH", "DOT"):
         advice: str | None = "an expression that goes on in the next line ends its line with the operator"
-    elif source.text[:start].rstrip().endswith("="):
+    elif so_far.endswith("="):
         advice = 'a field is written "name: value"'
     else:
         advice = _advice(token, accepted, word, after_name=before is not None)

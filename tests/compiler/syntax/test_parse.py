@@ -240,3 +240,12 @@ def test_what_is_right_is_parsed_beside_what_is_not() -> None:
     assert [each.span.text for each in found.file.body.declarations] == ["a: 1", 'c: {d: "x, e: 3}', "f: 4"]
     assert [each.names for each in found.lost] == [("d",), (), ("g", "h")]
     assert len(found.problems) == 3
+
+
+def test_a_mistake_behind_a_word_of_any_length_is_told() -> None:
+    """A search for the word before it that began anew at each of its letters would not end within the test's limit."""
+    with pytest.raises(ForgeError) as caught:
+        parse(f"a: {'x' * 500_000} & : 1")
+
+    (mistake,) = caught.value.diagnostics
+    assert mistake.message == 'a value is expected, found ":"'
