@@ -353,6 +353,7 @@ faults_drawn = st.lists(
 )
 
 
+@pytest.mark.timeout(cases(120, full=900))
 @settings(max_examples=cases(8, full=200), deadline=None)
 @given(faults=faults_drawn)
 async def test_whatever_goes_wrong_a_push_is_whole_or_fails_by_name_and_the_next_makes_it_whole(
