@@ -20,14 +20,20 @@ def test_directory_is_free_when_its_worker_has_ended(tmp_path: Path) -> None:
         pass
 
     with only_one(tmp_path / "worker-1", wait_s=0), only_one(tmp_path / "worker-2", wait_s=0):
-        pass
+        begun = sorted(path.name for path in tmp_path.iterdir())
+
+    assert begun == ["worker-1", "worker-2"]
 
 
-def test_worker_without_a_disk_starts_all_the_same(tmp_path: Path) -> None:
+def test_worker_without_a_disk_starts_all_the_same_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "file").touch()
 
     with only_one(tmp_path / "file" / "worker-1", wait_s=0):
-        pass
+        told = [record.getMessage() for record in caplog.records]
+
+    assert told == ["cannot see whether another worker has this directory"]
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../other", "a/b", "a\nb", "$(POD_NAME)"])

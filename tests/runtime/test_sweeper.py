@@ -92,7 +92,9 @@ async def test_job_whose_message_is_gone_runs_all_the_same(open_workshop: OpenWo
         await later.sweep(shop.run.run_id)
 
         async with shop.worker():
-            await shop.reach("web/unit", JobState.SUCCEEDED)
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+        assert record.starts == 1
 
 
 async def test_a_full_queue_keeps_a_sweep_from_nothing_else(tmp_path: Path) -> None:

@@ -160,7 +160,9 @@ async def test_worker_whose_clock_is_hours_ahead_ends_no_job_for_having_waited(o
         ahead = dataclasses.replace(shop.ledger, clock=lambda: time.time() + 3 * 3600)
         async with shop.worker(dataclasses.replace(shop.bench(), ledger=ahead)):
             await shop.submit("web/unit")
-            await shop.reach("web/unit", JobState.SUCCEEDED)
+            record = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert record.starts == 1
 
 
 async def test_infrastructure_failure_is_tried_again(open_workshop: OpenWorkshop) -> None:
@@ -418,7 +420,9 @@ async def test_lease_is_renewed_while_a_large_result_is_stored(open_workshop: Op
             claimed = await shop.reach("web/unit", JobState.LEASED)
             await until(lambda: _renewed(shop, claimed))
             store.answers.set()
-            await shop.reach("web/unit", JobState.SUCCEEDED)
+            ended = await shop.reach("web/unit", JobState.SUCCEEDED)
+
+    assert (ended.starts, ended.attempt_nonce) == (claimed.starts, claimed.attempt_nonce)
 
 
 async def test_result_of_an_attempt_without_lease_is_not_written_over_the_one_that_counts(
