@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,18 +26,17 @@ _log = logging.getLogger(__name__)
 @contextmanager
 def only_one(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     """Have the directory as long as the block lasts; BadSettings if another process has it for longer than `wait_s`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:  # then there is no room for work either, which the worker says as long as that lasts
-        _log.warning("cannot see whether another worker has this directory", extra={"why": str(error)})
+    with ExitStack() as held:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            held.callback(os.close, lock)
+            _take(lock, folder, wait_s)
+        except OSError as error:
+            # Without a disk there is no room for work either, which the worker says as long as that lasts; and there
+            # are file systems that have no locks.
+            _log.warning("cannot see whether another worker has this directory", extra={"why": str(error)})
         yield
-        return
-    try:
-        _take(lock, folder, wait_s)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _take(lock: int, folder: Path, wait_s: float) -> None:
@@ -56,6 +55,6 @@ def _take(lock: int, folder: Path, wait_s: float) -> None:
 def _taken(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
